@@ -1,0 +1,1 @@
+"""Cost x device profile -> time bounds; calibration of the machine at hand."""
