@@ -1,1 +1,8 @@
 """A function becomes HLO text: jit, lower, compile; the targets; the dumps of every pass."""
+
+from __future__ import annotations
+
+from hlo_count.lowering.lower import lower
+from hlo_count.lowering.program import Program
+
+__all__ = ["Program", "lower"]
