@@ -1,0 +1,103 @@
+"""Finding a device profile: by name, by alias, or by file; the shipped ones and the user's own.
+
+Searched in this order: the files and directories of the path list `HLO_COUNT_DEVICES`, the user's
+configuration directory (where `calibrate` writes `local.toml`), the profiles shipped with hlo_count. An
+earlier profile hides a later one of the same name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from hlo_count.errors import DeviceError
+from hlo_count.roofline import profile_file
+from hlo_count.roofline.device import Device
+
+SEARCH_PATH_VARIABLE = "HLO_COUNT_DEVICES"
+SHIPPED = Path(__file__).parent / "profiles"
+
+
+def device(name: str | Path | Device) -> Device:
+    """The profile called `name`: its name, an alias (what jax calls the device), or a path to a .toml file.
+
+    Names are compared without regard to case. Raises DeviceError with the near names for an unknown one.
+    """
+    if isinstance(name, Device):
+        return name
+    if isinstance(name, Path) or name.endswith(".toml"):
+        return profile_file.load(Path(name))
+    found = _profiles()
+    wanted = _normal(name)
+    for known in found.values():
+        if wanted == _normal(known.name):
+            return known
+    for known in found.values():
+        if wanted in map(_normal, known.aliases):
+            return known
+    raise DeviceError(_unknown(name, found))
+
+
+def all_devices() -> list[Device]:
+    """Every profile that `device` finds by name: by backend and name, the user's own after the shipped."""
+    return sorted(_profiles().values(), key=lambda d: (not is_shipped(d), d.backend, d.name))
+
+
+def is_shipped(found: Device) -> bool:
+    return found.path is not None and found.path.parent == SHIPPED
+
+
+def user_directory() -> Path | None:
+    """Where the user's own profiles lie; None without platformdirs, which knows the place per system."""
+    try:
+        from platformdirs import user_config_path
+    except ImportError:
+        return None
+    return user_config_path("hlo-count", appauthor=False) / "devices"
+
+
+def _unknown(name: str, found: dict[str, Device]) -> str:
+    if _normal(name) in ("local", "cpu"):
+        return (
+            f"there is no profile {name!r} of this machine yet: run `hlo-count calibrate` "
+            "or hlo_count.calibrate(), which measures it in a minute"
+        )
+    shown = {_normal(n): n for d in found.values() for n in (d.name, *d.aliases)}
+    near = difflib.get_close_matches(_normal(name), shown, n=4, cutoff=0.5)
+    held = [key for key in shown if _normal(name) in key and key not in near]
+    names = [shown[key] for key in (*near, *held[:4])] or [d.name for d in found.values()]
+    return f"no device {name!r}: did you mean {', '.join(names)}? `hlo-count devices` lists all"
+
+
+def _normal(name: str) -> str:
+    return " ".join(name.lower().replace("_", "-").split())
+
+
+def _profiles() -> dict[str, Device]:
+    """Profiles by normalized name; the first on the search path wins."""
+    found: dict[str, Device] = {}
+    for path in _files():
+        loaded = _load(path, path.stat().st_mtime_ns)
+        found.setdefault(_normal(loaded.name), loaded)
+    return found
+
+
+def _files() -> Iterator[Path]:
+    for entry in filter(None, os.environ.get(SEARCH_PATH_VARIABLE, "").split(os.pathsep)):
+        path = Path(entry).expanduser()
+        if not path.exists():
+            raise DeviceError(f"{SEARCH_PATH_VARIABLE}: {entry} does not exist")
+        yield from sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    own = user_directory()
+    if own is not None and own.is_dir():
+        yield from sorted(own.glob("*.toml"))
+    yield from sorted(SHIPPED.glob("*.toml"))
+
+
+@lru_cache(maxsize=256)
+def _load(path: Path, modified_ns: int) -> Device:
+    """Profiles are re-read when their file changes: the modification time is part of the key."""
+    return profile_file.load(path)
