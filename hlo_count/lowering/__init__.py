@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from hlo_count.lowering.lower import lower
 from hlo_count.lowering.program import Program
+from hlo_count.lowering.targets import TargetInfo, targets
 
-__all__ = ["Program", "lower"]
+__all__ = ["Program", "TargetInfo", "lower", "targets"]

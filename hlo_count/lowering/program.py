@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 from typing import Any
+
+from hlo_count.errors import HloCountError
+
+_HEADER = re.compile(r"^HloModule\s+([^\s,]+)(.*)", re.MULTILINE)
+_COUNT = re.compile(r"\b(?:num_partitions|replica_count)=(\d+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +38,57 @@ class Program:
     """Mesh axis names and sizes, major first; () when the program has no mesh."""
     name: str
     """The name of the HLO module, such as "jit_train_step"."""
+
+
+def describe(lowered: Any | None, compiled: Any | None, target: str | None) -> Program:
+    """The Program of a `jax.stages.Compiled`, or of a `Lowered` where nothing was compiled."""
+    import jax
+
+    text = _unoptimized_text(lowered) if compiled is None else compiled.as_text()
+    header = _HEADER.search(text or "")
+    if header is None:
+        raise HloCountError("JAX gave no HLO text for this program")
+    devices, mesh = _devices(lowered, compiled)
+    return Program(
+        text=text,
+        backend="gpu" if devices[0].platform in ("cuda", "rocm") else devices[0].platform,
+        target=target,
+        num_devices=len(devices) if compiled is None else math.prod(map(int, _COUNT.findall(header[2]))),
+        jax_version=jax.__version__,
+        optimized=compiled is not None,
+        device_kind=devices[0].device_kind,
+        compiled=compiled,
+        mesh=mesh,
+        name=header[1],
+    )
+
+
+def _unoptimized_text(lowered: Any) -> str:
+    try:
+        return str(lowered.as_text("hlo", debug_info=True))
+    except TypeError:  # jax 0.4.30 has no debug_info, but there the module itself prints its metadata
+        return str(lowered.compiler_ir("hlo").as_hlo_module().to_string())
+
+
+def _devices(lowered: Any | None, compiled: Any | None) -> tuple[list[Any], tuple[tuple[str, int], ...]]:
+    """The devices of a program, and its mesh where a sharding of its inputs or outputs tells."""
+    import jax
+
+    shardings: list[Any] = []
+    if compiled is not None:
+        try:
+            shardings = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
+        except NotImplementedError:
+            pass  # jax.pmap before jax 0.9
+    mesh: tuple[tuple[str, int], ...] = ()
+    for sharding in shardings:
+        if getattr(getattr(sharding, "mesh", None), "size", 0) > 1:
+            mesh = tuple(sharding.mesh.shape.items())
+            break
+    if shardings:
+        return list(shardings[0].device_set), mesh
+    if compiled is not None:
+        return list(compiled.runtime_executable().local_devices()) or jax.devices(), mesh
+    stage = lowered._lowering  # type: ignore[union-attr]  # no public name tells what a Lowered is for
+    devices = getattr(stage, "_device_list", None) or stage.compile_args.get("device_assignment")
+    return list(devices or jax.devices()[:1]), mesh

@@ -1,0 +1,174 @@
+"""NVIDIA GPU targets: the CUDA plugin compiles for a GPU that is described to it."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from hlo_count.errors import TargetError
+from hlo_count.lowering.quiet import environment, quiet
+
+REMEDY = 'pip install "hlo-count[cuda]" (Linux; no GPU, driver or CUDA needed)'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """What every GPU of one compute capability shares, per streaming multiprocessor (SM)."""
+
+    major: int
+    minor: int
+    fp32_lanes: int
+    threads: int
+    shared_memory: int  # bytes
+    shared_memory_optin: int  # bytes that one thread block can ask for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """The figures that XLA's GPU cost model and fusion heuristics read."""
+
+    device_kind: str
+    architecture: Architecture
+    cores: int  # SMs
+    clock_ghz: float
+    bandwidth: int  # bytes/s
+    l2: int  # bytes
+    memory: int  # bytes
+
+
+# CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
+_VOLTA = Architecture(
+    major=7, minor=0, fp32_lanes=64, threads=2048, shared_memory=98304, shared_memory_optin=98304
+)
+_AMPERE = Architecture(
+    major=8, minor=0, fp32_lanes=64, threads=2048, shared_memory=167936, shared_memory_optin=166912
+)
+_AMPERE_86 = Architecture(
+    major=8, minor=6, fp32_lanes=128, threads=1536, shared_memory=102400, shared_memory_optin=101376
+)
+_ADA = Architecture(
+    major=8, minor=9, fp32_lanes=128, threads=1536, shared_memory=102400, shared_memory_optin=101376
+)
+_HOPPER = Architecture(
+    major=9, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448
+)
+_BLACKWELL = Architecture(
+    major=10, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448
+)
+
+
+def _gpu(
+    device_kind: str,
+    architecture: Architecture,
+    cores: int,
+    clock_ghz: float,
+    bandwidth: int,
+    l2: int,
+    memory: int,
+) -> Gpu:
+    return Gpu(
+        device_kind=device_kind, architecture=architecture, cores=cores, clock_ghz=clock_ghz,
+        bandwidth=bandwidth, l2=l2, memory=memory,
+    )  # fmt: skip
+
+
+# XLA, xla/backends/gpu/target_config/specs/*.txtpb, which are dumped from the devices themselves; a10g, l4
+# and l40s have no file there: NVIDIA's datasheets (L4, L40S) and AWS's description of its G5 machines (A10G).
+GPUS = {
+    "v100-sxm2": _gpu("Tesla V100-SXM2-16GB", _VOLTA, 80, 1.53, 898_048_000_000, 6 << 20, 16_935_682_048),
+    "a100-sxm-40gb": _gpu(
+        "NVIDIA A100-SXM4-40GB", _AMPERE, 108, 1.41, 1_555_200_000_000, 40 << 20, 42_331_013_120
+    ),
+    "a100-sxm-80gb": _gpu(
+        "NVIDIA A100-SXM4-80GB", _AMPERE, 108, 1.41, 2_039_040_000_000, 40 << 20, 85_100_068_864
+    ),
+    "a10g": _gpu("NVIDIA A10G", _AMPERE_86, 80, 1.71, 600_096_000_000, 6 << 20, 24 * 10**9),
+    "l4": _gpu("NVIDIA L4", _ADA, 58, 2.04, 300_096_000_000, 48 << 20, 24 * 10**9),
+    "l40s": _gpu("NVIDIA L40S", _ADA, 142, 2.52, 864_096_000_000, 96 << 20, 48 * 10**9),
+    "h100-sxm": _gpu(
+        "NVIDIA H100 80GB HBM3", _HOPPER, 132, 1.98, 3_352_320_000_000, 50 << 20, 84_942_979_072
+    ),
+    "h100-pcie": _gpu("NVIDIA H100 PCIe", _HOPPER, 114, 1.755, 2_039_040_000_000, 50 << 20, 84_942_979_072),
+    "h200": _gpu("NVIDIA H200", _HOPPER, 132, 1.98, 4_800_000_000_000, 50 << 20, 151_397_597_184),
+    "b200": _gpu("NVIDIA B200", _BLACKWELL, 148, 1.965, 7_672_320_000_000, 132_644_864, 191_514_411_008),
+    "gb200": _gpu("NVIDIA GB200", _BLACKWELL, 152, 2.062, 7_928_064_000_000, 135_528_448, 197_897_748_480),
+}
+
+ALIASES = {
+    "v100": "v100-sxm2", "a100": "a100-sxm-40gb", "a100-40gb": "a100-sxm-40gb", "a100-80gb": "a100-sxm-80gb",
+    "h100": "h100-sxm",
+}  # fmt: skip
+
+
+def target_config(gpu: Gpu) -> str:
+    """`gpu` as the text form of XLA's `GpuTargetConfigProto` (xla/stream_executor/device_description.proto).
+
+    cuDNN and toolkit versions are those that the plugin was built against; they only choose among library
+    calls. Fields that older XLA releases do not know are left out: they would be a syntax error there.
+    """
+    sm = gpu.architecture
+    return f"""gpu_device_info {{
+  threads_per_block_limit: 1024  threads_per_warp: 32  threads_per_core_limit: {sm.threads}
+  shared_memory_per_block: 49152  shared_memory_per_core: {sm.shared_memory}
+  shared_memory_per_block_optin: {sm.shared_memory_optin}
+  registers_per_core_limit: 65536  registers_per_block_limit: 65536
+  core_count: {gpu.cores}  fpus_per_core: {sm.fp32_lanes}  clock_rate_ghz: {gpu.clock_ghz}
+  memory_bandwidth: {gpu.bandwidth}  l2_cache_size: {gpu.l2}  device_memory_size: {gpu.memory}
+  block_dim_limit_x: 2147483647  block_dim_limit_y: 65535  block_dim_limit_z: 65535
+  thread_dim_limit_x: 1024  thread_dim_limit_y: 1024  thread_dim_limit_z: 64
+  cuda_compute_capability {{ major: {sm.major} minor: {sm.minor} }}
+  device_vendor: "NVIDIA Corporation"  name: "{gpu.device_kind}"
+  driver_version: "12.8.0"  runtime_version: "12.8.0"  compile_time_toolkit_version: "12.8.0"
+  dnn_version: "9.10.0"
+}}
+platform_name: "CUDA"
+dnn_version_info {{ major: 9 minor: 10 patch: 0 }}
+device_description_str: "{gpu.device_kind}"
+"""
+
+
+def installed() -> bool:
+    """Whether JAX's CUDA plugin is there to compile with."""
+    return bool(_plugins())
+
+
+@functools.cache
+def devices(name: str, count: int) -> tuple[Any, ...]:
+    """`count` GPUs of one machine, described by the profile `name`.
+
+    Raises TargetError where the CUDA plugin is missing or refuses the description.
+    """
+    if not installed():
+        raise TargetError(f"compiling for NVIDIA GPUs needs JAX's CUDA plugin: {REMEDY}")
+    with quiet():
+        try:
+            return _topology(name, count)
+        except NotImplementedError:
+            # The plugin found no CUDA when JAX started and did not register. It needs none to compile.
+            with environment({"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}):
+                for plugin in _plugins():
+                    plugin.load().initialize()
+            return _topology(name, count)
+
+
+def _topology(name: str, count: int) -> tuple[Any, ...]:
+    from jax.experimental import topologies
+
+    try:
+        described = topologies.get_topology_desc(
+            topology_name=name,
+            platform="cuda",
+            target_config=target_config(GPUS[name]),
+            topology=f"1x{count}x1",
+        )
+    except NotImplementedError:
+        raise
+    except RuntimeError as error:
+        raise TargetError(f"the CUDA plugin refused {count} x {name}: {error}") from error
+    return tuple(described.devices)
+
+
+def _plugins() -> list[EntryPoint]:
+    return [point for point in entry_points(group="jax_plugins") if "cuda" in point.name]

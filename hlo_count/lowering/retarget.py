@@ -1,0 +1,217 @@
+"""Lower a function for the devices of a target, wherever it and its arguments were written for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from hlo_count.errors import HloCountError, TargetError
+from hlo_count.lowering.move import Move, is_foreign, plan
+from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_array, mesh_context
+from hlo_count.lowering.targets import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traced:
+    """A jitted function traced on shapes alone, with what `jax.jit` was told about it."""
+
+    stage: Any
+    """The `jax.stages.Traced`."""
+    operands: tuple[Any, ...]
+    """For each input of the jaxpr its argument, or the shape of it where that is a Python scalar."""
+    in_shardings: tuple[Any, ...]
+    """For each input the sharding that `jax.jit` was told, else None."""
+    out_shardings: tuple[Any, ...]
+    options: dict[str, Any]
+    """Further arguments of `jax.jit`."""
+
+
+def lower_for(
+    target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None
+) -> Any:
+    """The `jax.stages.Lowered` of `jitted(*args, **kwargs)` on the devices of `target`.
+
+    Arguments keep their shardings, moved onto the target; on one device the others go there, and on `mesh`
+    they are replicated unless `jax.jit` was told otherwise. Errors of the function itself, while it is
+    traced, are JAX's own; TargetError when the target cannot take it.
+    """
+    import jax
+
+    ambient = mesh or ambient_mesh()
+    with mesh_context(mesh):
+        traced = _trace(jitted, args, kwargs)
+    inside = list(_shardings([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
+    outside = [each for each in map(_own, traced.operands) if each is not None]
+    move = plan([*inside, *outside, *([] if ambient is None else [ambient])], target, mesh)
+    told = any(each is not None for each in traced.in_shardings)
+
+    def place(leaf: Any, stated: Any = None) -> Any:
+        own = _own(leaf)
+        if stated is not None:
+            return as_struct(leaf, move.sharding(stated))
+        if own is not None and (hasattr(own, "mesh") or len(own.device_set) > 1):
+            return as_struct(leaf, move.sharding(own))
+        if len(move.order) == 1:
+            return as_struct(leaf, jax.sharding.SingleDeviceSharding(move.order[0]))
+        if mesh is not None and not told:
+            return as_struct(leaf, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+        return as_struct(leaf, None)
+
+    try:
+        with mesh_context(None if ambient is None else move.mesh(ambient)):
+            if (
+                any(map(is_array, jax.tree.leaves((args, kwargs))))
+                and not any(is_foreign(each, move) for each in inside)
+                and not any(map(is_abstract, (*traced.in_shardings, *traced.out_shardings)))
+            ):
+                args, kwargs = jax.tree.map(
+                    lambda leaf: place(leaf) if is_array(leaf) else leaf, (args, kwargs)
+                )
+                return jitted.lower(*args, **kwargs)
+            structs = [place(*each) for each in zip(traced.operands, traced.in_shardings, strict=True)]
+            return _rebuilt(traced, move, structs, jitted, len(args))
+    except (NotImplementedError, ValueError, RuntimeError) as error:
+        raise TargetError(f"cannot be lowered for {target.name}: {error}") from error
+
+
+def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced:
+    import jax
+
+    if not hasattr(jitted, "trace"):
+        raise HloCountError(
+            f"cannot compile a {type(jitted).__name__} for a target: use jax.jit (not jax.pmap)"
+        )
+    leaves, tree = jax.tree.flatten((args, kwargs))
+    arrays = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
+    for index, leaf in enumerate(shapes := list(leaves)):
+        shapes[index] = as_struct(leaf, None) if index in set(arrays) else leaf
+
+    def call(*values: Any) -> Any:
+        filled = list(shapes)
+        for index, value in zip(arrays, values, strict=True):
+            filled[index] = value
+        its_args, its_kwargs = jax.tree.unflatten(tree, filled)
+        return jitted(*its_args, **its_kwargs)
+
+    shape_args, shape_kwargs = jax.tree.unflatten(tree, shapes)
+    stage = jitted.trace(*shape_args, **shape_kwargs)
+    # Called inside another trace, a jitted function is one equation that tells what jit was told.
+    outer = jax.make_jaxpr(call)(*(shapes[index] for index in arrays)).jaxpr
+    equation = next((each for each in outer.eqns if "in_shardings" in each.params), None)
+    avals = stage.jaxpr.in_avals
+    if equation is None or len(equation.invars) < len(avals):
+        nothing = (None,) * len(avals)
+        return Traced(
+            stage=stage, operands=tuple(avals), in_shardings=nothing,
+            out_shardings=(None,) * len(stage.jaxpr.out_avals), options={},
+        )  # fmt: skip
+    given = dict(zip(map(id, outer.invars), (leaves[index] for index in arrays), strict=True))
+    first = len(equation.invars) - len(avals)  # constants that the function closes over come before
+    told_out = dict(zip(map(id, equation.outvars), equation.params["out_shardings"], strict=True))
+    options: dict[str, Any] = {"keep_unused": equation.params["keep_unused"]}
+    if stated := equation.params.get("compiler_options_kvs"):
+        options["compiler_options"] = dict(stated)
+    return Traced(
+        stage=stage,
+        operands=tuple(
+            given.get(id(variable), aval)
+            for variable, aval in zip(equation.invars[first:], avals, strict=True)
+        ),
+        in_shardings=tuple(map(_told, equation.params["in_shardings"][first:])),
+        out_shardings=tuple(_told(told_out.get(id(variable))) for variable in outer.outvars),
+        options=options,
+    )
+
+
+def _told(sharding: Any) -> Any:
+    from jax.sharding import Sharding
+
+    return sharding if isinstance(sharding, Sharding) else None  # JAX has an object for "unspecified"
+
+
+def _shardings(value: Any) -> Iterator[Any]:
+    """Every sharding and mesh in `value`, be it a jaxpr or anything an equation has as a parameter."""
+    from jax.sharding import Mesh, Sharding
+
+    if isinstance(value, (Mesh, Sharding)) or is_abstract(value):
+        if not getattr(getattr(value, "mesh", value), "empty", False):
+            yield value
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _shardings(each)
+    elif isinstance(value, dict):
+        yield from _shardings(list(value.values()))
+    elif hasattr(value, "eqns"):
+        for equation in value.eqns:
+            yield from _shardings(equation.params)
+    elif hasattr(value, "jaxpr"):
+        yield from _shardings(value.jaxpr)
+
+
+def is_abstract(value: Any) -> bool:
+    """Whether `value` is a mesh without devices, or a sharding over one."""
+    return type(getattr(value, "mesh", value)).__name__ == "AbstractMesh"
+
+
+def _own(leaf: Any) -> Any:
+    return getattr(leaf, "sharding", None) if is_array(leaf) else None
+
+
+def _moved(value: Any, move: Move) -> Any:
+    """`value`, a jaxpr or anything an equation has as a parameter, with every sharding in it moved."""
+    from jax.sharding import Mesh, Sharding
+
+    go = functools.partial(_moved, move=move)
+    if is_abstract(value):
+        return value  # types name their axes this way, whatever the devices
+    if isinstance(value, Sharding):
+        return move.sharding(value)
+    if isinstance(value, Mesh):
+        return value if value.empty else move.mesh(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(go, value))
+    if type(value) is dict:
+        return {key: go(each) for key, each in value.items()}
+    if hasattr(value, "jaxpr") and hasattr(value, "consts"):
+        return value.replace(jaxpr=go(value.jaxpr))
+    if hasattr(value, "eqns"):
+        return value.replace(eqns=[each.replace(params=go(each.params)) for each in value.eqns])
+    return value
+
+
+def _rebuilt(traced: Traced, move: Move, structs: list[Any], jitted: Any, given: int) -> Any:
+    """Lower the moved program itself: the function would write the old devices into it once more."""
+    import jax
+    from jax.extend.core import jaxpr_as_fun
+
+    stage = traced.stage
+    run = jaxpr_as_fun(_moved(stage.jaxpr, move))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return run(*jax.tree.leaves((args, kwargs)))
+
+    positional, named = stage.args_info
+    if len(positional) == given and hasattr(jitted, "__wrapped__"):  # no static argument has gone
+        call = functools.wraps(jitted.__wrapped__)(call)
+    call.__name__ = call.__qualname__ = stage.fun_name
+    options = {
+        **traced.options,
+        "donate_argnums": [index for index, info in enumerate(positional) if _donated(info)],
+        "donate_argnames": [name for name, info in named.items() if _donated(info)],
+    }
+    if any(each is not None for each in traced.out_shardings):
+        options["out_shardings"] = [
+            None if each is None else move.sharding(each) for each in traced.out_shardings
+        ]
+    elif not structs:
+        options["out_shardings"] = jax.sharding.SingleDeviceSharding(move.order[0])
+    args, kwargs = jax.tree.unflatten(stage.in_tree, structs)
+    return jax.jit(call, **options).lower(*args, **kwargs)
+
+
+def _donated(info: Any) -> bool:
+    import jax
+
+    return any(each.donated for each in jax.tree.leaves(info))

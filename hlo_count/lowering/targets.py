@@ -1,0 +1,145 @@
+"""Names of targets, and the devices that they stand for."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from hlo_count.errors import TargetError
+from hlo_count.lowering import gpu, tpu
+from hlo_count.lowering.quiet import default_devices
+
+_AMD = ("mi250x", "mi300x", "mi355x")
+_AMD_REMEDY = "JAX's ROCm plugin compiles only on a machine with the GPU: count there, with target=None"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetInfo:
+    """One target, and whether it can be compiled for in this environment."""
+
+    name: str
+    backend: str
+    available: bool
+    note: str
+    """What to do about it where it is not available, else ""."""
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A target, found: the devices that a program can be spread over, in JAX's order."""
+
+    name: str
+    devices: tuple[Any, ...]
+    mesh: Any | None = None
+    """The jax.sharding.Mesh that the user gave as the target, if any."""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether JAX would compile for the first of these devices without being told to."""
+        return bool(self.mesh is None and self.devices[0] == default_devices()[0])
+
+
+def resolve(target: Any) -> Target:
+    """The devices of `target`: a name, a jax Mesh, a device or a sequence of devices.
+
+    Raises TargetError for a name that is unknown, malformed, or cannot be compiled for here.
+    """
+    from jax.sharding import Mesh
+
+    if isinstance(target, str):
+        return Target(name=target, devices=_named(target))
+    if isinstance(target, Mesh):
+        sizes = ",".join(f"{axis}={size}" for axis, size in target.shape.items())
+        return Target(name=f"mesh {sizes}", devices=tuple(target.devices.flat), mesh=target)
+    devices = tuple(target.flat) if hasattr(target, "flat") else _as_tuple(target)
+    if not devices or not all(hasattr(device, "device_kind") for device in devices):
+        raise TargetError(f"a target is a name, a jax Mesh or jax devices, not {target!r}")
+    return Target(name=f"{len(devices)} x {devices[0].device_kind}", devices=devices)
+
+
+def targets() -> list[TargetInfo]:
+    """Everything that has a name as a target, with what to install where something is missing."""
+    has_tpu, has_cuda = tpu.installed(), gpu.installed()
+    found = [
+        TargetInfo(name="cpu", backend="cpu", available=True, note="", description="this machine's CPU"),
+        TargetInfo(
+            name="local", backend=default_devices()[0].platform, available=True, note="",
+            description="JAX's default device",
+        ),
+    ]  # fmt: skip
+    for name, generation in tpu.GENERATIONS.items():
+        listed = ", ".join(generation.topologies)
+        found.append(
+            TargetInfo(
+                name=f"tpu:{name}", backend="tpu", available=has_tpu, note="" if has_tpu else tpu.REMEDY,
+                description=f"{generation.device_kind}; with a topology: {listed}, …",
+            )
+        )  # fmt: skip
+    for name, known in gpu.GPUS.items():
+        found.append(
+            TargetInfo(
+                name=name, backend="gpu", available=has_cuda, note="" if has_cuda else gpu.REMEDY,
+                description=f"{known.device_kind}; {name}:8 for eight",
+            )
+        )  # fmt: skip
+    found += [
+        TargetInfo(name=name, backend="gpu", available=False, note=_AMD_REMEDY, description=f"AMD {name}")
+        for name in _AMD
+    ]
+    return found
+
+
+def _named(target: str) -> tuple[Any, ...]:
+    name = target.strip().lower()
+    if name == "local":
+        return tuple(default_devices())
+    if name == "cpu":
+        try:
+            return tuple(default_devices("cpu"))
+        except RuntimeError as error:
+            raise TargetError(f"JAX has no CPU backend in this process: {error}") from error
+    if match := re.fullmatch(r"(?:tpu[:-])?([^:]+)(?::(\d+(?:x\d+)*))?", name):
+        generation = tpu.ALIASES.get(match[1], match[1])
+        if generation in tpu.GENERATIONS:
+            _settle_default_backend()
+            return tpu.devices(generation, match[2])
+    if match := re.fullmatch(r"([^:]+)(?::(\d+))?", name):
+        profile = gpu.ALIASES.get(match[1], match[1])
+        if profile in gpu.GPUS and match[2] != "0":
+            _settle_default_backend()
+            return gpu.devices(profile, int(match[2] or 1))
+    if name in _AMD:
+        raise TargetError(f"cannot compile for {name}: {_AMD_REMEDY}")
+    for kind, meant in _device_kinds().items():
+        if name == kind.lower():
+            return _named(meant)
+    raise _unknown(target)
+
+
+def _settle_default_backend() -> None:
+    # A plugin must first start the user's way: what it reads from the environment, it reads once.
+    try:
+        default_devices()
+    except RuntimeError:
+        pass  # the user's default backend is not there; a described device does not need it
+
+
+def _device_kinds() -> dict[str, str]:
+    kinds = {known.device_kind: name for name, known in gpu.GPUS.items()}
+    return kinds | {known.device_kind: f"tpu:{name}" for name, known in tpu.GENERATIONS.items()}
+
+
+def _unknown(target: str) -> TargetError:
+    names = ["cpu", "local", *gpu.GPUS, *gpu.ALIASES, *_AMD]
+    for name, generation in tpu.GENERATIONS.items():
+        names += [f"tpu:{name}", f"tpu-{name}", *(f"tpu:{name}:{each}" for each in generation.topologies)]
+    near = difflib.get_close_matches(target.lower(), names, n=4, cutoff=0.5)
+    hint = f"near names: {', '.join(near)}" if near else f"names: cpu, tpu:v5e, {', '.join(gpu.GPUS)}, …"
+    return TargetError(f"unknown target {target!r}; {hint} (hlo_count.targets() lists all)")
+
+
+def _as_tuple(target: Any) -> tuple[Any, ...]:
+    return tuple(target) if isinstance(target, (list, tuple)) else (target,)

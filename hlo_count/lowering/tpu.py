@@ -1,0 +1,82 @@
+"""TPU targets: libtpu compiles for a topology that is not there."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import Any
+
+from hlo_count.errors import TargetError
+from hlo_count.lowering.quiet import environment, quiet
+
+# libtpu asks a metadata server and its neighbours who it is, and locks the machine's chips, unless told.
+_NO_HARDWARE = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+    "TPU_LOG_DIR": "disabled",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One generation of TPU as libtpu names it; the first topology is the smallest it accepts."""
+
+    libtpu_name: str
+    device_kind: str
+    topologies: tuple[str, ...]
+    options: dict[str, str] = field(default_factory=dict)
+
+
+_PLANE = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
+_CUBE = ("2x2x1", "2x2x2", "2x2x4", "2x4x4", "4x4x4", "4x4x8", "8x8x8")
+
+GENERATIONS = {
+    "v2": Generation(libtpu_name="v2", device_kind="TPU v2", topologies=_PLANE),
+    "v3": Generation(libtpu_name="v3", device_kind="TPU v3", topologies=_PLANE),
+    # Without megacore a v4 chip is two devices of one core each, which is not what v4 machines run.
+    "v4": Generation(
+        libtpu_name="v4", device_kind="TPU v4", topologies=_CUBE, options={"chip_config_name": "megacore"}
+    ),
+    "v5e": Generation(libtpu_name="v5e", device_kind="TPU v5 lite", topologies=_PLANE),
+    "v5p": Generation(libtpu_name="v5p", device_kind="TPU v5", topologies=_CUBE),
+    "v6e": Generation(libtpu_name="v6e", device_kind="TPU v6 lite", topologies=_PLANE),
+    "v7": Generation(libtpu_name="tpu7x", device_kind="TPU7x", topologies=_CUBE),
+}
+
+ALIASES = {
+    "v5litepod": "v5e", "v5lite": "v5e", "v5": "v5p", "v6": "v6e", "trillium": "v6e",
+    "tpu7x": "v7", "v7x": "v7", "7x": "v7", "ironwood": "v7",
+}  # fmt: skip
+
+REMEDY = 'pip install "hlo-count[tpu]" (Linux; no TPU needed)'
+
+
+def installed() -> bool:
+    """Whether libtpu is there to compile with."""
+    return find_spec("libtpu") is not None
+
+
+@functools.cache
+def devices(generation: str, topology: str | None) -> tuple[Any, ...]:
+    """The devices of a topology such as "2x4", of the smallest one when it is None.
+
+    Raises TargetError where libtpu is missing or refuses the topology.
+    """
+    from jax.experimental import topologies
+
+    if not installed():
+        raise TargetError(f"compiling for TPU needs libtpu: {REMEDY}")
+    known = GENERATIONS[generation]
+    name = f"{known.libtpu_name}:{topology or known.topologies[0]}"
+    with quiet(), environment(_NO_HARDWARE):
+        try:
+            described = topologies.get_topology_desc(topology_name=name, platform="tpu", **known.options)
+        except RuntimeError as error:
+            raise TargetError(
+                f"libtpu refused the topology {name!r}: {error}; names that work: "
+                + ", ".join(f"tpu:{generation}:{each}" for each in known.topologies)
+            ) from error
+    return tuple(described.devices)
