@@ -13,7 +13,7 @@ FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 
 @cache
 def manifest(backend: str) -> dict[str, Any]:
-    """How the texts of one backend were made: its target, packages, and programs."""
+    """How the texts of one backend were made: its packages, and its programs."""
     document: dict[str, Any] = json.loads((FIXTURES / backend / "manifest.json").read_text())
     return document
 

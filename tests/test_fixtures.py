@@ -40,7 +40,7 @@ def test_status_says_what_is_not_certain(backend, name, status):
 
 
 @pytest.mark.parametrize(("backend", "name"), STORED)
-def test_arguments_and_outputs_are_as_large_as_the_compiler_says(backend, name):
+def test_arguments_are_as_large_as_the_compiler_says(backend, name):
     stored, made = load(backend, name)
     report = hlo_count.count(stored)
     assert report.argument_bytes == made["memory"]["argument"]
