@@ -1,0 +1,358 @@
+"""Measure the machine at hand through JAX and write the device profile `local`.
+
+What a bound needs is the best that the machine can do, so each figure is the fastest of all samples; the
+median stands beside it for estimates, with the spread. Samples are taken in rounds over all programs, so that
+a disturbance of some seconds spoils a round and not a figure.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hlo_count.errors import DeviceError
+from hlo_count.roofline import machine, profile_file
+from hlo_count.roofline.catalog import all_devices, is_shipped, user_directory
+from hlo_count.roofline.device import Device
+from hlo_count.roofline.kernels import LAUNCHES, Kernel, wait_for
+from hlo_count.roofline.suite import Machine, suite
+
+SAMPLE_SECONDS = 0.004  # a sample is long against the clock's resolution and a thread's wake-up
+LEAST_ROUNDS = 3
+
+HEADER = """Measured by hlo_count.calibrate(). Each figure is the fastest sample seen, since a bound must hold
+on this machine's best day; typical_ is the median of the same program's samples and spread_percent their
+interquartile range over the median. 1 FMA = 2 FLOP."""
+
+
+@dataclass(slots=True)
+class Samples:
+    """Seconds per run of one kernel: all samples, and the least of each round."""
+
+    kernel: Kernel
+    seconds: list[float] = field(default_factory=list)
+    rounds: list[float] = field(default_factory=list)
+    runs_per_sample: int = 1
+
+
+def calibrate(*, path: str | Path | None = None, seconds: float = 60, progress: bool = True) -> Device:
+    """Measure this machine's JAX device and write the profile `local`; returns it as a `Device`.
+
+    `path` is the file to write, by default `local.toml` in the user's configuration directory, where
+    `hlo_count.device("local")` finds it. `seconds` limits the time spent, compilation included (three rounds
+    are always made). With `progress` a bar is shown on standard error where tqdm is installed.
+
+    Raises DeviceError when there is no directory to write to, or when nothing could be measured.
+    """
+    target = _target(path)
+    start = time.perf_counter()
+    facts = machine.facts()
+    here = Machine.at_hand()
+    with _bar(progress, f"calibrating {here.kind}") as advance:
+        kernels: list[Kernel] = []
+        for kernel in suite(here):
+            kernels.append(kernel)
+            advance(f"compiled {kernel.of}")
+        samples = measure(kernels, seconds - (time.perf_counter() - start), advance)
+    document = profile_document(samples, here)
+    document["calibration"] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        "device_kind": here.kind,
+        "seconds": round(time.perf_counter() - start, 1),
+        "rounds": len(samples[0].rounds),
+        **_left_out(kernels),
+    }
+    text = profile_file.to_toml(document, HEADER)
+    result = profile_file.from_document(tomllib.loads(text), target)
+    _write(target, text)
+    return result
+
+
+def measure(
+    kernels: Iterable[Kernel], seconds: float, advance: Callable[[str], None] = lambda _: None
+) -> list[Samples]:
+    """Time every kernel in rounds until `seconds` are over; those the compiler has shortened are skipped."""
+    all_samples = [Samples(kernel=kernel) for kernel in kernels if not kernel.missing]
+    if not all_samples:
+        raise DeviceError("nothing to measure: the compiler has simplified every program away")
+    deadline = time.perf_counter() + seconds
+    for samples in all_samples:
+        samples.runs_per_sample = _runs_per_sample(samples.kernel)
+    done = 0
+    longest = 0.0
+    while done < LEAST_ROUNDS or time.perf_counter() + longest < deadline:
+        begun = time.perf_counter()
+        for samples in all_samples:
+            _one_visit(samples)
+            advance(f"round {done + 1}: {samples.kernel.of}")
+        longest = max(longest, time.perf_counter() - begun)
+        done += 1
+    return all_samples
+
+
+def _runs_per_sample(kernel: Kernel) -> int:
+    """As many runs as fill a sample, from the faster of two runs after a first one that warms up."""
+    _timed(kernel, 1)
+    once = min(_timed(kernel, 1), _timed(kernel, 1))
+    return max(1, min(1000, math.ceil(SAMPLE_SECONDS / once)))
+
+
+def _one_visit(samples: Samples) -> None:
+    """Two samples in a row: the first finds the caches as another kernel left them."""
+    taken = [_timed(samples.kernel, samples.runs_per_sample) for _ in range(2)]
+    samples.seconds += taken
+    samples.rounds.append(min(taken))
+
+
+def _timed(kernel: Kernel, runs: int) -> float:
+    """Seconds per run, over `runs` runs back to back (each waited for, if the kernel says so)."""
+    begun = time.perf_counter()
+    for _ in range(runs):
+        result = kernel.run()
+        if kernel.wait:
+            wait_for(result)
+    wait_for(result)
+    return (time.perf_counter() - begun) / runs
+
+
+def profile_document(all_samples: list[Samples], here: Machine) -> dict[str, Any]:
+    """The profile `local` as a TOML document, from the samples of every kernel."""
+    by_figure: dict[str, list[Samples]] = {}
+    for samples in all_samples:
+        by_figure.setdefault(samples.kernel.figure, []).append(samples)
+    call = min(by_figure["call"][0].seconds)
+
+    def rate(name: str, unit: str, scale: float) -> dict[str, Any] | None:
+        found = by_figure.get(name)
+        return None if not found else _rate(found, unit, scale, call)
+
+    def rates(prefix: str, unit_of: Callable[[str], tuple[str, float]]) -> dict[str, Any]:
+        named = sorted(name for name in by_figure if name.startswith(prefix))
+        return {name.removeprefix(prefix): rate(name, *unit_of(name)) for name in named}
+
+    matrix = rates("matrix.", _rate_unit)
+    vector = _nested(rates("vector.", _rate_unit))
+    special = _nested(rates("special.", lambda _: ("gop_per_s", 1e9)))
+    for figures in special.values():
+        _raise_to(figures, "any", max(figures.values(), key=lambda f: f["gop_per_s"]), "the fastest of them")
+    _same_units(matrix, vector, separate_matrix=here.backend != "cpu")
+    document: dict[str, Any] = {
+        "name": "local",
+        "aliases": ["cpu"] if here.backend == "cpu" else [],
+        "backend": here.backend,
+        "description": f"this machine: {here.kind}",
+        "launch_overhead": _launch(by_figure),
+        "call_overhead": _time(by_figure["call"][0].seconds, "an empty program, called and waited for"),
+        "matrix": matrix,
+        "vector": vector,
+        "special": special,
+        "memory": [_memory(level, by_figure, call) for level in here.levels],
+    }
+    known = _shipped_as(here.kind)
+    if known is not None and known.precision:
+        document["precision"] = {
+            level: {"runs_as": p.runs_as, "passes": p.passes, "source": p.source}
+            for level, p in known.precision.items()
+        }
+    _nearer_is_no_slower(document["memory"])
+    return {key: value for key, value in document.items() if value not in ({}, None)}
+
+
+def _rate_unit(name: str) -> tuple[str, float]:
+    return ("gop_per_s" if name.split(".")[1].startswith("s") else "gflop_per_s"), 1e9
+
+
+def _rate(found: list[Samples], unit: str, scale: float, call: float) -> dict[str, Any]:
+    """The figure of the program with the fastest sample, among those that measure the same thing."""
+    best = max(found, key=lambda s: s.kernel.work / _net(min(s.seconds), s.kernel, call))
+    times = [_net(t, best.kernel, call) for t in best.seconds]
+    return {
+        unit: _digits(best.kernel.work / min(times) / scale),
+        f"typical_{unit}": _digits(best.kernel.work / statistics.median(times) / scale),
+        "spread_percent": _spread_percent(times),
+        "source": f"measured: {best.kernel.of}, fastest of {len(times)} samples",
+    }
+
+
+def _net(seconds: float, kernel: Kernel, call: float) -> float:
+    """Less the time of an empty call, where a run is one call; at most half is taken off as overhead."""
+    return max(seconds - call, seconds / 2) if kernel.less_call else seconds
+
+
+def _time(seconds: list[float], of: str) -> dict[str, Any]:
+    """An overhead: the fastest is its value, and the median what to expect."""
+    return {
+        "us": _digits(min(seconds) * 1e6),
+        "typical_us": _digits(statistics.median(seconds) * 1e6),
+        "spread_percent": _spread_percent(seconds),
+        "source": f"measured: {of}, fastest of {len(seconds)} samples",
+    }
+
+
+def _launch(by_figure: dict[str, list[Samples]]) -> dict[str, Any] | None:
+    """What one more kernel in a program costs: the difference of two programs, round by round."""
+    short, long = (by_figure[f"launch.{count}"][0].rounds for count in (1, LAUNCHES))
+    steps = [(b - a) / (LAUNCHES - 1) for a, b in zip(short, long, strict=True)]
+    steps = [step for step in steps if step > 0]
+    return _time(steps, f"{LAUNCHES - 1} tiny kernels more in a program") if steps else None
+
+
+def _spread_percent(times: list[float]) -> float:
+    if len(times) < 2:
+        return 0.0
+    low, _, high = statistics.quantiles(times, n=4, method="inclusive")
+    return round(100 * (high - low) / statistics.median(times), 1)
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _nested(rates: dict[str, Any]) -> dict[str, Any]:
+    """{"f32.add": x} as {"f32": {"add": x}}."""
+    result: dict[str, Any] = {}
+    for name, figure in rates.items():
+        dtype, op = name.split(".")
+        result.setdefault(dtype, {})[op] = figure
+    return result
+
+
+def _raise_to(figures: dict[str, Any], key: str, other: dict[str, Any], why: str, factor: float = 1) -> None:
+    """Make figures[key] at least `factor` times as fast as `other`, its typical value left as measured."""
+    unit = next(k for k in other if k.endswith("_per_s") and not k.startswith("typical_"))
+    own = figures.get(key)
+    if own is None:
+        figures[key] = {
+            unit: _digits(other[unit] * factor),
+            f"typical_{unit}": _digits(other[f"typical_{unit}"] * factor),
+            "source": f"{other['source']} ({why})",
+        }
+    elif own[unit] < other[unit] * factor:
+        figures[key] = {**own, unit: _digits(other[unit] * factor), "source": f"{own['source']}; {why}"}
+
+
+def _same_units(matrix: dict[str, Any], vector: dict[str, Any], *, separate_matrix: bool) -> None:
+    """One ceiling for what the same units do.
+
+    A slot that can do an FMA can do a lone operation, so the rate of lone ones is at least half of FMA's; on
+    a CPU a matmul in f16, f32 or f64 is made of the FMA that vector code uses, so both have the faster rate.
+    """
+    for dtype, figures in vector.items():
+        if "fma" in figures and dtype in matrix and not separate_matrix:
+            _raise_to(figures, "fma", matrix[dtype], "raised to the matmul's, the same units")
+            _raise_to(matrix, dtype, figures["fma"], "raised to the FMA rate, the same units")
+        if "fma" in figures:
+            _raise_to(figures, "add", figures["fma"], "raised to half of FMA's, the same slots", factor=0.5)
+        if "fma" in figures and "add" in figures:
+            _raise_to(figures, "fma", figures["add"], "raised to the rate of lone operations")
+
+
+def _memory(level: Any, by_figure: dict[str, list[Samples]], call: float) -> dict[str, Any]:
+    """A level with the fastest of its streams as bandwidth; `write` is a copy's time less its reading."""
+    result: dict[str, Any] = {"name": level.name, "kind": level.kind}
+    if level.size_bytes:
+        result["size"] = {"kib": round(level.size_bytes / 1024), "source": level.source}
+    kinds = {kind: by_figure.get(f"memory.{level.name}.{kind}", []) for kind in ("read", "update", "copy")}
+    streams = [samples for group in kinds.values() for samples in group]
+    if streams:
+        result["bandwidth"] = _rate(streams, "gb_per_s", 1e9, call)
+    if kinds["read"]:
+        result["read"] = _rate(kinds["read"], "gb_per_s", 1e9, call)
+    if kinds["read"] and kinds["copy"]:
+        copy = _rate(kinds["copy"], "gb_per_s", 1e9, call)
+        result["write"] = {
+            unit: _digits(_writing(copy[unit], result["read"][unit]))
+            for unit in ("gb_per_s", "typical_gb_per_s")
+        }
+        result["write"]["source"] = f"derived: the {copy['source']}, less reading"
+    return result
+
+
+def _writing(copy: float, read: float) -> float:
+    """Rate of the write half of a copy whose two halves move the same bytes: 2/copy = 1/read + 1/write."""
+    left = 2 / copy - 1 / read
+    return 1 / left if left > 0.5 / copy else 2 * copy
+
+
+def _nearer_is_no_slower(levels: list[dict[str, Any]]) -> None:
+    """What streams from afar could stream from near: ceilings do not fall towards the processor."""
+    for near, far in reversed(list(pairwise(levels))):
+        if "bandwidth" in near and "bandwidth" in far:
+            _raise_to(near, "bandwidth", far["bandwidth"], f"raised to that of {far['name']}")
+
+
+def _shipped_as(kind: str) -> Device | None:
+    """The shipped profile of the device that jax calls `kind`."""
+    for known in all_devices():
+        if is_shipped(known) and kind.lower() in (alias.lower() for alias in known.aliases):
+            return known
+    return None
+
+
+def _left_out(kernels: list[Kernel]) -> dict[str, str]:
+    gone = [f"{kernel.figure} (only {kernel.missing} left)" for kernel in kernels if kernel.missing]
+    return {"left_out_as_simplified_by_the_compiler": "; ".join(gone)} if gone else {}
+
+
+def _target(path: str | Path | None) -> Path:
+    if path is not None:
+        return Path(path)
+    own = user_directory()
+    if own is None:
+        raise DeviceError(
+            "the user's configuration directory is not known without platformdirs: "
+            "pip install 'hlo-count[calibrate]', or say where to write: path=..."
+        )
+    return own / "local.toml"
+
+
+def _write(target: Path, text: str) -> None:
+    """Whole or not at all: written beside the target, then renamed over it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".local-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+class _Bar(AbstractContextManager[Callable[[str], None]]):
+    """A tqdm bar without a known end: rounds are made until the time is up."""
+
+    def __init__(self, bar: Any) -> None:
+        self.bar = bar
+
+    def __enter__(self) -> Callable[[str], None]:
+        return self._advance
+
+    def _advance(self, text: str) -> None:
+        self.bar.set_postfix_str(text, refresh=False)
+        self.bar.update(1)
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+
+def _bar(progress: bool, title: str) -> AbstractContextManager[Callable[[str], None]]:
+    if progress:
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return nullcontext(lambda _: None)
+        return _Bar(tqdm(desc=title, unit=" programs", leave=False))
+    return nullcontext(lambda _: None)

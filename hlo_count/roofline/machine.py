@@ -1,0 +1,84 @@
+"""What the operating system says about this machine: caches, memory, processor, versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+_CPUS = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """One level of cache: bytes of one instance, and how many of them the usable cores share between them."""
+
+    level: int
+    instance_bytes: int
+    instances: int
+
+    @property
+    def size_bytes(self) -> int:
+        return self.instance_bytes * self.instances
+
+
+def caches(root: Path = _CPUS) -> list[Cache]:
+    """Data caches of the cores this process may run on, nearest first; empty where the system does not tell
+    (it does on Linux, in /sys)."""
+    found: dict[int, dict[str, int]] = {}
+    for cpu in usable_cpus():
+        for index in sorted((root / f"cpu{cpu}" / "cache").glob("index*")):
+            if (index / "type").read_text().strip() == "Instruction":
+                continue
+            level = int((index / "level").read_text())
+            shared_by = (index / "shared_cpu_list").read_text().strip()
+            found.setdefault(level, {})[shared_by] = _bytes((index / "size").read_text())
+    return [
+        Cache(level=level, instance_bytes=max(sizes.values()), instances=len(sizes))
+        for level, sizes in sorted(found.items())
+    ]
+
+
+def _bytes(text: str) -> int:
+    number, suffix = re.fullmatch(r"(\d+)([KMG]?)", text.strip()).groups()  # type: ignore[union-attr]
+    return int(number) * {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}[suffix]
+
+
+def usable_cpus() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def memory_bytes() -> int | None:
+    """Physical memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def facts() -> dict[str, str | float]:
+    """Processor, system and versions, as they stand in a calibrated profile."""
+    result: dict[str, str | float] = {
+        "processor": _processor(),
+        "cores": len(usable_cpus()),
+        "system": platform.platform(terse=True),
+        "python": platform.python_version(),
+    }
+    for package in ("jax", "jaxlib", "numpy"):
+        result[package] = metadata.version(package)
+    if hasattr(os, "getloadavg"):
+        result["load_average_at_start"] = round(os.getloadavg()[0], 2)
+    return result
+
+
+def _processor() -> str:
+    try:
+        named = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        named = None
+    return named[1].strip() if named else platform.processor() or platform.machine()
