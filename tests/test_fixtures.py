@@ -79,4 +79,4 @@ def test_valid_pairs_are_their_closed_forms():
     # Every real element of a spread input meets every second of the 4 taps, but for the two ends.
     assert valid_pairs(14, 4, pad=(2, 2), holes=2) == 14 * 4 - 2
     assert conv_flops(1, 3, 5, (7, 7)) == 2 * 3 * 5 * 49
-    assert ring(800, 8) == 700
+    assert (ring(800, 8), ring(800, 8, 2), ring(8196, 8, 2)) == (700, 1400, 14343)
