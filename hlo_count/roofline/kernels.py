@@ -16,6 +16,7 @@ from typing import Any
 CHAIN = 32  # operations of one chain
 CHAINS = 4  # independent chains per element
 SPECIAL_CHAIN = 4
+SMALLEST_COPY = 2**19  # bytes; calling a program takes longer than a smaller copy
 LAUNCHES = 33  # kernels of the longer of two programs whose difference is the launch overhead
 
 NAMES = {
@@ -50,7 +51,7 @@ def missing_operations(text: str, expected: Mapping[str, int]) -> str:
     """What optimized HLO `text` lacks of the `expected` instructions per opcode; "" when nothing."""
     lacking = []
     for opcode, count in expected.items():
-        seen = len(re.findall(rf"[\s}}\])]{re.escape(opcode)}\(", text))
+        seen = len(re.findall(rf"\s{re.escape(opcode)}\(", text))
         if seen < count:
             lacking.append(f"{seen} of {count} {opcode}")
     return ", ".join(lacking)
@@ -166,6 +167,28 @@ def add(dtype: str, elements: int) -> Kernel:
         )
 
 
+def integer(dtype: str, elements: int) -> Kernel:
+    """y = (y + a) ^ b: neither ring nor bit algebra shortens the mix, and each half is one instruction."""
+    import jax.numpy as jnp
+
+    def chains(x: Any, a: Any, b: Any) -> Any:
+        ys = _spread(x)
+        for _ in range(CHAIN // 2):
+            ys = [(y + a) ^ b for y in ys]
+        return _total(ys)
+
+    half = CHAIN * CHAINS // 2
+    return _kernel(
+        f"vector.{dtype}.add",
+        f"{elements} chains of add and xor",
+        float((CHAIN * CHAINS + 2 * CHAINS - 1) * elements),
+        chains,
+        jnp.ones(elements, NAMES[dtype]),
+        *[jnp.asarray(v, NAMES[dtype]) for v in (3, 5)],
+        expected={"add": half, "xor": half},
+    )
+
+
 def minmax(dtype: str, elements: int) -> Kernel:
     """Maximum and minimum with four arrays in turn: no clamp of constants that could be merged."""
     import jax.numpy as jnp
@@ -227,6 +250,7 @@ def _unary(
     figure: str, opcode: str, dtype: str, elements: int, function: Callable[[Any, Any], Any]
 ) -> Kernel:
     import jax.numpy as jnp
+    import numpy as np
 
     def chains(x: Any, c: Any) -> Any:
         ys = _spread(x)
@@ -240,7 +264,7 @@ def _unary(
             f"{elements} chains of {opcode}",
             float(SPECIAL_CHAIN * CHAINS * elements),
             chains,
-            jnp.linspace(0, 1, elements, dtype=NAMES[dtype]),
+            jnp.asarray(np.linspace(0, 1, elements), NAMES[dtype]),
             jnp.asarray(1.5, NAMES[dtype]),
             expected={opcode: SPECIAL_CHAIN * CHAINS},
         )
@@ -279,36 +303,49 @@ def streams(level: str, size: int, traffic: float) -> Iterator[Kernel]:
     import jax.numpy as jnp
     from jax import lax
 
-    elements = size // 4
+    parts = 8
+    elements = size // 4 // parts * parts
     loops = max(1, int(traffic / size))
-    x = jnp.ones(elements, "float32")
+    nbytes = 4.0 * elements
     shown = f"{size // 1024} KiB" if size < 2**22 else f"{size // 2**20} MiB"
+    x = jnp.ones(elements, "float32")
+    y = jnp.ones(elements // parts, "float32")
 
-    def reread(x: Any, start: Any) -> Any:
+    def sums(start: Any, x: Any) -> Any:
         return lax.fori_loop(0, loops, lambda _, total: jnp.sum(x * total) * 1e-9 + 1, start)
+
+    def fold(y: Any, x: Any) -> Any:
+        slices = [slice(part * y.size, (part + 1) * y.size) for part in range(parts)]
+        return lax.fori_loop(0, loops, lambda _, y: _total([y * 0.5, *(x[s] for s in slices)]), y)
 
     def update(x: Any) -> Any:
         return lax.fori_loop(0, loops, lambda _, x: x * 0.999 + 0.001, x)
 
     read = f"memory.{level}.read"
-    yield _kernel(read, f"sums of {shown}", float(size * loops), reread, x, jnp.float32(1))
-    yield _kernel(read, f"one sum of {shown}", float(size), jnp.sum, x, less_call=True)
-    program = _compiled(update, x, donate=True)
-    state = [x + 0]
-
-    def in_place() -> Any:
-        state[0] = program(state[0])
-        return state[0]
-
-    yield Kernel(
-        figure=f"memory.{level}.update",
-        of=f"updates of {shown} in place",
-        work=2.0 * size * loops,
-        run=in_place,
+    yield _kernel(read, f"sums of {shown}", nbytes * loops, sums, jnp.float32(1), x)
+    yield _kernel(read, f"one sum of {shown}", nbytes, jnp.sum, x, less_call=True)
+    yield _in_place(read, f"folding {shown} into an eighth", nbytes * loops * (1 + 2 / parts), fold, y, x)
+    yield _in_place(
+        f"memory.{level}.update", f"updates of {shown} in place", 2 * nbytes * loops, update, x + 0
     )
-    yield _kernel(
-        f"memory.{level}.copy", f"copies of {shown}", 2.0 * size, lambda x: x * 1.5, x, less_call=True
-    )
+    if size >= SMALLEST_COPY:
+        yield _kernel(
+            f"memory.{level}.copy", f"copies of {shown}", 2 * nbytes, lambda x: x * 1.5, x, less_call=True
+        )
+
+
+def _in_place(
+    figure: str, of: str, work: float, function: Callable[..., Any], state: Any, *args: Any
+) -> Kernel:
+    """A kernel that is given its own last result to write to, as a donated argument."""
+    program = _compiled(function, state, *args, donate=True)
+    held = [state]
+
+    def run() -> Any:
+        held[0] = program(held[0], *args)
+        return held[0]
+
+    return Kernel(figure=figure, of=of, work=work, run=run)
 
 
 def overheads() -> Iterator[Kernel]:

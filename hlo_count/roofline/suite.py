@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hlo_count.roofline import kernels, machine
 from hlo_count.roofline.kernels import Kernel
 
-LONGEST_RUN = 0.15  # seconds; no program that would take longer is tried
+LONGEST_RUN = 0.1  # seconds; no program that would take longer is tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +108,8 @@ def suite(here: Machine) -> Iterator[Kernel]:
         yield kernels.divide(dtype, sizes[-1])
     for size in sizes:
         yield kernels.multiply_add("s32", size)
-        yield kernels.add("s32", size)
-        yield kernels.add("s8", size)
+        yield kernels.integer("s32", size)
+        yield kernels.integer("s8", size)
     for opcode in kernels.SPECIAL:
         yield kernels.special(opcode, "f32", sizes[0])
     if here.backend != "tpu":
