@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import functools
+import os
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
-from hlo_count.lowering.program import Program, describe
-from hlo_count.lowering.quiet import default_devices, without_persistent_cache
-from hlo_count.lowering.retarget import lower_for
+from hlo_count.lowering.program import Program, describe, devices_of
+from hlo_count.lowering.quiet import default_devices, jax_setting, without_persistent_cache
+from hlo_count.lowering.retarget import Placed, place
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.targets import Target, resolve
+
+_NO_MESH = 'in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}'
 
 
 def lower(
@@ -40,41 +44,71 @@ def lower(
     TargetError for what the target cannot do, HloCountError for arguments that do not fit.
     """
     import jax
+    from jax.extend import source_info_util
 
     default_devices()
+    source_info_util.register_exclusion(os.path.dirname(__file__))  # source lines are the user's, not ours
     given, named = tuple(args), dict(kwargs or {})
     found = _find(target, mesh)
+    axes: tuple[tuple[str, int], ...] = ()
+    name = target if target is None or isinstance(target, str) else resolve(target).name
     if isinstance(fn, (jax.stages.Traced, jax.stages.Lowered, jax.stages.Compiled)):
         _refuse_more(fn, bool(given or named), found is not None or in_specs is not None)
+        if isinstance(fn, jax.stages.Compiled) and not optimized:
+            raise HloCountError("a jax.stages.Compiled has lost its unoptimized program: pass the function")
         if isinstance(fn, jax.stages.Compiled):
-            if not optimized:
-                raise HloCountError(
-                    "a jax.stages.Compiled no longer has its unoptimized program: pass the function"
-                )
-            return describe(None, fn, None)
+            return describe(None, fn, target=None)
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
     elif found is None:
         if in_specs is not None:
-            raise HloCountError('in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}')
+            raise HloCountError(_NO_MESH)
         lowered = jitted(fn).lower(*given, **named)
     else:
-        spread_over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
+        over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
         if in_specs is not None:
-            if spread_over is None:
-                raise HloCountError('in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}')
-            given = spread(given, in_specs, spread_over)
-        lowered = lower_for(found, jitted(fn), given, named, spread_over)
-    name = None if target is None else target if isinstance(target, str) else resolve(target).name
+            if over is None:
+                raise HloCountError(_NO_MESH)
+            given = spread(given, in_specs, over)
+        placed = place(found, jitted(fn), given, named, over)
+        lowered, axes = _lower_placed(placed, found.name), placed.mesh
     if not optimized:
-        return describe(lowered, None, name)
+        return describe(lowered, None, target=name, mesh=axes)
     try:
         with without_persistent_cache():
             compiled = lowered.compile(compiler_options=dict(compiler_options) if compiler_options else None)
     except RuntimeError as error:
         if found is None:
             raise
-        raise TargetError(f"cannot be compiled for {name or 'these devices'}: {error}") from error
-    return describe(lowered, compiled, name)
+        raise TargetError(f"cannot be compiled for {found.name}: {_first_line(error)}") from error
+    return describe(lowered, compiled, target=name, mesh=axes)
+
+
+def _lower_placed(placed: Placed, target: str) -> Any:
+    try:
+        lowered = placed.lower()
+    except (NotImplementedError, ValueError, RuntimeError) as error:
+        operation = _failing_operation(placed)
+        culprit = f"{operation} " if operation and operation not in str(error) else ""
+        raise TargetError(f"{culprit}cannot be lowered for {target}: {_first_line(error)}") from error
+    if not set(devices_of(lowered)) <= set(placed.devices):
+        raise TargetError(f"JAX did not move this program to {target}: use jax.jit with NamedShardings")
+    return lowered
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _failing_operation(placed: Placed) -> str | None:
+    """The name of the primitive that cannot be lowered, from the frames that JAX hides otherwise."""
+    with jax_setting("jax_traceback_filtering", "off"):
+        try:
+            placed.lower()
+        except Exception as error:
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+            equations = [frame.f_locals["eqn"] for frame in frames if "eqn" in frame.f_locals]
+            return str(equations[-1].primitive) if equations else None
+    return None
 
 
 def jitted(fn: Any) -> Any:

@@ -21,6 +21,8 @@ class Move:
     """The device of the target for each device of the program."""
     concrete: Mapping[Any, Any]
     """The mesh over the target's devices for each mesh without devices (AbstractMesh)."""
+    axes: tuple[tuple[str, int], ...]
+    """The axis names and sizes of the program's largest mesh; () when it has none."""
 
     def device(self, device: Any) -> Any:
         """The device that stands in for `device`."""
@@ -82,7 +84,9 @@ def plan(written: Iterable[Any], target: Target, mesh: Any | None) -> Move:
         else:
             devices = np.array(order[: each.size], dtype=object).reshape(tuple(each.shape.values()))
             concrete[each] = Mesh(devices, each.axis_names, **_axis_types(each))
-    return Move(order=order, instead=instead, concrete=concrete)
+    main = mesh if mesh is not None else largest
+    axes = () if main is None else tuple(main.shape.items())
+    return Move(order=order, instead=instead, concrete=concrete, axes=axes)
 
 
 def is_foreign(written: Any, move: Move) -> bool:

@@ -40,7 +40,9 @@ class Program:
     """The name of the HLO module, such as "jit_train_step"."""
 
 
-def describe(lowered: Any | None, compiled: Any | None, target: str | None) -> Program:
+def describe(
+    lowered: Any | None, compiled: Any | None, *, target: str | None, mesh: tuple[tuple[str, int], ...] = ()
+) -> Program:
     """The Program of a `jax.stages.Compiled`, or of a `Lowered` where nothing was compiled."""
     import jax
 
@@ -48,10 +50,14 @@ def describe(lowered: Any | None, compiled: Any | None, target: str | None) -> P
     header = _HEADER.search(text or "")
     if header is None:
         raise HloCountError("JAX gave no HLO text for this program")
-    devices, mesh = _devices(lowered, compiled)
+    shardings = _shardings(compiled)
+    devices = list(shardings[0].device_set) if shardings else devices_of(lowered, compiled)
+    if not mesh:
+        meshes = [each.mesh for each in shardings if getattr(getattr(each, "mesh", None), "size", 1) > 1]
+        mesh = tuple(meshes[0].shape.items()) if meshes else ()
     return Program(
         text=text,
-        backend="gpu" if devices[0].platform in ("cuda", "rocm") else devices[0].platform,
+        backend=devices[0].platform,
         target=target,
         num_devices=len(devices) if compiled is None else math.prod(map(int, _COUNT.findall(header[2]))),
         jax_version=jax.__version__,
@@ -63,32 +69,32 @@ def describe(lowered: Any | None, compiled: Any | None, target: str | None) -> P
     )
 
 
+def devices_of(lowered: Any | None, compiled: Any | None = None) -> list[Any]:
+    """The devices that a program was lowered for."""
+    import jax
+
+    if lowered is not None:
+        stage = lowered._lowering  # no public name tells what a Lowered is for
+        devices = getattr(stage, "_device_list", None) or stage.compile_args.get("device_assignment")
+    else:  # a Compiled without arguments and results, or of jax.pmap
+        executable = compiled.runtime_executable()  # type: ignore[union-attr]
+        devices = executable.local_devices() if hasattr(executable, "local_devices") else None
+    return list(devices or jax.devices()[:1])
+
+
+def _shardings(compiled: Any | None) -> list[Any]:
+    import jax
+
+    if compiled is None:
+        return []
+    try:
+        return list(jax.tree.leaves((compiled.input_shardings, compiled.output_shardings)))
+    except NotImplementedError:  # jax.pmap before jax 0.9
+        return []
+
+
 def _unoptimized_text(lowered: Any) -> str:
     try:
         return str(lowered.as_text("hlo", debug_info=True))
     except TypeError:  # jax 0.4.30 has no debug_info, but there the module itself prints its metadata
         return str(lowered.compiler_ir("hlo").as_hlo_module().to_string())
-
-
-def _devices(lowered: Any | None, compiled: Any | None) -> tuple[list[Any], tuple[tuple[str, int], ...]]:
-    """The devices of a program, and its mesh where a sharding of its inputs or outputs tells."""
-    import jax
-
-    shardings: list[Any] = []
-    if compiled is not None:
-        try:
-            shardings = jax.tree.leaves((compiled.input_shardings, compiled.output_shardings))
-        except NotImplementedError:
-            pass  # jax.pmap before jax 0.9
-    mesh: tuple[tuple[str, int], ...] = ()
-    for sharding in shardings:
-        if getattr(getattr(sharding, "mesh", None), "size", 0) > 1:
-            mesh = tuple(sharding.mesh.shape.items())
-            break
-    if shardings:
-        return list(shardings[0].device_set), mesh
-    if compiled is not None:
-        return list(compiled.runtime_executable().local_devices()) or jax.devices(), mesh
-    stage = lowered._lowering  # type: ignore[union-attr]  # no public name tells what a Lowered is for
-    devices = getattr(stage, "_device_list", None) or stage.compile_args.get("device_assignment")
-    return list(devices or jax.devices()[:1]), mesh

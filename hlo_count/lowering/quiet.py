@@ -74,17 +74,32 @@ def without_persistent_cache() -> Iterator[None]:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    if not (jax.config.jax_compilation_cache_dir and jax.config.jax_enable_compilation_cache):
+    if not (
+        jax.config.values["jax_compilation_cache_dir"] and jax.config.values["jax_enable_compilation_cache"]
+    ):
         yield
         return
     with _PROCESS:
-        jax.config.update("jax_enable_compilation_cache", False)
-        compilation_cache.reset_cache()  # JAX decides once whether it has a cache: let it decide again
+        try:
+            with jax_setting("jax_enable_compilation_cache", False):
+                compilation_cache.reset_cache()  # JAX decides only once whether it has a cache
+                yield
+        finally:
+            compilation_cache.reset_cache()
+
+
+@contextmanager
+def jax_setting(name: str, value: Any) -> Iterator[None]:
+    """One setting of `jax.config`, for the while."""
+    import jax
+
+    with _PROCESS:
+        before = getattr(jax.config, name)
+        jax.config.update(name, value)
         try:
             yield
         finally:
-            jax.config.update("jax_enable_compilation_cache", True)
-            compilation_cache.reset_cache()
+            jax.config.update(name, before)
 
 
 def default_devices(platform: str | None = None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Lower a function for the devices of a target, wherever it and its arguments were written for."""
+"""Put a function on the devices of a target, wherever it and its arguments were written for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hlo_count.errors import HloCountError, TargetError
+from hlo_count.errors import HloCountError
 from hlo_count.lowering.move import Move, is_foreign, plan
 from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_array, mesh_context
 from hlo_count.lowering.targets import Target
@@ -28,61 +28,80 @@ class Traced:
     """Further arguments of `jax.jit`."""
 
 
-def lower_for(
-    target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None
-) -> Any:
-    """The `jax.stages.Lowered` of `jitted(*args, **kwargs)` on the devices of `target`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """A jitted function and the arguments to lower it with, all of it on the devices of one target."""
 
-    Arguments keep their shardings, moved onto the target; on one device the others go there, and on `mesh`
-    they are replicated unless `jax.jit` was told otherwise. Errors of the function itself, while it is
-    traced, are JAX's own; TargetError when the target cannot take it.
+    jitted: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    context: Any | None
+    """The mesh that bare PartitionSpecs mean, set while it is lowered."""
+    devices: tuple[Any, ...]
+    mesh: tuple[tuple[str, int], ...]
+
+    def lower(self) -> Any:
+        """The `jax.stages.Lowered`."""
+        with mesh_context(self.context):
+            return self.jitted.lower(*self.args, **self.kwargs)
+
+
+def place(
+    target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None
+) -> Placed:
+    """Put `jitted(*args, **kwargs)` on the devices of `target`, wherever it was written for.
+
+    Shardings of arguments, of `jax.jit` and inside the function move with their axes. An argument without
+    one goes to the device of a program that needs one, is replicated over `mesh`, and otherwise left to JAX.
+    Errors of the function while it is traced are JAX's own; TargetError when the target cannot take it.
     """
     import jax
+    from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
-    ambient = mesh or ambient_mesh()
     with mesh_context(mesh):
         traced = _trace(jitted, args, kwargs)
+    ambient = mesh or ambient_mesh()
     inside = list(_shardings([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
     outside = [each for each in map(_own, traced.operands) if each is not None]
     move = plan([*inside, *outside, *([] if ambient is None else [ambient])], target, mesh)
     told = any(each is not None for each in traced.in_shardings)
+    replicated = None
+    if not told:
+        over = mesh or next(iter(move.concrete.values()), None) if not outside else mesh
+        replicated = None if over is None else NamedSharding(over, PartitionSpec())
 
-    def place(leaf: Any, stated: Any = None) -> Any:
+    def on_target(leaf: Any, stated: Any = None) -> Any:
         own = _own(leaf)
         if stated is not None:
             return as_struct(leaf, move.sharding(stated))
         if own is not None and (hasattr(own, "mesh") or len(own.device_set) > 1):
             return as_struct(leaf, move.sharding(own))
-        if len(move.order) == 1:
-            return as_struct(leaf, jax.sharding.SingleDeviceSharding(move.order[0]))
-        if mesh is not None and not told:
-            return as_struct(leaf, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
-        return as_struct(leaf, None)
+        return as_struct(leaf, SingleDeviceSharding(move.order[0]) if len(move.order) == 1 else replicated)
 
-    try:
-        with mesh_context(None if ambient is None else move.mesh(ambient)):
-            if (
-                any(map(is_array, jax.tree.leaves((args, kwargs))))
-                and not any(is_foreign(each, move) for each in inside)
-                and not any(map(is_abstract, (*traced.in_shardings, *traced.out_shardings)))
-            ):
-                args, kwargs = jax.tree.map(
-                    lambda leaf: place(leaf) if is_array(leaf) else leaf, (args, kwargs)
-                )
-                return jitted.lower(*args, **kwargs)
-            structs = [place(*each) for each in zip(traced.operands, traced.in_shardings, strict=True)]
-            return _rebuilt(traced, move, structs, jitted, len(args))
-    except (NotImplementedError, ValueError, RuntimeError) as error:
-        raise TargetError(f"cannot be lowered for {target.name}: {error}") from error
+    arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if is_array(leaf)]
+    written_elsewhere = any(is_foreign(each, move) for each in inside) or any(
+        map(is_abstract, (*traced.in_shardings, *traced.out_shardings))
+    )
+    if arrays and not written_elsewhere:
+        args, kwargs = jax.tree.map(lambda leaf: on_target(leaf) if is_array(leaf) else leaf, (args, kwargs))
+    else:
+        structs = [on_target(*each) for each in zip(traced.operands, traced.in_shardings, strict=True)]
+        jitted, args, kwargs = _rebuilt(traced, move, structs, jitted, len(args))
+    return Placed(
+        jitted=jitted,
+        args=args,
+        kwargs=kwargs,
+        context=None if ambient is None else move.mesh(ambient),
+        devices=move.order,
+        mesh=move.axes if len(move.order) > 1 else (),
+    )
 
 
 def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced:
     import jax
 
     if not hasattr(jitted, "trace"):
-        raise HloCountError(
-            f"cannot compile a {type(jitted).__name__} for a target: use jax.jit (not jax.pmap)"
-        )
+        raise HloCountError("only a function under jax.jit can be compiled for a target, not jax.pmap")
     leaves, tree = jax.tree.flatten((args, kwargs))
     arrays = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
     for index, leaf in enumerate(shapes := list(leaves)):
@@ -146,7 +165,7 @@ def _shardings(value: Any) -> Iterator[Any]:
     elif hasattr(value, "eqns"):
         for equation in value.eqns:
             yield from _shardings(equation.params)
-    elif hasattr(value, "jaxpr"):
+    elif hasattr(value, "jaxpr") and hasattr(value, "consts"):
         yield from _shardings(value.jaxpr)
 
 
@@ -174,15 +193,17 @@ def _moved(value: Any, move: Move) -> Any:
         return type(value)(map(go, value))
     if type(value) is dict:
         return {key: go(each) for key, each in value.items()}
-    if hasattr(value, "jaxpr") and hasattr(value, "consts"):
-        return value.replace(jaxpr=go(value.jaxpr))
+    if getattr(value, "jaxpr", value) is not value:  # a ClosedJaxpr; one and the same from jax 0.11 on
+        return value.replace(jaxpr=go(value.jaxpr)) if hasattr(value, "consts") else value
     if hasattr(value, "eqns"):
         return value.replace(eqns=[each.replace(params=go(each.params)) for each in value.eqns])
     return value
 
 
-def _rebuilt(traced: Traced, move: Move, structs: list[Any], jitted: Any, given: int) -> Any:
-    """Lower the moved program itself: the function would write the old devices into it once more."""
+def _rebuilt(
+    traced: Traced, move: Move, structs: list[Any], jitted: Any, given: int
+) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The moved program as a jitted function: the user's would write the old devices into it once more."""
     import jax
     from jax.extend.core import jaxpr_as_fun
 
@@ -208,7 +229,7 @@ def _rebuilt(traced: Traced, move: Move, structs: list[Any], jitted: Any, given:
     elif not structs:
         options["out_shardings"] = jax.sharding.SingleDeviceSharding(move.order[0])
     args, kwargs = jax.tree.unflatten(stage.in_tree, structs)
-    return jax.jit(call, **options).lower(*args, **kwargs)
+    return jax.jit(call, **options), args, kwargs
 
 
 def _donated(info: Any) -> bool:

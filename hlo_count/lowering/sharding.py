@@ -88,9 +88,10 @@ def as_struct(leaf: Any, sharding: Any) -> Any:
     """`leaf` without its data, as a ShapeDtypeStruct with `sharding`."""
     import jax
 
-    # jax 0.4.30 has no weak types on shapes: leave the word out where it changes nothing.
-    weak = {"weak_type": True} if getattr(leaf, "weak_type", False) else {}
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding, **weak)
+    weak = getattr(leaf, "weak_type", False)
+    if not weak or not hasattr(jax.ShapeDtypeStruct, "weak_type"):  # jax 0.4.30 has no word for it
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding, weak_type=True)
 
 
 def spread(args: tuple[Any, ...], in_specs: Any, mesh: Any) -> tuple[Any, ...]:

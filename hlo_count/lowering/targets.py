@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +122,8 @@ def _named(target: str) -> tuple[Any, ...]:
 
 def _settle_default_backend() -> None:
     # A plugin must first start the user's way: what it reads from the environment, it reads once.
-    try:
+    with suppress(RuntimeError):  # where the user's backend is not there, a described device needs none
         default_devices()
-    except RuntimeError:
-        pass  # the user's default backend is not there; a described device does not need it
 
 
 def _device_kinds() -> dict[str, str]:
