@@ -134,9 +134,14 @@ class Device:
 
     @property
     def last_level_cache(self) -> MemoryLevel | None:
-        """The largest hardware cache; None where there is none (a scratchpad keeps nothing by itself)."""
+        """The hardware cache next to main memory; None where there is none (a scratchpad is no cache)."""
         caches = [level for level in self.memory if level.kind == "cache"]
         return caches[-1] if caches else None
+
+    @property
+    def cache_bytes(self) -> float:
+        """What all hardware caches together can hold: as much as may stay there from one call to the next."""
+        return sum(level.size_bytes or 0 for level in self.memory if level.kind == "cache")
 
     @property
     def clock_hz(self) -> float | None:

@@ -1,0 +1,193 @@
+"""Profile files: the shipped ones are whole, bad ones are refused with the place named."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from hlo_count.errors import DeviceError
+from hlo_count.roofline.catalog import SHIPPED
+from hlo_count.roofline.profile_file import load, to_toml
+
+NAMES = [
+    "v100-sxm2",
+    "a100-sxm-40gb",
+    "a100-sxm-80gb",
+    "a10g",
+    "l4",
+    "l40s",
+    "h100-sxm",
+    "h100-pcie",
+    "h200",
+    "b200",
+    "gb200",
+    "mi250x",
+    "mi300x",
+    "mi355x",
+    "tpu-v2",
+    "tpu-v3",
+    "tpu-v4",
+    "tpu-v5e",
+    "tpu-v5p",
+    "tpu-v6e",
+    "tpu-v7",
+    "cpu-avx2",
+    "cpu-avx512",
+    "cpu-amx",
+    "cpu-zen4",
+]
+
+
+def test_every_device_has_one_file_named_like_it():
+    assert sorted(path.stem for path in SHIPPED.glob("*.toml")) == sorted(NAMES)
+    assert all(load(SHIPPED / f"{name}.toml").name == name for name in NAMES)
+
+
+def test_no_two_devices_share_a_name():
+    spoken = [n.lower() for name in NAMES for n in (name, *load(SHIPPED / f"{name}.toml").aliases)]
+    assert sorted(set(spoken)) == sorted(spoken)
+
+
+def figures(value, where=""):
+    """Every table of `value` that holds a number with a unit, and where it stands."""
+    if isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from figures(item, f"{where}[{at}]")
+    elif isinstance(value, dict):
+        if any(key.endswith(UNITS) for key in value):
+            yield where, value
+        for key, item in value.items():
+            yield from figures(item, f"{where}.{key}")
+
+
+UNITS = ("_per_s", "ghz", "mhz", "mib", "kib", "gib", "gb", "us", "ns", "ms", "count", "per_cycle")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_its_source_beside_it(name):
+    document = tomllib.loads((SHIPPED / f"{name}.toml").read_text())
+    found = dict(figures(document))
+    assert {".matrix.bf16", ".vector.f32.add", ".memory[0].size"} & found.keys()
+    for where, figure in found.items():
+        assert figure.get("source"), where
+        if "not confirmed" in figure["source"]:
+            assert figure["unsure"], where
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_can_be_bounded_with(name):
+    found = load(SHIPPED / f"{name}.toml")
+    assert found.main_memory.kind == "main"
+    for dtype in ("f32", "bf16", "s8"):
+        assert found.peak(dtype).value >= found.peak(dtype, "vector", fma=False).value / 2
+    for dtype in ("f32", "bf16", "f64", "s32", "pred"):
+        fused, lone = (found.peak(dtype, "vector", fma=fma).value for fma in (True, False))
+        assert lone <= fused <= 2 * lone * 1.001  # printed digits
+    speeds = [level.bandwidth.value for level in found.memory if level.bandwidth is not None]
+    assert speeds == sorted(speeds, reverse=True)
+
+
+@pytest.fixture
+def profile(tmp_path):
+    def write(text):
+        path = tmp_path / "my.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_users_profile_loads(profile, small_profile):
+    mine = load(profile(small_profile))
+    assert mine.peak("bf16").value == 100e12
+    assert mine.bandwidth().value == 1e12
+
+
+def test_a_missing_figure_fails_only_what_needs_it(profile, small_profile):
+    without_vector = small_profile[: small_profile.index("[vector]")]
+    mine = load(profile(without_vector + small_profile[small_profile.index("[[memory]]") :]))
+    assert mine.peak("bf16").value == 100e12
+    with pytest.raises(DeviceError) as error:
+        mine.peak("f64")
+    assert str(error.value) == (
+        "mine: no figure for f64 on the matrix unit, nor for what would run it instead; "
+        "add matrix.f64 to a profile (my.toml)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("100,", "-1,", "my.toml: matrix.bf16.tflop_per_s: must be a finite number from 0 up, not -1"),
+        (
+            "100,",
+            '"fast",',
+            "my.toml: matrix.bf16.tflop_per_s: must be a finite number from 0 up, not 'fast'",
+        ),
+        ("100,", "nan,", "my.toml: matrix.bf16.tflop_per_s: must be a finite number from 0 up, not nan"),
+        ("100,", "true,", "my.toml: matrix.bf16.tflop_per_s: must be a finite number from 0 up, not True"),
+        (
+            "100,",
+            "0,",
+            "my.toml: matrix.bf16.tflop_per_s: must be more than 0; leave out a figure that is not",
+        ),
+        ("{ tflop_per_s = 100", "{ tflops = 100", "my.toml: matrix.bf16: needs one number with its unit as"),
+        (
+            "{ tflop_per_s = 100",
+            "{ tflop_per_s = 100, gflop_per_s = 1",
+            "my.toml: matrix.bf16: needs one number with its unit as the key",
+        ),
+        (
+            "{ tflop_per_s = 100",
+            "{ top_per_s = 100",
+            "my.toml: matrix.bf16: needs one number with its unit as",
+        ),
+        ('100, source = "its datasheet"', "100", "my.toml: matrix.bf16.source: is missing"),
+        ('100, source = "its', '100, sauce = 1, source = "its', "my.toml: matrix.bf16.sauce: is no key of a"),
+        ('100, source = "its', '100, unsure = 1, source = "its', "my.toml: matrix.bf16.unsure: must be true"),
+        ("bf16 =", "bfloat16 =", "my.toml: matrix.bfloat16: is not known here: one of f64, f32, tf32, bf16"),
+        ("f32.add", "f32.minmax", "my.toml: vector.f32.add: is missing: the rate of lone operations"),
+        ("f32.add", "f32.addd", "my.toml: vector.f32.addd: is not known here: one of fma, add"),
+        ('"gpu"', '"npu"', "my.toml: backend: must be one of cpu, gpu, tpu, not 'npu'"),
+        ('name = "mine"', "", "my.toml: name: is missing"),
+        ('name = "mine"', "name = 3", "my.toml: name: must be text, not 3"),
+        ('name = "mine"', 'name = "mine"\ncolour = "red"', "my.toml: colour: is no key of a profile"),
+        (
+            'name = "mine"',
+            'name = "mine"\ndevices_per_chip = 0',
+            "my.toml: devices_per_chip: must be a whole",
+        ),
+        (
+            'name = "mine"',
+            'name = "mine"\naliases = "m"',
+            "my.toml: aliases: must be a list of texts, not 'm'",
+        ),
+        (
+            'kind = "main"',
+            'kind = "cache"',
+            'my.toml: memory: needs exactly one level of kind "main", the last',
+        ),
+        ("gb_per_s = 1000", "gb = 1000", "my.toml: memory[0].bandwidth: needs one number with its unit as"),
+        ("[[memory]]", "[memory]", "my.toml: memory: must be a list of tables, written [[memory]]"),
+        ("[matrix]", "[matrix", "my.toml: not a TOML file: "),
+    ],
+)
+def test_a_bad_profile_names_the_bad_key(profile, small_profile, old, new, message):
+    assert old in small_profile
+    with pytest.raises(DeviceError) as error:
+        load(profile(small_profile.replace(old, new, 1)))
+    text = str(error.value)
+    assert text[text.index("my.toml") :].startswith(message)
+    assert "\n" not in text.split("not a TOML file")[0]
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DeviceError, match=r"none\.toml: cannot be read: No such file"):
+        load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_writing_a_profile_and_reading_it_again_changes_nothing(name):
+    document = tomllib.loads((SHIPPED / f"{name}.toml").read_text())
+    assert tomllib.loads(to_toml(document, "a comment\nof two lines")) == document
