@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
 from typing import Any
 
 from hlo_count.errors import TargetError
@@ -130,8 +134,22 @@ device_description_str: "{gpu.device_kind}"
 
 
 def installed() -> bool:
-    """Whether JAX's CUDA plugin is there to compile with."""
-    return bool(_plugins())
+    """Whether JAX's CUDA plugin is there to compile with, and an assembler for it to end with."""
+    return bool(_plugins()) and _has_assembler()
+
+
+def _has_assembler() -> bool:
+    # Where XLA looks: $CUDA_ROOT, NVIDIA's wheels, the PATH, and where CUDA's installer puts it.
+    roots = [root for root in (os.environ.get("CUDA_ROOT"), "/usr/local/cuda", "/opt/cuda") if root]
+    wheels = any(_is_importable(name) for name in ("nvidia.cuda_nvcc", "nvidia.cu13"))
+    return wheels or bool(which("ptxas")) or any((Path(root) / "bin/ptxas").exists() for root in roots)
+
+
+def _is_importable(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # not even the package that it is in
+        return False
 
 
 @functools.cache
@@ -141,33 +159,31 @@ def devices(name: str, count: int) -> tuple[Any, ...]:
     Raises TargetError where the CUDA plugin is missing or refuses the description.
     """
     if not installed():
-        raise TargetError(f"compiling for NVIDIA GPUs needs JAX's CUDA plugin: {REMEDY}")
+        raise TargetError(f"compiling for NVIDIA GPUs needs JAX's CUDA plugin and ptxas: {REMEDY}")
     with quiet():
         try:
-            return _topology(name, count)
-        except NotImplementedError:
-            # The plugin found no CUDA when JAX started and did not register. It needs none to compile.
-            with environment({"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}):
-                for plugin in _plugins():
-                    plugin.load().initialize()
-            return _topology(name, count)
+            try:
+                described = _topology(name, count)
+            except NotImplementedError:
+                # The plugin found no CUDA when JAX started and did not register. It needs none to compile.
+                with environment({"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}):
+                    for plugin in _plugins():
+                        plugin.load().initialize()
+                described = _topology(name, count)
+        except RuntimeError as error:
+            raise TargetError(f"JAX's CUDA plugin refused {count} x {name}: {error}") from error
+    return tuple(described.devices)
 
 
-def _topology(name: str, count: int) -> tuple[Any, ...]:
+def _topology(name: str, count: int) -> Any:
     from jax.experimental import topologies
 
-    try:
-        described = topologies.get_topology_desc(
-            topology_name=name,
-            platform="cuda",
-            target_config=target_config(GPUS[name]),
-            topology=f"1x{count}x1",
-        )
-    except NotImplementedError:
-        raise
-    except RuntimeError as error:
-        raise TargetError(f"the CUDA plugin refused {count} x {name}: {error}") from error
-    return tuple(described.devices)
+    return topologies.get_topology_desc(
+        topology_name=name,
+        platform="cuda",
+        target_config=target_config(GPUS[name]),
+        topology=f"1x{count}x1",
+    )
 
 
 def _plugins() -> list[EntryPoint]:

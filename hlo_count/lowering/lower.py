@@ -10,7 +10,12 @@ from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering.program import Program, describe, devices_of
-from hlo_count.lowering.quiet import default_devices, jax_setting, without_persistent_cache
+from hlo_count.lowering.quiet import (
+    default_devices,
+    jax_setting,
+    settle_default_backend,
+    without_persistent_cache,
+)
 from hlo_count.lowering.retarget import Placed, place
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.targets import Target, resolve
@@ -43,11 +48,10 @@ def lower(
     `optimized=False` gives the program before XLA's passes. Errors in tracing `fn` are JAX's own. Raises
     TargetError for what the target cannot do, HloCountError for arguments that do not fit.
     """
+    settle_default_backend()  # before the import of jax, which has its plugins talk
+    _hide_own_frames()
     import jax
-    from jax.extend import source_info_util
 
-    default_devices()
-    source_info_util.register_exclusion(os.path.dirname(__file__))  # source lines are the user's, not ours
     given, named = tuple(args), dict(kwargs or {})
     found = _find(target, mesh)
     axes: tuple[tuple[str, int], ...] = ()
@@ -122,6 +126,14 @@ def jitted(fn: Any) -> Any:
             f"expected a function, a jitted one or a jax.stages object, got {type(fn).__name__}"
         )
     return jax.jit(_fresh(fn))
+
+
+@functools.cache
+def _hide_own_frames() -> None:
+    """Have JAX name the user's source lines, never those of this folder."""
+    from jax.extend import source_info_util
+
+    source_info_util.register_exclusion(os.path.dirname(__file__))
 
 
 def _find(target: Any, mesh: Mapping[str, int] | None) -> Target | None:

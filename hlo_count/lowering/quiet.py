@@ -110,6 +110,17 @@ def default_devices(platform: str | None = None) -> list[Any]:
         return list(jax.devices(platform))
 
 
+def settle_default_backend() -> Any | None:
+    """JAX's default device; None where JAX has none, which does not matter to a target of another kind.
+
+    A plugin must first start the user's way: what it reads from the environment, it reads once.
+    """
+    try:
+        return default_devices()[0]
+    except RuntimeError:
+        return None
+
+
 @contextmanager
 def _silent_logger(name: str) -> Iterator[None]:
     logger = logging.getLogger(name)

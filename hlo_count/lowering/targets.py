@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import TargetError
 from hlo_count.lowering import gpu, tpu
-from hlo_count.lowering.quiet import default_devices
+from hlo_count.lowering.quiet import default_devices, settle_default_backend
 
 _AMD = ("mi250x", "mi300x", "mi355x")
 _AMD_REMEDY = "JAX's ROCm plugin compiles only on a machine with the GPU: count there, with target=None"
@@ -40,7 +39,7 @@ class Target:
     @property
     def is_default(self) -> bool:
         """Whether JAX would compile for the first of these devices without being told to."""
-        return bool(self.mesh is None and self.devices[0] == default_devices()[0])
+        return bool(self.mesh is None and self.devices[0] == settle_default_backend())
 
 
 def resolve(target: Any) -> Target:
@@ -48,6 +47,7 @@ def resolve(target: Any) -> Target:
 
     Raises TargetError for a name that is unknown, malformed, or cannot be compiled for here.
     """
+    settle_default_backend()
     from jax.sharding import Mesh
 
     if isinstance(target, str):
@@ -64,10 +64,14 @@ def resolve(target: Any) -> Target:
 def targets() -> list[TargetInfo]:
     """Everything that has a name as a target, with what to install where something is missing."""
     has_tpu, has_cuda = tpu.installed(), gpu.installed()
+    default = settle_default_backend()
     found = [
         TargetInfo(name="cpu", backend="cpu", available=True, note="", description="this machine's CPU"),
         TargetInfo(
-            name="local", backend=default_devices()[0].platform, available=True, note="",
+            name="local",
+            backend=default.platform if default else "unknown",
+            available=default is not None,
+            note="" if default else "JAX has no default backend: see JAX_PLATFORMS",
             description="JAX's default device",
         ),
     ]  # fmt: skip
@@ -105,12 +109,10 @@ def _named(target: str) -> tuple[Any, ...]:
     if match := re.fullmatch(r"(?:tpu[:-])?([^:]+)(?::(\d+(?:x\d+)*))?", name):
         generation = tpu.ALIASES.get(match[1], match[1])
         if generation in tpu.GENERATIONS:
-            _settle_default_backend()
             return tpu.devices(generation, match[2])
     if match := re.fullmatch(r"([^:]+)(?::(\d+))?", name):
         profile = gpu.ALIASES.get(match[1], match[1])
         if profile in gpu.GPUS and match[2] != "0":
-            _settle_default_backend()
             return gpu.devices(profile, int(match[2] or 1))
     if name in _AMD:
         raise TargetError(f"cannot compile for {name}: {_AMD_REMEDY}")
@@ -118,12 +120,6 @@ def _named(target: str) -> tuple[Any, ...]:
         if name == kind.lower():
             return _named(meant)
     raise _unknown(target)
-
-
-def _settle_default_backend() -> None:
-    # A plugin must first start the user's way: what it reads from the environment, it reads once.
-    with suppress(RuntimeError):  # where the user's backend is not there, a described device needs none
-        default_devices()
 
 
 def _device_kinds() -> dict[str, str]:
