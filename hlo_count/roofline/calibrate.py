@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 import tomllib
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -23,13 +24,14 @@ from typing import Any
 
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import machine, profile_file
-from hlo_count.roofline.catalog import all_devices, is_shipped, user_directory
+from hlo_count.roofline.catalog import user_directory
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.kernels import LAUNCHES, Kernel, wait_for
 from hlo_count.roofline.suite import Machine, suite
 
 SAMPLE_SECONDS = 0.004  # a sample is long against the clock's resolution and a thread's wake-up
 LEAST_ROUNDS = 3
+BUSY = 0.5  # load average per core from which on others take a share of the peak
 
 HEADER = """Measured by hlo_count.calibrate(). Each figure is the fastest sample seen, since a bound must hold
 on this machine's best day; typical_ is the median of the same program's samples and spread_percent their
@@ -58,6 +60,7 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 60, progress: 
     target = _target(path)
     start = time.perf_counter()
     facts = machine.facts()
+    _warn_if_busy(facts)
     here = Machine.at_hand()
     with _bar(progress, f"calibrating {here.kind}") as advance:
         kernels: list[Kernel] = []
@@ -78,6 +81,16 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 60, progress: 
     result = profile_file.from_document(tomllib.loads(text), target)
     _write(target, text)
     return result
+
+
+def _warn_if_busy(facts: dict[str, str | float]) -> None:
+    load, cores = facts.get("load_average_at_start"), facts["cores"]
+    if isinstance(load, float) and isinstance(cores, int) and load > BUSY * cores:
+        warnings.warn(
+            f"the machine is busy (load average {load} on {cores} cores): the rates measured may be too low "
+            "for a sound bound; calibrate again when it is quiet",
+            stacklevel=3,
+        )
 
 
 def measure(
@@ -149,6 +162,9 @@ def profile_document(all_samples: list[Samples], here: Machine) -> dict[str, Any
     special = _nested(rates("special.", lambda _: ("gop_per_s", 1e9)))
     for figures in special.values():
         _raise_to(figures, "any", max(figures.values(), key=lambda f: f["gop_per_s"]), "the fastest of them")
+    if here.known is not None and here.known.precision and "f32" in matrix:
+        as_run = here.known.precision["default"].runs_as  # TF32, say, is what an f32 matmul has measured
+        _raise_to(matrix, as_run, matrix.pop("f32"), "f32 at default precision")
     _same_units(matrix, vector, separate_matrix=here.backend != "cpu")
     document: dict[str, Any] = {
         "name": "local",
@@ -160,16 +176,25 @@ def profile_document(all_samples: list[Samples], here: Machine) -> dict[str, Any
         "matrix": matrix,
         "vector": vector,
         "special": special,
+        "pipeline": _pipeline() if here.backend == "cpu" else None,
         "memory": [_memory(level, by_figure, call) for level in here.levels],
     }
-    known = _shipped_as(here.kind)
-    if known is not None and known.precision:
-        document["precision"] = {
-            level: {"runs_as": p.runs_as, "passes": p.passes, "source": p.source}
-            for level, p in known.precision.items()
-        }
+    document.update(_taken_over(here))
     _nearer_is_no_slower(document["memory"])
     return {key: value for key, value in document.items() if value not in ({}, None)}
+
+
+def _pipeline() -> dict[str, Any] | None:
+    """The processor's registers by its instruction set; latency and width are what its kind has in common."""
+    registers = machine.vector_registers()
+    if registers is None:
+        return None
+    return {
+        "registers": registers,
+        "latency_cycles": 4,
+        "issue_per_cycle": 2,
+        "source": "the processor's flags; two FMA units of latency 4 assumed, as Intel has since Skylake",
+    }
 
 
 def _rate_unit(name: str) -> tuple[str, float]:
@@ -205,10 +230,10 @@ def _time(seconds: list[float], of: str) -> dict[str, Any]:
 
 def _launch(by_figure: dict[str, list[Samples]]) -> dict[str, Any] | None:
     """What one more kernel in a program costs: the difference of two programs, round by round."""
-    short, long = (by_figure[f"launch.{count}"][0].rounds for count in (1, LAUNCHES))
-    steps = [(b - a) / (LAUNCHES - 1) for a, b in zip(short, long, strict=True)]
-    steps = [step for step in steps if step > 0]
-    return _time(steps, f"{LAUNCHES - 1} tiny kernels more in a program") if steps else None
+    short, long = (by_figure[f"launch.{count}"][0].rounds for count in LAUNCHES)
+    more = LAUNCHES[1] - LAUNCHES[0]
+    steps = [(b - a) / more for a, b in zip(short, long, strict=True) if b > a]
+    return _time(steps, f"{more} tiny kernels more in a program") if steps else None
 
 
 def _spread_percent(times: list[float]) -> float:
@@ -295,12 +320,13 @@ def _nearer_is_no_slower(levels: list[dict[str, Any]]) -> None:
             _raise_to(near, "bandwidth", far["bandwidth"], f"raised to that of {far['name']}")
 
 
-def _shipped_as(kind: str) -> Device | None:
-    """The shipped profile of the device that jax calls `kind`."""
-    for known in all_devices():
-        if is_shipped(known) and kind.lower() in (alias.lower() for alias in known.aliases):
-            return known
-    return None
+def _taken_over(here: Machine) -> dict[str, Any]:
+    """What cannot be measured on one device and the shipped profile of its kind states."""
+    if here.known is None or here.known.path is None:
+        return {}
+    stated = tomllib.loads(here.known.path.read_text(encoding="utf-8"))
+    keys = ("precision", "network") if here.known.devices_per_chip == 1 else ("precision",)
+    return {key: stated[key] for key in keys if key in stated}
 
 
 def _left_out(kernels: list[Kernel]) -> dict[str, str]:

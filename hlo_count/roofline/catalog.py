@@ -50,6 +50,12 @@ def is_shipped(found: Device) -> bool:
     return found.path is not None and found.path.parent == SHIPPED
 
 
+def shipped_as(kind: str) -> Device | None:
+    """The shipped profile of the device that jax calls `kind`, None where there is none."""
+    shipped = (_load(path, path.stat().st_mtime_ns) for path in SHIPPED.glob("*.toml"))
+    return next((d for d in shipped if _normal(kind) in map(_normal, d.aliases)), None)
+
+
 def user_directory() -> Path | None:
     """Where the user's own profiles lie; None without platformdirs, which knows the place per system."""
     try:

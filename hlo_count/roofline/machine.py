@@ -76,9 +76,20 @@ def facts() -> dict[str, str | float]:
     return result
 
 
+def vector_registers() -> int | None:
+    """Vector registers of an x86 core: 32 with AVX-512, 16 with AVX; None where the system does not tell."""
+    flags = (_cpuinfo("flags") or "").split()
+    return 32 if "avx512vl" in flags else 16 if "avx" in flags else None
+
+
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str | None:
+    """What Linux says of the first processor."""
     try:
-        named = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
+        found = re.search(rf"^{key}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        named = None
-    return named[1].strip() if named else platform.processor() or platform.machine()
+        return None
+    return found[1].strip() if found else None

@@ -5,10 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hlo_count.roofline import kernels, machine
+from hlo_count.roofline.catalog import shipped_as
+from hlo_count.roofline.device import Device
 from hlo_count.roofline.kernels import Kernel
 
+MATMUL_SIZES = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
+SLOW = ("power", "atan2", "cbrt", "tan", "sine", "cosine")  # ten times slower than exp on a CPU
 LONGEST_RUN = 0.1  # seconds; no program that would take longer is tried
 
 
@@ -25,11 +30,13 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """The JAX device at hand: "cpu", "gpu" or "tpu", what jax calls it, and its memory levels."""
+    """The JAX device at hand: "cpu", "gpu" or "tpu", what jax calls it, its memory levels, and the shipped
+    profile of its kind where there is one."""
 
     backend: str
     kind: str
     levels: tuple[Level, ...]
+    known: Device | None = None
 
     @classmethod
     def at_hand(cls) -> Machine:
@@ -37,11 +44,12 @@ class Machine:
 
         at_hand = jax.devices()[0]
         backend = {"cuda": "gpu", "rocm": "gpu"}.get(at_hand.platform, at_hand.platform)
+        known = shipped_as(at_hand.device_kind)
         if backend == "cpu":
             levels = cpu_levels(machine.caches(), machine.memory_bytes())
         else:
-            levels = (_device_memory((at_hand.memory_stats() or {}).get("bytes_limit")),)
-        return cls(backend=backend, kind=at_hand.device_kind, levels=levels)
+            levels = accelerator_levels(known, (at_hand.memory_stats() or {}).get("bytes_limit"))
+        return cls(backend=backend, kind=at_hand.device_kind, levels=levels, known=known)
 
 
 def cpu_levels(caches: list[machine.Cache], memory: int | None) -> tuple[Level, ...]:
@@ -78,24 +86,32 @@ def cpu_levels(caches: list[machine.Cache], memory: int | None) -> tuple[Level, 
     return tuple(levels)
 
 
-def _device_memory(limit: int | None) -> Level:
-    return Level(name="HBM", kind="main", size_bytes=limit, source="jax: memory_stats", working_sets=(2**30,))
+def accelerator_levels(known: Device | None, memory: int | None) -> tuple[Level, ...]:
+    """The caches that the shipped profile of the device states, and its main memory."""
+    caches = [] if known is None else [m for m in known.memory if m.kind == "cache"]
+    return (
+        *(
+            Level(
+                name=cache.name,
+                kind="cache",
+                size_bytes=int(cache.size.value),
+                source=cache.size.source,
+                working_sets=(int(cache.size.value) // 2,),
+            )
+            for cache in caches
+            if cache.size is not None
+        ),
+        Level(name="HBM", kind="main", size_bytes=memory, source="jax: memory_stats", working_sets=(2**30,)),
+    )
 
 
 def suite(here: Machine) -> Iterator[Kernel]:
     """Every kernel to time on `here`, compiled one by one as they are asked for."""
     cpu = here.backend == "cpu"
     yield from kernels.overheads()
-    for dtype, result in (
-        ("f32", None),
-        ("bf16", None),
-        ("bf16", "f32"),
-        ("f16", None),
-        ("f16", "f32"),
-        ("s8", "s32"),
-        *((("f64", None),) if here.backend != "tpu" else ()),
-    ):
-        yield from _matmuls(dtype, result, first=256 if cpu else 2048)
+    for dtype, result in (("f32", None), ("bf16", "f32"), ("f16", "f32"), ("s8", "s32"), ("f64", None)):
+        if dtype != "f64" or here.backend != "tpu":
+            yield from _matmuls(dtype, result, smallest=256 if cpu else 2048)
     sizes = (2**19, 2**21) if cpu else (2**24,)
     # XLA widens bf16 to f32 on a CPU before it computes, so that only other devices have a rate of its own
     for dtype in ("f32", "f16", "f64") if cpu else ("f32", "bf16", "f16", "f64"):
@@ -111,7 +127,7 @@ def suite(here: Machine) -> Iterator[Kernel]:
         yield kernels.integer("s32", size)
         yield kernels.integer("s8", size)
     for opcode in kernels.SPECIAL:
-        yield kernels.special(opcode, "f32", sizes[0])
+        yield kernels.special(opcode, "f32", sizes[0] // 4 if opcode in SLOW else sizes[0])
     if here.backend != "tpu":
         for opcode in ("exponential", "tanh", "sqrt"):
             yield kernels.special(opcode, "f64", sizes[0])
@@ -122,16 +138,15 @@ def suite(here: Machine) -> Iterator[Kernel]:
             yield from kernels.streams(level.name, size, traffic)
 
 
-def _matmuls(dtype: str, result: str | None, *, first: int) -> Iterator[Kernel]:
+def _matmuls(dtype: str, result: str | None, *, smallest: int) -> Iterator[Kernel]:
     """Growing sizes, up to the last that stays under LONGEST_RUN."""
-    n = first
-    while True:
+    sizes = [n for n in MATMUL_SIZES if n >= smallest]
+    for n, following in pairwise([*sizes, 2 * sizes[-1]]):
         kernel = kernels.matmul(dtype, n, result)
         yield kernel
         once = min(_seconds(kernel) for _ in range(3))
-        if 8 * once > LONGEST_RUN or n >= 16384:
+        if once * (following / n) ** 3 > LONGEST_RUN:
             return
-        n *= 2
 
 
 def _seconds(kernel: Kernel) -> float:

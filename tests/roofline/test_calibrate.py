@@ -15,7 +15,7 @@ from hlo_count.roofline.calibrate import Samples, calibrate, measure, profile_do
 from hlo_count.roofline.kernels import LAUNCHES, Kernel
 from hlo_count.roofline.machine import Cache
 from hlo_count.roofline.profile_file import from_document, load, to_toml
-from hlo_count.roofline.suite import Level, Machine, cpu_levels
+from hlo_count.roofline.suite import Level, Machine, accelerator_levels, cpu_levels
 
 
 def samples(figure, work, seconds, **keywords):
@@ -31,8 +31,8 @@ CPU = Machine(backend="cpu", kind="cpu", levels=(L2, DRAM))
 def overheads(call=1e-6):
     return [
         samples("call", 1, [call, 2 * call, 3 * call]),
-        samples("launch.1", 1, [1e-6, 1e-6, 1e-6]),
-        samples(f"launch.{LAUNCHES}", 1, [1e-6 + (LAUNCHES - 1) * t for t in (1e-6, 2e-6, 4e-6)]),
+        samples(f"launch.{LAUNCHES[0]}", 1, [LAUNCHES[0] * t for t in (1e-6, 2e-6, 4e-6)]),
+        samples(f"launch.{LAUNCHES[1]}", 1, [LAUNCHES[1] * t for t in (1e-6, 2e-6, 4e-6)]),
     ]
 
 
@@ -56,7 +56,7 @@ def test_overheads():
     found = profile()
     assert found.call_overhead_s == pytest.approx(2e-6)  # the median; the fastest is a ceiling
     assert found.call_overhead.value == pytest.approx(1e-6)
-    assert found.launch_overhead_s == pytest.approx(2e-6)  # (long - short) / (LAUNCHES - 1)
+    assert found.launch_overhead_s == pytest.approx(2e-6)  # (long - short) / kernels more
 
 
 def test_the_fastest_of_several_programs_counts():
@@ -123,6 +123,23 @@ def test_memory_levels():
     assert l2.write is None
 
 
+def test_a_known_gpu_keeps_what_one_device_cannot_measure():
+    h100 = catalog.shipped_as("NVIDIA H100 80GB HBM3")
+    levels = accelerator_levels(h100, 2**36)
+    found = profile(
+        samples("matrix.f32", 400e9, [1.0]),
+        samples("vector.f32.fma", 60e9, [1.0]),
+        samples("vector.f32.add", 30e9, [1.0]),
+        here=Machine(backend="gpu", kind="NVIDIA H100 80GB HBM3", levels=levels, known=h100),
+    )
+    assert found.network == h100.network
+    assert found.cache_bytes == h100.cache_bytes == 50 * 2**20
+    # an f32 matmul has run in TF32; in full f32 it runs on the vector unit
+    assert (found.peak("f32").value, found.peak("f32").dtype) == (400e9, "tf32")
+    assert found.peak("f32", precision="highest").value == 60e9
+    assert catalog.shipped_as("cpu") is None
+
+
 def test_every_kernel_runs_in_every_round():
     calls = []
     names = ("a", "b")
@@ -149,7 +166,8 @@ def test_a_kernel_that_the_compiler_has_shortened_is_not_measured():
 
 @pytest.fixture
 def small_suite(monkeypatch):
-    """Real kernels, few and small."""
+    """Real kernels, few and small; a busy machine is no matter here."""
+    monkeypatch.setattr(calibrate_module, "BUSY", float("inf"))
 
     def suite(_):
         yield from kernels.overheads()
@@ -209,6 +227,12 @@ def test_without_platformdirs_a_path_is_needed(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "platformdirs", None)
     with pytest.raises(DeviceError, match=r"pip install 'hlo-count\[calibrate\]', or say where to write"):
         calibrate()
+
+
+@pytest.mark.parametrize(("load", "busy"), [(0.9, False), (1.1, True)])
+def test_a_busy_machine_is_warned_about(load, busy, recwarn):
+    calibrate_module._warn_if_busy({"load_average_at_start": load, "cores": 2})
+    assert [str(w.message).startswith("the machine is busy") for w in recwarn] == [True] * busy
 
 
 def test_caches_are_read_from_the_system(tmp_path, monkeypatch):
