@@ -90,7 +90,7 @@ def lower(
 def _lower_placed(placed: Placed, target: str) -> Any:
     try:
         lowered = placed.lower()
-    except (NotImplementedError, ValueError, RuntimeError) as error:
+    except Exception as error:  # whatever it is: the same function has just been traced without one
         operation = _failing_operation(placed)
         culprit = f"{operation} " if operation and operation not in str(error) else ""
         raise TargetError(f"{culprit}cannot be lowered for {target}: {_first_line(error)}") from error
@@ -100,7 +100,7 @@ def _lower_placed(placed: Placed, target: str) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _failing_operation(placed: Placed) -> str | None:

@@ -64,11 +64,11 @@ def place(
     inside = list(_shardings([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
     outside = [each for each in map(_own, traced.operands) if each is not None]
     move = plan([*inside, *outside, *([] if ambient is None else [ambient])], target, mesh)
+    over = mesh
+    if over is None and not outside:  # a mesh without devices is all that asks for several of them
+        over = next(iter(move.concrete.values()), None)
     told = any(each is not None for each in traced.in_shardings)
-    replicated = None
-    if not told:
-        over = mesh or next(iter(move.concrete.values()), None) if not outside else mesh
-        replicated = None if over is None else NamedSharding(over, PartitionSpec())
+    replicated = None if over is None or told else NamedSharding(over, PartitionSpec())
 
     def on_target(leaf: Any, stated: Any = None) -> Any:
         own = _own(leaf)
@@ -104,8 +104,7 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
         raise HloCountError("only a function under jax.jit can be compiled for a target, not jax.pmap")
     leaves, tree = jax.tree.flatten((args, kwargs))
     arrays = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
-    for index, leaf in enumerate(shapes := list(leaves)):
-        shapes[index] = as_struct(leaf, None) if index in set(arrays) else leaf
+    shapes = [as_struct(leaf, None) if is_array(leaf) else leaf for leaf in leaves]
 
     def call(*values: Any) -> Any:
         filled = list(shapes)

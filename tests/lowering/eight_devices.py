@@ -1,0 +1,222 @@
+"""Shardings moved from eight CPU devices to eight others, which is what a target's devices are to them."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from hlo_count.errors import HloCountError, TargetError
+from hlo_count.lowering import lower
+
+try:
+    from jax import shard_map
+except ImportError:  # before jax 0.6
+    from jax.experimental.shard_map import shard_map
+
+HERE, THERE = np.array(jax.devices()[:8]), list(jax.devices()[8:])
+MESH = Mesh(HERE.reshape(4, 2), ("data", "model"))
+SIZES = {"data": 4, "model": 2}
+NEWER = pytest.mark.skipif(not hasattr(jax, "set_mesh"), reason="needs jax.set_mesh (jax 0.7)")
+
+
+def over(*spec):
+    return NamedSharding(MESH, P(*spec))
+
+
+def shape(*dims, sharding=None):
+    return jax.ShapeDtypeStruct(dims, jnp.float32, sharding=sharding)
+
+
+X, W = shape(64, 128), shape(128, 256)
+
+
+def matmul(x, w):
+    return x @ w
+
+
+def layout(program):
+    """Shapes of the parameters and results that one device sees."""
+    text = re.search(r"entry_computation_layout=\{\((.*?)\)->(.*?)\}[,\n]", program.text)
+    return [re.findall(r"[a-z]+\d*\[[\d,]*\]", part) for part in text.groups()]
+
+
+def devices(program):
+    return set(program.compiled.runtime_executable().local_devices())
+
+
+MOVED = {
+    "arguments": (
+        matmul,
+        (shape(64, 128, sharding=over("data")), shape(128, 256, sharding=over(None, "model"))),
+    ),
+    "told to jit": (
+        jax.jit(
+            matmul, in_shardings=(over("data"), over(None, "model")), out_shardings=over("data", "model")
+        ),
+        (X, W),
+    ),
+    "shard_map": (
+        functools.partial(
+            shard_map, mesh=MESH, in_specs=(P("data", None), P(None, "model")), out_specs=P("data", "model")
+        )(matmul),
+        (X, W),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_shardings_move_with_their_axes(case):
+    fn, args = MOVED[case]
+    program = lower(fn, args, target=THERE)
+    assert devices(program) == set(THERE)
+    assert program.num_devices == 8
+    assert program.mesh == (("data", 4), ("model", 2))
+    # 64 rows over 4, 256 columns over 2, the 128 of the contraction whole: no collective is needed.
+    assert layout(program) == [["f32[16,128]", "f32[128,128]"], ["f32[16,128]"]]
+    assert "all-" not in program.text
+
+
+def test_a_constraint_inside_moves():
+    def constrained(x, w):
+        return jax.lax.with_sharding_constraint(x, over("data")) @ w
+
+    program = lower(constrained, (X, W), target=THERE)
+    assert devices(program) == set(THERE)
+    assert layout(program)[0][0] == "f32[16,128]"
+
+
+def test_arrays_that_live_elsewhere_are_not_read():
+    x = jax.device_put(np.ones((64, 128), np.float32), over("data"))
+    w = jax.device_put(np.ones((128, 256), np.float32), over("model"))
+    program = lower(jax.jit(matmul, donate_argnums=0), (x, w), target=THERE)
+    assert devices(program) == set(THERE)
+    assert layout(program)[0] == ["f32[16,128]", "f32[64,256]"]
+    assert not x.is_deleted()
+
+
+def test_a_program_of_one_device_takes_one_of_many():
+    w = jax.device_put(np.ones((128, 256), np.float32), HERE[1])
+    for args in [(X, W), (X, w)]:
+        program = lower(matmul, args, target=THERE)
+        assert devices(program) == {THERE[0]}
+        assert (program.num_devices, program.mesh) == (1, ())
+
+
+@pytest.mark.parametrize("args", [(2.0, 3), ()], ids=["scalars", "nothing"])
+def test_a_program_without_arrays_goes_to_the_target_too(args):
+    program = lower(lambda *xs: sum(xs) * jnp.ones(4), args, target=THERE)
+    assert devices(program) == {THERE[0]}
+    assert len(layout(program)[0]) == len(args)
+
+
+def test_static_and_donated_arguments_survive_the_move():
+    @functools.partial(
+        jax.jit, static_argnames="times", donate_argnames="x", in_shardings=(over("data"), over())
+    )
+    def step(x, times, w):
+        return x * times + w.sum()
+
+    program = lower(step, (X, 3, W), target=THERE)
+    assert devices(program) == set(THERE)
+    assert layout(program)[0] == ["f32[16,128]", "f32[128,256]"]
+    assert "input_output_alias" in program.text
+    assert program.name == "jit_step"
+
+
+def test_names_of_parameters_survive_the_move():
+    jitted = jax.jit(lambda params: params["w"] * 2, in_shardings=({"w": over("data")},))
+    assert "params['w']" in lower(jitted, ({"w": W},), target=THERE).text.replace("\\'", "'")
+
+
+def test_a_mesh_by_sizes_with_specs():
+    program = lower(matmul, (X, W), target=THERE, mesh=SIZES, in_specs=(P("data"), P("data", "model")))
+    assert devices(program) == set(THERE)
+    assert program.mesh == (("data", 4), ("model", 2))
+    assert layout(program)[0] == ["f32[16,128]", "f32[32,128]"]  # 64/4 x 128, 128/4 x 256/2
+    assert "all-gather" in program.text or "all-reduce" in program.text
+
+
+def test_none_and_no_specs_replicate():
+    for specs in ((P("data"), None), (P("data"), {"w": None})):
+        args = (X, {"w": W})
+        program = lower(lambda x, p: x @ p["w"], args, target=THERE, mesh={"data": 8}, in_specs=specs)
+        assert layout(program)[0] == ["f32[8,128]", "f32[128,256]"]
+    program = lower(matmul, (X, W), target=THERE, mesh={"data": 8})
+    assert layout(program)[0] == ["f32[64,128]", "f32[128,256]"]
+
+
+def test_bare_specs_inside_mean_the_mesh():
+    def constrained(x, w):
+        return jax.lax.with_sharding_constraint(x @ w, P("data"))
+
+    program = lower(constrained, (X, W), target=THERE, mesh=SIZES)
+    assert layout(program)[1] == ["f32[16,256]"]
+
+
+def test_a_mesh_is_a_target():
+    mesh = Mesh(np.array(THERE).reshape(4, 2), ("data", "model"))
+    program = lower(matmul, (X, W), target=mesh, in_specs=(P("data"), P(None, "model")))
+    assert program.target == "mesh data=4,model=2"
+    assert layout(program)[0] == ["f32[16,128]", "f32[128,128]"]
+
+
+def test_the_unoptimized_program_is_whole_and_says_its_mesh():
+    program = lower(matmul, (X, W), target=THERE, mesh=SIZES, in_specs=(P("data"), P()), optimized=False)
+    assert (program.num_devices, program.mesh) == (8, (("data", 4), ("model", 2)))
+    assert layout(program)[0] == ["f32[64,128]", "f32[128,256]"]
+
+
+def test_too_many_devices_for_the_target():
+    with pytest.raises(TargetError, match="needs 8 devices and 4 x cpu has 4"):
+        lower(*MOVED["arguments"], target=THERE[:4])
+
+
+def test_what_cannot_be_moved_is_said():
+    with pytest.raises((TargetError, HloCountError), match=r"jax\.jit"):
+        lower(jax.pmap(lambda x: x * 2), (shape(8, 4),), target=THERE)
+
+
+@NEWER
+def test_a_mesh_without_devices_gets_those_of_the_target():
+    abstract = MESH.abstract_mesh
+    sharded = NamedSharding(abstract, P("data"))
+    mapped = functools.partial(
+        shard_map, mesh=abstract, in_specs=(P("data", None), P(None, "model")), out_specs=P("data", "model")
+    )
+    for fn, args in [
+        (jax.jit(matmul, in_shardings=(sharded, NamedSharding(abstract, P()))), (X, W)),
+        (matmul, (shape(64, 128, sharding=sharded), W)),
+        (mapped(matmul), (X, W)),
+    ]:
+        program = lower(fn, args, target=THERE)
+        assert devices(program) == set(THERE)
+        assert program.num_devices == 8
+
+
+@NEWER
+def test_the_mesh_around_the_call_moves_too():
+    with jax.set_mesh(MESH):
+        program = lower(jax.jit(matmul, in_shardings=(P("data"), P(None, "model"))), (X, W), target=THERE)
+        assert jax.sharding.get_mesh() == MESH
+    assert devices(program) == set(THERE)
+    assert layout(program)[0] == ["f32[16,128]", "f32[128,128]"]
+
+
+@NEWER
+def test_axes_in_types_move_too():
+    explicit = jax.make_mesh(
+        (4, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Explicit,) * 2, devices=HERE
+    )
+    with jax.set_mesh(explicit):
+        x = jax.device_put(np.ones((64, 128), np.float32), P("data", None))
+        w = jax.device_put(np.ones((128, 256), np.float32), P(None, "model"))
+        program = lower(matmul, (x, w), target=THERE)
+    assert devices(program) == set(THERE)
+    assert layout(program) == [["f32[16,128]", "f32[128,128]"], ["f32[16,128]"]]
