@@ -1,0 +1,153 @@
+"""Attributes of instructions: the text after the operands, split into names and values, and the values read."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+
+
+def _nested(depth: int) -> str:
+    """A pattern of balanced brackets of any kind, up to `depth` levels, strings skipped."""
+    inner = rf"(?:[^\"'(){{}}\[\]]|{_STRING}|'[^']*')*"
+    for _ in range(depth):
+        inner = rf"(?:[^\"'(){{}}\[\]]+|{_STRING}|'[^']*'|[({{\[]{inner}[)}}\]])*"
+    return rf"[({{\[]{inner}[)}}\]]"
+
+
+_VALUE = re.compile(rf",\s*([\w\-]+)=((?:[^,\"({{\[]+|{_STRING}|{_nested(5)})*)", re.S)
+_COMMENT = re.compile(r"/\*.*?\*/", re.S)
+
+
+def split_attributes(text: str) -> dict[str, str]:
+    """`, a=1, b={x, "y,"}` as {"a": "1", "b": '{x, "y,"}'}; strings and brackets of any kind are kept whole."""
+    found: dict[str, str] = {}
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        match = _VALUE.match(text, at)
+        if match is not None and (match.end() >= end or text[match.end()] == ","):
+            name, value, at = match[1], match[2], match.end()
+        else:
+            name, value, at = _split_deep(text, at)
+        found[name] = _strip_comments(value.strip())
+    return found
+
+
+def _strip_comments(value: str) -> str:
+    return _COMMENT.sub("", value) if "/*" in value and '"' not in value else value
+
+
+def _split_deep(text: str, at: int) -> tuple[str, str, int]:
+    """One attribute whose brackets nest deeper than the pattern goes (JSON backend configs, mostly)."""
+    start = text.find("=", at)
+    if start < 0:
+        return text[at:].lstrip(", "), "", len(text)
+    name = text[at:start].lstrip(", \n")
+    end = skip_value(text, start + 1)
+    return name, text[start + 1 : end], max(end, at + 1)
+
+
+_INTERESTING = re.compile(r"[\"'(){}\[\],]")
+
+
+def skip_value(text: str, at: int) -> int:
+    """The index of the comma (outside strings and brackets) that ends the value at `at`, or the end of the text."""
+    depth = 0
+    while True:
+        found = _INTERESTING.search(text, at)
+        if found is None:
+            return len(text)
+        char = found[0]
+        if char in "\"'":
+            at = skip_string(text, found.start())
+            continue
+        if char in "({[":
+            depth += 1
+        elif char in ")}]":
+            depth -= 1
+            if depth < 0:
+                return found.start()
+        elif depth == 0:
+            return found.start()
+        at = found.end()
+
+
+def skip_string(text: str, at: int) -> int:
+    """The index after the string that opens at `at`; the end of the text where it is not closed."""
+    quote = text[at]
+    at += 1
+    while at < len(text):
+        if text[at] == "\\":
+            at += 2
+        elif text[at] == quote:
+            return at + 1
+        else:
+            at += 1
+    return len(text)
+
+
+def unquote(text: str) -> str:
+    """A quoted string's content, with its escapes resolved; text without quotes as it is."""
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
+        return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return text
+
+
+_INTEGER = re.compile(r"-?\d+")
+
+
+def int_list(text: str | None) -> tuple[int, ...]:
+    """`{0,2,1}` as (0, 2, 1); None as ()."""
+    return tuple(map(int, _INTEGER.findall(text))) if text else ()
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDimension:
+    """One spatial dimension of a window: size, stride, padding, dilations, and whether it is reversed."""
+
+    size: int = 1
+    stride: int = 1
+    padding_low: int = 0
+    padding_high: int = 0
+    base_dilation: int = 1
+    window_dilation: int = 1
+    reversed: bool = False
+
+
+_WINDOW_FIELD = re.compile(r"(\w+)=([^\s}]+)")
+
+
+def parse_window(text: str | None, rank: int = 0) -> tuple[WindowDimension, ...]:
+    """`{size=3x3 pad=1_1x-1_2 stride=2x2}` by dimension, fields in any order; `rank` trivial ones for no text."""
+    fields = dict(_WINDOW_FIELD.findall(text)) if text else {}
+    if not fields:
+        return (WindowDimension(),) * rank
+
+    def numbers(name: str, default: int) -> list[int]:
+        return [int(part) for part in fields[name].split("x")] if name in fields else [default] * count
+
+    count = len(next(iter(fields.values())).split("x"))
+    sizes = numbers("size", 1)
+    strides, base, window = numbers("stride", 1), numbers("lhs_dilate", 1), numbers("rhs_dilate", 1)
+    reversal = numbers("rhs_reversal", 0)
+    pads = [tuple(map(int, pad.split("_"))) for pad in fields.get("pad", "x".join(["0_0"] * count)).split("x")]
+    return tuple(
+        WindowDimension(sizes[i], strides[i], pads[i][0], pads[i][1], base[i], window[i], bool(reversal[i]))
+        for i in range(count)
+    )
+
+
+def parse_config(text: str | None) -> dict[str, Any] | None:
+    """A backend config as a dict, when it is JSON (bare or as a quoted string); None when it is anything else."""
+    if not text:
+        return None
+    try:
+        value = json.loads(text)
+        if isinstance(value, str):
+            value = json.loads(value)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

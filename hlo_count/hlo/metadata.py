@@ -1,0 +1,81 @@
+"""Where an instruction comes from: `metadata={...}`, and the tables at the top of newer texts that it points into."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from hlo_count.hlo.attributes import unquote
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """`op_name` is JAX's path of scopes; `source_file` and `source_line` the user's own line; empty when unknown."""
+
+    op_name: str = ""
+    op_type: str = ""
+    source_file: str = ""
+    source_line: int = 0
+
+    @property
+    def source(self) -> str:
+        """`file:line`, or "" where the text has none."""
+        return f"{self.source_file}:{self.source_line}" if self.source_file else ""
+
+
+NO_METADATA = Metadata()
+
+_SECTION = re.compile(r"^[ \t]*(FileNames|FunctionNames|FileLocations|StackFrames)\s*$", re.M)
+_NAMED = re.compile(r'^\s*(\d+)\s+"((?:[^"\\]|\\.)*)"', re.M)
+_RECORD = re.compile(r"^\s*(\d+)\s+\{([^}]*)\}", re.M)
+_FIELD = re.compile(r"(\w+)=(\d+)")
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """`frames` maps a stack_frame_id to (file, line, function, id of the calling frame, 0 for none)."""
+
+    frames: dict[int, tuple[str, int, str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> SourceTables:
+        parts = _SECTION.split(text)
+        sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+        files = {int(n): unquote(f'"{s}"') for n, s in _NAMED.findall(sections.get("FileNames", ""))}
+        functions = {int(n): unquote(f'"{s}"') for n, s in _NAMED.findall(sections.get("FunctionNames", ""))}
+        locations = _records(sections.get("FileLocations", ""))
+        frames: dict[int, tuple[str, int, str, int]] = {}
+        for number, frame in _records(sections.get("StackFrames", "")).items():
+            location = locations.get(frame.get("file_location_id", 0), {})
+            # The text prints each parent one higher than it is: a frame that prints 1 has none.
+            frames[number] = (
+                files.get(location.get("file_name_id", 0), ""),
+                location.get("line", 0),
+                functions.get(location.get("function_name_id", 0), ""),
+                max(0, frame.get("parent_frame_id", 1) - 1),
+            )
+        return cls(frames)
+
+
+def _records(text: str) -> dict[int, dict[str, int]]:
+    return {int(n): {k: int(v) for k, v in _FIELD.findall(body)} for n, body in _RECORD.findall(text)}
+
+
+_STRING_FIELD = re.compile(r'\b(op_name|op_type|source_file)="((?:[^"\\]|\\.)*)"|\b(source_line|stack_frame_id)=(\d+)')
+
+
+def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
+    """Read `{op_name="..." stack_frame_id=3}` or `{op_name="..." source_file="..." source_line=7}`."""
+    if not text:
+        return NO_METADATA
+    strings: dict[str, str] = {}
+    numbers: dict[str, int] = {}
+    for name, value, number_name, number in _STRING_FIELD.findall(text):
+        if name:
+            strings[name] = unquote(f'"{value}"')
+        else:
+            numbers[number_name] = int(number)
+    file, line = strings.get("source_file", ""), numbers.get("source_line", 0)
+    if not file and numbers.get("stack_frame_id", 0) in tables.frames:
+        file, line = tables.frames[numbers["stack_frame_id"]][:2]
+    return Metadata(strings.get("op_name", ""), strings.get("op_type", ""), file, line)

@@ -1,0 +1,116 @@
+"""HLO text -> Module.
+
+Text as XLA prints it has one instruction a line: one compiled pattern reads a whole computation. A computation in which
+any line does not fit (hand-written text: comments, instructions over several lines or inside others) goes to the
+scanner, which reads it token by token.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from hlo_count.errors import HloCountError, ParseError
+from hlo_count.hlo.infer import settle_shapes
+from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.scanner import Scanner
+from hlo_count.hlo.shapes import Shape, parse_shape
+
+_P1 = r"[^()\n]*(?:\([^()\n]*\)[^()\n]*)*"
+_P2 = rf"[^()\n]*(?:\({_P1}\)[^()\n]*)*"
+_P3 = rf"[^()\n]*(?:\({_P2}\)[^()\n]*)*"
+_P4 = rf"[^()\n]*(?:\({_P3}\)[^()\n]*)*"
+_SHAPE = rf"[a-z][a-z0-9]*\[[^\]\n]*\](?:\{{[^{{}}\n]*\}})?|\({_P4}\)"
+
+INSTRUCTION_LINE = re.compile(
+    rf"^[ \t]+(ROOT )?%?([\w.\-]+) = ({_SHAPE}) ([a-z][\w\-]*)\(({_P3})\)(,[^\n]*[^\s,]|)[ \t]*$", re.M
+)
+_HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
+_AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
+_COMMENT = re.compile(r"//|/\*(?!index=\d+\*/)")
+
+
+class _ShapeTable(dict[str, Shape]):
+    """Shapes by their text: a module of 100,000 instructions has some fifty."""
+
+    def __missing__(self, text: str) -> Shape:
+        shape = self[text] = parse_shape(text)
+        return shape
+
+
+def parse(text: str, *, filename: str | None = None) -> Module:
+    """The module that `text` spells: post-optimization or not, a dump, or hand-written.
+
+    Raises ParseError, with line, column and caret, for text that is no HLO; `filename` goes into its message.
+    """
+    if "\x00" in text[:4096]:
+        raise ParseError("this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source="")
+    with _no_garbage_collection():
+        module = _parse_module(text, filename)
+        settle_shapes(module)
+    return module
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Parsing makes many small objects and no cycles that could be freed: collecting meanwhile only costs time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _parse_module(text: str, filename: str | None) -> Module:
+    module = Module(text, filename)
+    scanner = Scanner(text, filename, module)
+    at = scanner.scan_header()
+    shapes = _ShapeTable()
+    entry: Computation | None = None
+    while at < len(text):
+        computation, is_entry, end = _printed_computation(module, text, at, shapes) or scanner.scan_computation(at)
+        if is_entry:
+            if entry is not None:
+                raise scanner.error("a second ENTRY: a module has one", at)
+            entry = computation
+        at = scanner.skip(end)
+    if not module.computations:
+        raise scanner.error("no computation: the text ends where the first one should begin", len(text))
+    # Without ENTRY the last computation is the entry, as XLA has it.
+    module.entry = entry or next(reversed(module.computations.values()))
+    module.name = module.name or f"module_{module.entry.name}"
+    return module
+
+
+def _printed_computation(
+    module: Module, text: str, at: int, shapes: _ShapeTable
+) -> tuple[Computation, bool, int] | None:
+    """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
+    header = _HEADER_LINE.match(text, at)
+    if header is None:
+        return None
+    start = header.end()
+    closing = _AFTER_BRACE.search(text, start - 1)
+    if closing is None:
+        return None
+    stop = closing.start()
+    found = INSTRUCTION_LINE.findall(text, start, stop)
+    if not found or len(found) != text.count("\n", start, stop) + 1 or _COMMENT.search(text, start, stop):
+        return None
+    computation = Computation(module, header[2], offset=start)
+    try:
+        computation.instructions = [
+            Instruction(computation, index, name, opcode, shapes[shape], operands, attributes)
+            for index, (_, name, shape, opcode, operands, attributes) in enumerate(found)
+        ]
+    except HloCountError:
+        return None  # The scanner meets the same shape and says where it stands.
+    roots = [index for index, groups in enumerate(found) if groups[0]]
+    computation.root = computation.instructions[roots[0] if roots else -1]
+    computation.attribute_text = closing[1]
+    module.computations[computation.name] = computation
+    return computation, header[1] is not None, closing.end()

@@ -1,0 +1,403 @@
+"""HLO text read token by token: headers, and whatever is not laid out one instruction a line.
+
+Follows the grammar that XLA's own parser accepts (xla/hlo/parser): comments anywhere, instructions over several lines,
+operands that are whole instructions, computations that stand inline, results without a shape, sugared names.
+"""
+
+from __future__ import annotations
+
+import re
+
+from hlo_count.errors import HloCountError, ParseError
+from hlo_count.hlo.attributes import skip_string
+from hlo_count.hlo.module import LEAF_OPCODES, Computation, Instruction, Module
+from hlo_count.hlo.shapes import Shape, scan_shape
+
+_SKIP = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)+", re.S)
+_WORD = re.compile(r"[A-Za-z_][\w.\-]*")
+_NAME = re.compile(r"%?([\w.\-]+)")
+_ATTRIBUTE = re.compile(r"([A-Za-z_][\w\-]*)\s*=")
+_SHAPE_START = re.compile(r"\(|b\(|[a-z][a-z0-9]*\[")
+_TABLES_START = re.compile(r"FileNames\b|FunctionNames\b|FileLocations\b|StackFrames\b")
+_TABLES_END = re.compile(r"^(?![ \t]*(?:$|\d|FileNames|FunctionNames|FileLocations|StackFrames))", re.M)
+_PLAIN = re.compile(r"[^\s,\"'(){}\[\]/]+|/(?![/*])")
+_INLINE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*(?:ROOT\s+)?%?[\w.\-]+\s+=", re.S)
+_CALLEE_ATTRIBUTES = frozenset(
+    ("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation")
+)
+_CALLEE_LISTS = frozenset(("branch_computations", "called_computations"))
+_SHAPED_NAME_END = re.compile(r"(?:\s|/\*.*?\*/)*[,)#]", re.S)
+
+
+class Scanner:
+    """Reads one text. Positions are indices into it; an error names the line and column of one."""
+
+    def __init__(self, text: str, filename: str | None, module: Module) -> None:
+        self.text = text
+        self.filename = filename
+        self.module = module
+        self.missing_operands_are_parameters = False
+        self.anonymous = 0
+
+    # Places and errors
+
+    def error(self, message: str, at: int) -> ParseError:
+        at = min(at, len(self.text))
+        start = self.text.rfind("\n", 0, at) + 1
+        end = self.text.find("\n", at)
+        source = self.text[start : end if end >= 0 else len(self.text)]
+        line = self.text.count("\n", 0, at) + 1
+        return ParseError(message, filename=self.filename, line=line, column=at - start + 1, source=source)
+
+    def skip(self, at: int) -> int:
+        """The index of the next token: past white space and comments."""
+        found = _SKIP.match(self.text, at)
+        at = found.end() if found is not None else at
+        if self.text.startswith("/*", at):
+            raise self.error("this comment is not closed", at)
+        return at
+
+    def expect(self, token: str, at: int, where: str) -> int:
+        at = self.skip(at)
+        if not self.text.startswith(token, at):
+            raise self.error(f"expected {token!r} {where}{self._instead(at)}", at)
+        return at + len(token)
+
+    def _instead(self, at: int) -> str:
+        if at >= len(self.text):
+            return ", but the text ends here: is it truncated?"
+        word = _NAME.match(self.text, at)
+        return f", not {word[0] if word else self.text[at]!r}"
+
+    def name(self, at: int, what: str) -> tuple[str, int]:
+        at = self.skip(at)
+        found = _NAME.match(self.text, at)
+        if found is None:
+            raise self.error(f"expected {what}{self._instead(at)}", at)
+        return found[1], found.end()
+
+    def shape(self, at: int) -> tuple[Shape, int]:
+        try:
+            return scan_shape(self.text, at)
+        except HloCountError as problem:
+            raise self.error(str(problem) if len(str(problem)) < 120 else "this is no shape", at) from None
+
+    # The header
+
+    def scan_header(self) -> int:
+        """Read `HloModule ...` and the source tables, where they are there; the index where computations begin."""
+        text, module = self.text, self.module
+        at = self.skip(0)
+        if at >= len(text):
+            raise self.error("the text is empty: expected 'HloModule ...' or a computation", at)
+        if text.startswith("HloModule", at):
+            module.name, at = self.name(at + len("HloModule"), "the module's name")
+            if text.startswith(":", at):
+                at += 1
+            module.attributes, at = self.attributes(at)
+        elif not self._computation_follows(at):
+            return self._single_instruction(at)
+        at = self.skip(at)
+        if _TABLES_START.match(text, at):
+            ended = _TABLES_END.search(text, at)
+            end = ended.start() if ended is not None else len(text)
+            module.tables_text = text[at:end]
+            at = self.skip(end)
+        return at
+
+    def _computation_follows(self, at: int) -> bool:
+        if re.compile(r"ENTRY\b").match(self.text, at):
+            return True
+        found = _NAME.match(self.text, at)
+        if found is None:
+            raise self.error(f"this is no HLO: expected 'HloModule ...' or a computation{self._instead(at)}", at)
+        after = self.skip(found.end())
+        return self.text.startswith(("{", "("), after) and not _SHAPE_START.match(self.text, at)
+
+    def _single_instruction(self, at: int) -> int:
+        """Text that is one instruction: operands that nothing defines are its parameters."""
+        self.missing_operands_are_parameters = True
+        computation = Computation(self.module, "entry")
+        computation.lines = []
+        if _SHAPE_START.match(self.text, at):
+            at = self.right_hand_side(computation, "root", at)
+        elif re.compile(r"(ROOT\s+)?%?[\w.\-]+\s*=").match(self.text, at):
+            _, at = self.instruction(computation, at)
+        else:
+            raise self.error(f"this is no HLO: expected 'HloModule ...' or a computation{self._instead(at)}", at)
+        at = self.skip(at)
+        if at < len(self.text):
+            raise self.error("expected the end of the text after a single instruction; is 'HloModule ...' missing?", at)
+        computation.root = computation.instructions[-1]
+        self.module.computations[computation.name] = computation
+        return at
+
+    # Computations and instructions
+
+    def scan_computation(self, at: int) -> tuple[Computation, bool, int]:
+        """The computation at `at`, whether it is marked ENTRY, and the index after it."""
+        is_entry = re.compile(r"ENTRY\b").match(self.text, at) is not None
+        name, at = self.name(at + len("ENTRY") * is_entry, "the name of a computation")
+        at = self.skip(at)
+        if self.text.startswith("(", at):
+            at = self.expect("->", self.balanced(at), "between parameters and result")
+            _, at = self.shape(at)
+        computation, at = self.instruction_list(name, at)
+        attributes, at = self.attributes(at)
+        computation.attribute_text = "".join(f", {name}={value}" for name, value in attributes.items())
+        return computation, is_entry, at
+
+    def instruction_list(self, name: str, at: int) -> tuple[Computation, int]:
+        at = self.expect("{", at, "before the instructions of a computation")
+        computation = Computation(self.module, name)
+        computation.lines = []
+        root: Instruction | None = None
+        while True:
+            at = self.skip(at)
+            if self.text.startswith("}", at):
+                break
+            if at >= len(self.text):
+                raise self.error(f"computation {name} is not closed: the text is truncated, or a '}}' is missing", at)
+            is_root, at = self.instruction(computation, at)
+            if is_root:
+                root = computation.instructions[-1]
+        if not computation.instructions:
+            raise self.error(f"computation {name} has no instructions", at)
+        computation.root = root or computation.instructions[-1]
+        if name in self.module.computations:
+            raise self.error(f"a second computation named {name}", at)
+        self.module.computations[name] = computation
+        return computation, at + 1
+
+    def instruction(self, computation: Computation, at: int) -> tuple[bool, int]:
+        """One `[ROOT] name = ...`, appended to the computation; whether it is the root, and the index after it."""
+        root = re.compile(r"ROOT\b").match(self.text, at)
+        name, at = self.name(root.end() if root else at, "an instruction, as in '%name = f32[8] add(%a, %b)'")
+        at = self.expect("=", at, f"after the instruction's name {name}")
+        return root is not None, self.right_hand_side(computation, name, at)
+
+    def right_hand_side(self, computation: Computation, name: str, at: int, *, nested: bool = False) -> int:
+        text = self.text
+        start = at = self.skip(at)
+        shape: Shape | None = None
+        if _SHAPE_START.match(text, at) and not re.compile(r"[a-z][\w\-]*\(").match(text, at) or text.startswith("b(", at):
+            shape, at = self.shape(at)
+        at = self.skip(at)
+        word = _WORD.match(text, at)
+        if word is None:
+            raise self.error(f"expected an opcode{self._instead(at)}", at)
+        opcode = word[0]
+        at = self.expect("(", word.end(), f"after the opcode {opcode}")
+        if opcode in LEAF_OPCODES:
+            end = self.balanced(at - 1)
+            operand_text = " ".join(self._uncommented(at, end - 1).split())
+            at = end
+            if opcode == "parameter" and not operand_text.isdigit():
+                raise self.error(f"expected a parameter number, not {operand_text!r}", start)
+        else:
+            names, at = self.operands(computation, at)
+            operand_text = ", ".join(f"%{operand}" for operand in names)
+        attributes: dict[str, str] = {}
+        if not nested:
+            attributes, at = self.attributes(at)
+        elif opcode != "parameter" or shape is not None:
+            self.anonymous += 1
+            name = f"{opcode}.anon.{self.anonymous}" if not name else name
+        attribute_text = "".join(f", {key}={value}" for key, value in attributes.items())
+        instruction = Instruction(
+            computation,
+            len(computation.instructions),
+            name,
+            opcode,
+            shape,  # type: ignore[arg-type]  # settle_shapes gives it one before anybody sees it
+            operand_text,
+            attribute_text,
+        )
+        computation.instructions.append(instruction)
+        assert computation.lines is not None
+        computation.lines.append(text.count("\n", 0, start) + 1)
+        return at
+
+    def operands(self, computation: Computation, at: int) -> tuple[list[str], int]:
+        """Names of the operands up to the closing parenthesis; an operand that is an instruction is added first."""
+        names: list[str] = []
+        while True:
+            at = self.skip(at)
+            if self.text.startswith(")", at):
+                return names, at + 1
+            if self.text.startswith(",", at):
+                at += 1
+                continue
+            if at >= len(self.text):
+                raise self.error("the operands are not closed: the text is truncated, or a ')' is missing", at)
+            name, at = self._operand(computation, at)
+            if name:
+                names.append(name)
+
+    def _operand(self, computation: Computation, at: int) -> tuple[str, int]:
+        start = at
+        shape: Shape | None = None
+        if _SHAPE_START.match(self.text, at) and not re.compile(r"(?!b\()[a-z][\w\-]*\(").match(self.text, at):
+            shape, at = self.shape(at)
+            at = self.skip(at)
+            if self.text.startswith((",", ")"), at):  # a shape and no name
+                if not self.missing_operands_are_parameters:
+                    return "", at
+                return self._parameter(computation, "", shape), at
+        found = _NAME.match(self.text, at)
+        if found is None:
+            raise self.error(f"expected an operand{self._instead(at)}", at)
+        if _SHAPED_NAME_END.match(self.text, found.end()):
+            name, at = found[1], found.end()
+            if self.missing_operands_are_parameters and shape is not None and name not in {
+                i.name for i in computation.instructions
+            }:
+                return self._parameter(computation, name, shape), at
+            return self._element_of(computation, name, at)
+        at = self.right_hand_side(computation, "", start, nested=True)
+        return computation.instructions[-1].name, at
+
+    def _element_of(self, computation: Computation, name: str, at: int) -> tuple[str, int]:
+        """`%tuple#1#0` is short for get-tuple-elements."""
+        assert computation.lines is not None
+        while self.text.startswith("#", at := self.skip(at)):
+            index = re.compile(r"\s*(\d+)").match(self.text, at + 1)
+            if index is None:
+                raise self.error("expected the index of a tuple element after '#'", at)
+            element = f"{name}_{index[1]}"
+            at = index.end()
+            if element not in {i.name for i in computation.instructions}:
+                source = next((i for i in computation.instructions if i.name == name), None)
+                if source is None or not source.shape.is_tuple or int(index[1]) >= len(source.shape.elements):
+                    raise self.error(f"{name} has no element {index[1]}", at)
+                computation.instructions.append(
+                    Instruction(
+                        computation,
+                        len(computation.instructions),
+                        element,
+                        "get-tuple-element",
+                        source.shape.elements[int(index[1])],
+                        f"%{name}",
+                        f", index={index[1]}",
+                    )
+                )
+                computation.lines.append(self.text.count("\n", 0, at) + 1)
+            name = element
+        return name, at
+
+    def _parameter(self, computation: Computation, name: str, shape: Shape) -> str:
+        number = sum(i.opcode == "parameter" for i in computation.instructions)
+        name = name or f"_{number}"
+        computation.instructions.append(
+            Instruction(computation, len(computation.instructions), name, "parameter", shape, str(number), "")
+        )
+        assert computation.lines is not None
+        computation.lines.append(1)
+        return name
+
+    # Attributes
+
+    def attributes(self, at: int) -> tuple[dict[str, str], int]:
+        """`, name=value` as often as it comes; inline computations become computations of their own."""
+        found: dict[str, str] = {}
+        while True:
+            start = self.skip(at)
+            if not self.text.startswith(",", start):
+                return found, at
+            start = self.skip(start + 1)
+            match = _ATTRIBUTE.match(self.text, start)
+            if match is None:
+                raise self.error(f"expected an attribute such as dimensions={{0,1}}{self._instead(start)}", start)
+            found[match[1]], at = self._value(match[1], self.skip(match.end()))
+
+    def _value(self, name: str, at: int) -> tuple[str, int]:
+        if name in _CALLEE_ATTRIBUTES and self.text.startswith("{", at) and _INLINE.match(self.text, at + 1):
+            return self._inline(name, at)
+        if name in _CALLEE_LISTS and self.text.startswith("{", at):
+            return self._callee_list(name, at)
+        start = at
+        while at < len(self.text):
+            char = self.text[at]
+            if char in "({[":
+                at = self.balanced(at)
+            elif char in "\"'":
+                at = self._string(at)
+            else:
+                plain = _PLAIN.match(self.text, at)
+                if plain is not None:
+                    at = plain.end()
+                    continue
+                # A mesh goes on after a space: mesh['a'=4] {'a'}
+                after = self.skip(at)
+                if char.isspace() and self.text.startswith("mesh[", start) and self.text.startswith("{", after):
+                    at = after
+                    continue
+                break
+        if at == start:
+            raise self.error(f"expected the value of {name}{self._instead(at)}", at)
+        return self._uncommented(start, at), at
+
+    def _inline(self, name: str, at: int) -> tuple[str, int]:
+        self.anonymous += 1
+        computation, at = self.instruction_list(f"{name}.anon.{self.anonymous}", at)
+        return f"%{computation.name}", at
+
+    def _callee_list(self, name: str, at: int) -> tuple[str, int]:
+        names: list[str] = []
+        at += 1
+        while True:
+            at = self.skip(at)
+            if self.text.startswith("}", at):
+                return "{" + ", ".join(names) + "}", at + 1
+            if self.text.startswith(",", at):
+                at += 1
+            elif self.text.startswith("{", at):
+                callee, at = self._inline(name, at)
+                names.append(callee)
+            else:
+                callee, at = self.name(at, "the name of a computation")
+                names.append(f"%{callee}")
+
+    # Text that is skipped, not read
+
+    def balanced(self, at: int) -> int:
+        """The index after the bracket that closes the one at `at`; strings and comments inside do not count."""
+        start = at
+        depth = 0
+        interesting = re.compile(r"[\"'(){}\[\]]|//|/\*")
+        while True:
+            found = interesting.search(self.text, at)
+            if found is None:
+                raise self.error(f"this {self.text[start]!r} is never closed; is the text truncated?", start)
+            token = found[0]
+            if token in ("//", "/*"):
+                at = self.skip(found.start())
+                continue
+            if token in "\"'":
+                at = self._string(found.start())
+                continue
+            depth += 1 if token in "({[" else -1
+            at = found.end()
+            if depth == 0:
+                return at
+
+    def _string(self, at: int) -> int:
+        end = skip_string(self.text, at)
+        if self.text[end - 1] != self.text[at] or end == at + 1:
+            raise self.error("this string is never closed", at)
+        return end
+
+    def _uncommented(self, start: int, end: int) -> str:
+        raw = self.text[start:end]
+        if "//" not in raw and "/*" not in raw:
+            return raw if "\n" not in raw else re.sub(r"\s*\n\s*", " ", raw)
+        parts: list[str] = []
+        at = 0
+        for found in re.finditer(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', raw, re.S):
+            parts.append(raw[at : found.start()])
+            parts.append(found[0] if found[0].startswith('"') else " ")
+            at = found.end()
+        return re.sub(r"\s*\n\s*", " ", "".join([*parts, raw[at:]])).strip()
+
+
+

@@ -1,0 +1,266 @@
+"""Shapes with their layouts, read from text such as `bf16[8,128]{1,0:T(8,128)(2,1)S(1)}` or `(f32[2], s32[])`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.dtypes import DTYPES, DType
+
+UNBOUNDED = -(2**63)
+"""The size of a `?` dimension, as XLA has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How an array lies in memory: dimensions from minor to major, tiles, bits of an element, memory space."""
+
+    minor_to_major: tuple[int, ...]
+    tiles: tuple[tuple[int | None, ...], ...] = ()
+    element_bits: int | None = None
+    memory_space: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An array (`dtype`, `dimensions`, `layout`) or a tuple (`elements`); immutable and shared between instructions.
+
+    `dtype` is the name of an element type, "tuple" for a tuple, "buffer" for a buffer around its one element.
+    """
+
+    dtype: str
+    dimensions: tuple[int, ...] = ()
+    dynamic: tuple[bool, ...] = ()
+    layout: Layout | None = None
+    elements: tuple[Shape, ...] = ()
+
+    @property
+    def is_tuple(self) -> bool:
+        return self.dtype == "tuple"
+
+    @property
+    def is_array(self) -> bool:
+        return self.dtype not in ("tuple", "buffer", "token", "opaque")
+
+    @property
+    def rank(self) -> int:
+        return len(self.dimensions)
+
+    @cached_property
+    def element_type(self) -> DType:
+        """The element type of an array; raises HloCountError for a tuple."""
+        try:
+            return DTYPES[self.dtype]
+        except KeyError:
+            raise HloCountError(f"{self} has no element type: it is a {self.dtype}") from None
+
+    @cached_property
+    def size(self) -> int:
+        """Number of elements of an array (dynamic bounds `<=n` count n); of a tuple, of its first array leaf."""
+        if self.elements or self.is_tuple:
+            leaf = self.first_leaf
+            return leaf.size if leaf is not None else 0
+        return prod(self.dimensions)
+
+    @cached_property
+    def leaves(self) -> tuple[Shape, ...]:
+        """The arrays (and tokens) in it, in order; an array is its own only leaf."""
+        if self.is_tuple or self.elements:
+            return tuple(leaf for element in self.elements for leaf in element.leaves)
+        return (self,)
+
+    @cached_property
+    def first_leaf(self) -> Shape | None:
+        """Its first array leaf, or None where it has none."""
+        return next((leaf for leaf in self.leaves if leaf.is_array), None)
+
+    @property
+    def memory_space(self) -> int:
+        """`S(n)` of the layout, 0 where none is printed."""
+        return self.layout.memory_space if self.layout is not None else 0
+
+    @property
+    def minor_to_major(self) -> tuple[int, ...]:
+        """The layout's order of dimensions; row-major where the text has no layout."""
+        if self.layout is not None:
+            return self.layout.minor_to_major
+        return tuple(range(self.rank - 1, -1, -1))
+
+    @cached_property
+    def bytes(self) -> int:
+        """Bytes of memory, tile padding included; of a tuple, the sum over its leaves. Tokens and opaque: 0.
+
+        Only the first tile pads: `T(8,128)` rounds the two minor dimensions up to multiples of 8 and 128, and a
+        scalar fills one tile. Elements take `E(n)` bits where the layout has it, else whole bytes.
+        """
+        if self.is_tuple or self.elements:
+            return sum(leaf.bytes for leaf in self.leaves)
+        if not self.is_array:
+            return 0
+        layout = self.layout
+        count = self.size
+        if layout is not None and layout.tiles:
+            count = _padded_elements(self.dimensions, layout)
+        bits = layout.element_bits if layout is not None and layout.element_bits else None
+        if bits is None:
+            return count * self.element_type.stored_bytes
+        return (count * bits + 7) // 8
+
+    def with_layout(self, minor_to_major: tuple[int, ...]) -> Shape:
+        """The same array, its dimensions in another order of memory, tiles dropped."""
+        old = self.layout or Layout(())
+        text = "{" + ",".join(map(str, minor_to_major)) + _suffix(old) + "}"
+        layout = Layout(minor_to_major, (), old.element_bits, old.memory_space, text)
+        return replace(self, layout=layout)
+
+    def __str__(self) -> str:
+        if self.is_tuple:
+            return "(" + ", ".join(map(str, self.elements)) + ")"
+        if self.dtype == "buffer":
+            return f"b({self.elements[0]})"
+        dims = ",".join(
+            "?" if size == UNBOUNDED else f"<={size}" if dynamic else str(size)
+            for size, dynamic in zip(self.dimensions, self.dynamic or (False,) * self.rank, strict=True)
+        )
+        return f"{self.dtype}[{dims}]{self.layout.text if self.layout is not None else ''}"
+
+
+def array(dtype: str, dimensions: tuple[int, ...], dynamic: tuple[bool, ...] = ()) -> Shape:
+    """An array shape without a layout; `dynamic` may be left out when no dimension is."""
+    return Shape(dtype, dimensions, dynamic if any(dynamic) else ())
+
+
+def tuple_of(elements: tuple[Shape, ...]) -> Shape:
+    return Shape("tuple", elements=elements)
+
+
+def parse_shape(text: str) -> Shape:
+    """The shape that `text` spells. Raises HloCountError that quotes the text when it is none."""
+    shape, end = scan_shape(text, 0)
+    if text[end:].strip():
+        raise HloCountError(f"{text!r} is no shape: {text[end:].strip()!r} follows it")
+    return shape
+
+
+_SPACE = re.compile(r"(?:\s+|/\*.*?\*/)*", re.S)
+_ARRAY = re.compile(r"([a-z][a-z0-9]*)\[([^\]]*)\]")
+_LAYOUT_OPEN = re.compile(r"\{(?=\s*[0-9:}])")
+_LAYOUT_END = re.compile(r"[^{}]*\}")
+_DIMENSION = re.compile(r"\s*(<=)?\s*(\d+)\s*\Z")
+
+
+def scan_shape(text: str, at: int) -> tuple[Shape, int]:
+    """The shape that starts at index `at`, and the index after it. Raises HloCountError."""
+    at = _skip(text, at)
+    if text.startswith("(", at):
+        elements, at = _scan_elements(text, at + 1)
+        return tuple_of(elements), at
+    if text.startswith("b(", at):
+        inner, at = scan_shape(text, at + 2)
+        at = _skip(text, at)
+        if not text.startswith(")", at):
+            raise HloCountError(f"expected ')' after the buffer's shape in {text!r}")
+        return Shape("buffer", elements=(inner,)), at + 1
+    found = _ARRAY.match(text, at)
+    if found is None or found[1] not in DTYPES:
+        what = found[1] if found is not None else text[at : at + 40]
+        raise HloCountError(f"{what!r} is no shape: expected one such as f32[8,128]{{1,0}} or (f32[2], s32[])")
+    dimensions, dynamic = _dimensions(found[2], text)
+    at = found.end()
+    layout = None
+    opened = _LAYOUT_OPEN.match(text, at)
+    if opened is not None:
+        closed = _LAYOUT_END.match(text, opened.end())
+        if closed is None:
+            raise HloCountError(f"the layout is not closed in {text!r}")
+        layout = parse_layout(text[at : closed.end()])
+        if len(layout.minor_to_major) != len(dimensions) and layout.minor_to_major:
+            raise HloCountError(
+                f"{text[found.start() : closed.end()]!r} has {len(dimensions)} dimensions, "
+                f"but a layout of {len(layout.minor_to_major)}"
+            )
+        at = closed.end()
+    return Shape(found[1], dimensions, dynamic if any(dynamic) else (), layout), at
+
+
+def _scan_elements(text: str, at: int) -> tuple[tuple[Shape, ...], int]:
+    elements: list[Shape] = []
+    at = _skip(text, at)
+    while not text.startswith(")", at):
+        element, at = scan_shape(text, at)
+        elements.append(element)
+        at = _skip(text, at)
+        if text.startswith(",", at):
+            at = _skip(text, at + 1)
+        elif not text.startswith(")", at):
+            raise HloCountError(f"expected ',' or ')' in the tuple shape {text!r}")
+    return tuple(elements), at + 1
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found is not None else at
+
+
+def _dimensions(text: str, whole: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    if not text.strip():
+        return (), ()
+    sizes: list[int] = []
+    dynamic: list[bool] = []
+    for part in text.split(","):
+        if part.strip() == "?":
+            sizes.append(UNBOUNDED)
+            dynamic.append(True)
+            continue
+        found = _DIMENSION.match(part)
+        if found is None:
+            raise HloCountError(f"{part.strip()!r} is no dimension in {whole!r}: expected a number, <=n or ?")
+        sizes.append(int(found[2]))
+        dynamic.append(found[1] is not None)
+    return tuple(sizes), tuple(dynamic)
+
+
+_TILE = re.compile(r"\(([^()]*)\)")
+_TILES = re.compile(r"T((?:\([^()]*\))+)")
+_ELEMENT_BITS = re.compile(r"E\((\d+)\)")
+_MEMORY_SPACE = re.compile(r"S\((\d+)\)")
+
+
+def parse_layout(text: str) -> Layout:
+    """The layout that `text`, braces included, spells: `{1,0:T(8,128)(2,1)E(4)S(1)}`."""
+    order, _, rest = text.strip()[1:-1].partition(":")
+    minor_to_major = tuple(int(part) for part in order.split(",") if part.strip())
+    tiles: tuple[tuple[int | None, ...], ...] = ()
+    found = _TILES.search(rest)
+    if found is not None:
+        tiles = tuple(
+            tuple(None if part.strip() == "*" else int(part) for part in tile.split(",") if part.strip())
+            for tile in _TILE.findall(found[1])
+        )
+    bits = _ELEMENT_BITS.search(rest)
+    space = _MEMORY_SPACE.search(rest)
+    return Layout(
+        minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text.strip()
+    )
+
+
+def _padded_elements(dimensions: tuple[int, ...], layout: Layout) -> int:
+    tile = layout.tiles[0]
+    physical = [dimensions[d] for d in reversed(layout.minor_to_major)] if layout.minor_to_major else []
+    while len(physical) < len(tile):
+        physical.insert(0, 1)
+    # A None ("*") in a tile combines that dimension with the next minor one: it pads nothing of its own.
+    for back, width in enumerate(reversed(tile), start=1):
+        if width is not None:
+            physical[-back] = -(-physical[-back] // width) * width
+    return prod(physical)
+
+
+def _suffix(layout: Layout) -> str:
+    parts = f"E({layout.element_bits})" if layout.element_bits else ""
+    parts += f"S({layout.memory_space})" if layout.memory_space else ""
+    return f":{parts}" if parts else ""
