@@ -41,13 +41,17 @@ VECTOR_OPS = ("fma", "add", "multiply", "divide", "minmax", "sum_product", "max_
 
 def load(path: Path) -> Device:
     """The device that the TOML file at `path` describes. Raises DeviceError naming file, key and remedy."""
+    return from_document(read(path), path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The TOML document in the file at `path`, not checked yet. Raises DeviceError when it is none."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeviceError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeviceError(f"{path}: not a TOML file: {error}") from error
-    return from_document(document, path)
 
 
 def from_document(document: Mapping[str, Any], path: Path) -> Device:

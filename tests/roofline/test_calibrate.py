@@ -11,9 +11,10 @@ import pytest
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import calibrate as calibrate_module
 from hlo_count.roofline import catalog, kernels, machine
-from hlo_count.roofline.calibrate import Samples, calibrate, measure, profile_document
+from hlo_count.roofline.calibrate import calibrate, measure
 from hlo_count.roofline.kernels import LAUNCHES, Kernel
 from hlo_count.roofline.machine import Cache
+from hlo_count.roofline.measured import Samples, keep_fastest, profile_document
 from hlo_count.roofline.profile_file import from_document, load, to_toml
 from hlo_count.roofline.suite import Level, Machine, accelerator_levels, cpu_levels
 
@@ -201,9 +202,37 @@ def test_calibrate_writes_a_profile_that_is_found_as_local(small_suite, monkeypa
     assert all(f.spread is None or f.spread >= 0 for f in returned.matrix.values())
 
 
+def calibration(**rates):
+    return {
+        "matrix": {
+            dtype: {"gflop_per_s": rate, "typical_gflop_per_s": 1.0, "source": "measured"}
+            for dtype, rate in rates.items()
+        },
+        "memory": [{"name": "DRAM", "bandwidth": {"gb_per_s": min(rates.values()), "source": "measured"}}],
+        "calibration": {"date": "today", "processor": "P", "cores": 2, "device_kind": "cpu", "jaxlib": "1"},
+    }
+
+
+def test_calibrating_again_never_lowers_a_ceiling_of_the_same_machine():
+    now, before = calibration(f32=3.0, bf16=9.0), calibration(f32=4.0, bf16=8.0, f64=1.0)
+    keep_fastest(now, before)
+    assert {dtype: figure["gflop_per_s"] for dtype, figure in now["matrix"].items()} == {"f32": 4, "bf16": 9}
+    assert now["matrix"]["f32"]["source"] == "measured; faster in a calibration before today"
+    assert now["matrix"]["f32"]["typical_gflop_per_s"] == 1.0
+    assert now["memory"][0]["bandwidth"]["gb_per_s"] == 3.0
+
+
+@pytest.mark.parametrize("key", ["processor", "cores", "device_kind", "jaxlib"])
+def test_another_machine_is_another_matter(key):
+    now, before = calibration(f32=3.0), calibration(f32=4.0)
+    before["calibration"][key] = "other"
+    keep_fastest(now, before)
+    assert now == calibration(f32=3.0)
+
+
 def test_a_profile_is_replaced_whole_or_not_at_all(small_suite, monkeypatch, tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text("what was there")
+    path.write_text('name = "what was there"')
 
     def broken(*_):
         raise KeyboardInterrupt
@@ -212,7 +241,14 @@ def test_a_profile_is_replaced_whole_or_not_at_all(small_suite, monkeypatch, tmp
     with pytest.raises(KeyboardInterrupt):
         calibrate(path=path, seconds=0, progress=False)
     assert os.listdir(tmp_path) == ["mine.toml"]
-    assert path.read_text() == "what was there"
+    assert path.read_text() == 'name = "what was there"'
+
+
+def test_a_file_that_is_no_profile_is_not_written_over(tmp_path):
+    path = tmp_path / "notes.toml"
+    path.write_text("these are my notes")
+    with pytest.raises(DeviceError, match=r"notes\.toml: not a TOML file"):
+        calibrate(path=path)
 
 
 def test_the_bar_goes_to_standard_error(small_suite, tmp_path, capsys):
