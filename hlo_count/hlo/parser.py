@@ -101,6 +101,8 @@ def _printed_computation(
     found = INSTRUCTION_LINE.findall(text, start, stop)
     if not found or len(found) != text.count("\n", start, stop) + 1 or _COMMENT.search(text, start, stop):
         return None
+    if any("(" in groups[4] and groups[3] != "constant" and _nests(groups[4]) for groups in found):
+        return None
     computation = Computation(module, header[2], offset=start)
     try:
         computation.instructions = [
@@ -114,3 +116,11 @@ def _printed_computation(
     computation.attribute_text = closing[1]
     module.computations[computation.name] = computation
     return computation, header[1] is not None, closing.end()
+
+
+_OPCODE_OPENS = re.compile(r"[a-z][a-z0-9\-]+\(")
+
+
+def _nests(operand_text: str) -> bool:
+    """Whether an operand is a whole instruction: `f32[] constant(2)`. Tiles and tuple shapes have no word before '('."""
+    return _OPCODE_OPENS.search(operand_text) is not None

@@ -152,6 +152,12 @@ def _is_importable(name: str) -> bool:
         return False
 
 
+def remedy(message: str) -> str:
+    """What to add to the message of a compile that failed for want of CUDA's own tools, else ""."""
+    missing = any(tool in message for tool in ("ptxas", "libdevice", "PTX compilation provider"))
+    return f"; the cuda extra brings these: {REMEDY}" if missing else ""
+
+
 @functools.cache
 def devices(name: str, count: int) -> tuple[Any, ...]:
     """`count` GPUs of one machine, described by the profile `name`.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
+from hlo_count.lowering import gpu
 from hlo_count.lowering.program import Program, describe, devices_of
 from hlo_count.lowering.quiet import (
     default_devices,
@@ -83,7 +84,8 @@ def lower(
     except RuntimeError as error:
         if found is None:
             raise
-        raise TargetError(f"cannot be compiled for {found.name}: {_first_line(error)}") from error
+        remedy = gpu.remedy(str(error))
+        raise TargetError(f"cannot be compiled for {found.name}: {_first_line(error)}{remedy}") from error
     return describe(lowered, compiled, target=name, mesh=axes)
 
 

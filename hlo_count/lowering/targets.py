@@ -38,8 +38,11 @@ class Target:
 
     @property
     def is_default(self) -> bool:
-        """Whether JAX would compile for the first of these devices without being told to."""
-        return bool(self.mesh is None and self.devices[0] == settle_default_backend())
+        """Whether JAX compiles for these devices without being told to."""
+        default = settle_default_backend()
+        if self.mesh is not None or self.devices[0] != default:
+            return False
+        return len(self.devices) == 1 or set(self.devices) == set(default_devices())
 
 
 def resolve(target: Any) -> Target:

@@ -101,6 +101,11 @@ def test_arrays_that_live_elsewhere_are_not_read():
     assert not x.is_deleted()
 
 
+def test_a_few_of_the_default_devices_are_a_target_too():
+    x = shape(64, 128, sharding=NamedSharding(Mesh(HERE[4:], ("data",)), P("data")))
+    assert devices(lower(lambda x: x * 2, (x,), target=list(HERE[:4]))) == set(HERE[:4])
+
+
 def test_a_program_of_one_device_takes_one_of_many():
     w = jax.device_put(np.ones((128, 256), np.float32), HERE[1])
     for args in [(X, W), (X, w)]:
@@ -171,6 +176,18 @@ def test_the_unoptimized_program_is_whole_and_says_its_mesh():
     program = lower(matmul, (X, W), target=THERE, mesh=SIZES, in_specs=(P("data"), P()), optimized=False)
     assert (program.num_devices, program.mesh) == (8, (("data", 4), ("model", 2)))
     assert layout(program)[0] == ["f32[64,128]", "f32[128,256]"]
+
+
+@pytest.mark.parametrize("told", [{}, {"in_shardings": over()}], ids=["lowered itself", "rebuilt"])
+def test_a_function_is_traced_once(told):
+    traces = []
+
+    def counted(x):
+        traces.append(x)
+        return x * 2
+
+    lower(jax.jit(counted, **told), (X,), target=THERE)
+    assert len(traces) == 1
 
 
 def test_too_many_devices_for_the_target():

@@ -58,6 +58,11 @@ def test_an_operation_that_needs_a_gpu_at_hand_is_named():
         lower(printing, (X,), target="h100-sxm")
 
 
+def test_a_missing_assembler_is_named_with_its_remedy():
+    assert gpu.remedy("libdevice not found at ./libdevice.10.bc").endswith(gpu.REMEDY)
+    assert gpu.remedy("out of memory") == ""
+
+
 def test_passes_are_dumped(tmp_path):
     assert dump_passes(matmul, (X, W), None, tmp_path, target="a100-sxm-40gb").backend == "gpu"
     assert any("fusion" in path.name for path in tmp_path.glob("*.after_*.txt"))

@@ -153,7 +153,7 @@ def test_an_operation_whose_error_does_not_name_it_is_named():
         return pl.pallas_call(copy, out_shape=shape, compiler_params=triton.CompilerParams())(x)
 
     before = dict(jax.config.values)
-    with pytest.raises(TargetError, match="^pallas_call cannot be lowered for tpu:v5e: ."):
+    with pytest.raises(TargetError, match=r"^pallas_call cannot be lowered for tpu:v5e: ."):
         lower(kernel, (X,), target="tpu:v5e")
     assert dict(jax.config.values) == before
 
