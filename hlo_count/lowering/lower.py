@@ -21,8 +21,6 @@ from hlo_count.lowering.retarget import Placed, place
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.targets import Target, resolve
 
-_NO_MESH = 'in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}'
-
 
 def lower(
     fn: Any,
@@ -55,50 +53,52 @@ def lower(
 
     given, named = tuple(args), dict(kwargs or {})
     found = _find(target, mesh)
-    axes: tuple[tuple[str, int], ...] = ()
+    if in_specs is not None and not mesh and (found is None or found.mesh is None):
+        raise HloCountError('in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}')
     name = target if target is None or isinstance(target, str) else resolve(target).name
     if isinstance(fn, (jax.stages.Traced, jax.stages.Lowered, jax.stages.Compiled)):
-        _refuse_more(fn, bool(given or named), found is not None or in_specs is not None)
-        if isinstance(fn, jax.stages.Compiled) and not optimized:
-            raise HloCountError("a jax.stages.Compiled has lost its unoptimized program: pass the function")
+        _refuse_more(fn, bool(given or named), found is not None)
         if isinstance(fn, jax.stages.Compiled):
+            if not optimized:
+                raise HloCountError(
+                    "a jax.stages.Compiled has lost its unoptimized program: pass the function"
+                )
             return describe(None, fn, target=None)
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
-    elif found is None:
-        if in_specs is not None:
-            raise HloCountError(_NO_MESH)
-        lowered = jitted(fn).lower(*given, **named)
-    else:
-        over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
-        if in_specs is not None:
-            if over is None:
-                raise HloCountError(_NO_MESH)
-            given = spread(given, in_specs, over)
-        placed = place(found, jitted(fn), given, named, over)
-        lowered, axes = _lower_placed(placed, found.name), placed.mesh
-    if not optimized:
-        return describe(lowered, None, target=name, mesh=axes)
+        return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=None)
+    if found is None:
+        lowered = _jitted(fn).lower(*given, **named)
+        return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=name)
+    over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
+    if in_specs is not None:
+        given = spread(given, in_specs, over)
+    placed = place(found, _jitted(fn, only_jax=True), given, named, over)
+    lowered = _lower_placed(placed, found.name)
+    compiled = _compile(lowered, compiler_options, found.name) if optimized else None
+    program = describe(lowered, compiled, target=name, mesh=placed.mesh)
+    if not set(devices_of(lowered)) <= set(placed.devices) or program.num_devices != len(placed.devices):
+        raise TargetError(f"JAX did not move this program to {found.name}: use jax.jit with NamedShardings")
+    return program
+
+
+def _compile(lowered: Any, options: Mapping[str, Any] | None, target: str | None = None) -> Any:
     try:
         with without_persistent_cache():
-            compiled = lowered.compile(compiler_options=dict(compiler_options) if compiler_options else None)
+            return lowered.compile(compiler_options=dict(options) if options else None)
     except RuntimeError as error:
-        if found is None:
+        if target is None:
             raise
-        remedy = gpu.remedy(str(error))
-        raise TargetError(f"cannot be compiled for {found.name}: {_first_line(error)}{remedy}") from error
-    return describe(lowered, compiled, target=name, mesh=axes)
+        reason = f"{_first_line(error)}{gpu.remedy(str(error))}"
+        raise TargetError(f"cannot be compiled for {target}: {reason}") from error
 
 
 def _lower_placed(placed: Placed, target: str) -> Any:
     try:
-        lowered = placed.lower()
+        return placed.lower()
     except Exception as error:  # whatever it is: the same function has just been traced without one
         operation = _failing_operation(placed)
         culprit = f"{operation} " if operation and operation not in str(error) else ""
         raise TargetError(f"{culprit}cannot be lowered for {target}: {_first_line(error)}") from error
-    if not set(devices_of(lowered)) <= set(placed.devices):
-        raise TargetError(f"JAX did not move this program to {target}: use jax.jit with NamedShardings")
-    return lowered
 
 
 def _first_line(error: Exception) -> str:
@@ -117,16 +117,17 @@ def _failing_operation(placed: Placed) -> str | None:
     return None
 
 
-def jitted(fn: Any) -> Any:
-    """`fn` if it can be lowered as it is, else under a `jax.jit` whose trace no earlier call has cached."""
+def _jitted(fn: Any, only_jax: bool = False) -> Any:
+    """`fn` if it can be lowered as it is, else under a `jax.jit` whose trace no earlier call has cached.
+
+    `only_jax` takes nothing but what `jax.jit` made as it is: not jax.pmap, nor another library's jit.
+    """
     import jax
 
-    if hasattr(fn, "lower"):
+    if isinstance(fn, type(jax.jit(_name))) or (hasattr(fn, "lower") and not only_jax):
         return fn
     if not callable(fn):
-        raise HloCountError(
-            f"expected a function, a jitted one or a jax.stages object, got {type(fn).__name__}"
-        )
+        raise HloCountError(f"expected a function or a jax.stages object, got {type(fn).__name__}")
     return jax.jit(_fresh(fn))
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hlo_count.errors import HloCountError
 from hlo_count.lowering.move import Move, is_foreign, plan
 from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_array, mesh_context
 from hlo_count.lowering.targets import Target
@@ -100,8 +99,6 @@ def place(
 def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced:
     import jax
 
-    if not hasattr(jitted, "trace"):
-        raise HloCountError("only a function under jax.jit can be compiled for a target, not jax.pmap")
     leaves, tree = jax.tree.flatten((args, kwargs))
     arrays = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
     shapes = [as_struct(leaf, None) if is_array(leaf) else leaf for leaf in leaves]

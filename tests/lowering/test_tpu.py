@@ -160,3 +160,22 @@ def test_an_operation_whose_error_does_not_name_it_is_named():
 
 def test_the_list_says_that_they_are_there():
     assert all(info.available for info in targets() if info.backend == "tpu")
+
+
+def test_a_program_that_was_compiled_elsewhere_tells_where():
+    spread = NamedSharding(Mesh(list(tpu.devices("v6e", "2x2")), ("data",)), P("data"))
+    lowered = jax.jit(matmul, in_shardings=(spread, None)).lower(X, W)
+    for stage in (lowered, lowered.compile()):
+        program = lower(stage)
+        assert (program.backend, program.device_kind, program.num_devices) == ("tpu", "TPU v6 lite", 4)
+        assert program.mesh == (("data", 4),)
+    nothing = jax.jit(lambda: None, out_shardings=None).lower().compile()
+    assert lower(nothing).backend == jax.default_backend()
+
+
+def test_another_library_s_jit_is_a_function_like_any():
+    nnx = pytest.importorskip("flax.nnx")
+    layer = nnx.Linear(128, 16, rngs=nnx.Rngs(0))
+    program = lower(nnx.jit(lambda layer, x: layer(x)), (layer, jnp.ones((4, 128))), target="tpu:v5e")
+    assert (program.backend, program.num_devices) == ("tpu", 1)
+    assert sorted(parameters(program)) == ["f32[128,16]", "f32[16]", "f32[4,128]"]
