@@ -13,10 +13,13 @@ from hlo_count.errors import HloCountError, TargetError
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any], target: str) -> Any:
     """A jax Mesh of the given axis names and sizes over the first of `devices`, laid out as JAX would.
 
-    Raises TargetError when the target has fewer devices than the mesh needs.
+    Raises TargetError when the target has fewer devices than the mesh needs, HloCountError for a size that is
+    none.
     """
     from jax.sharding import Mesh
 
+    if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
+        raise HloCountError(f'a mesh is axis names and sizes, such as {{"data": 8}}, not {dict(sizes)!r}')
     arranged = arrange(tuple(sizes.values()), devices, target)
     return Mesh(arranged, tuple(sizes))
 

@@ -98,6 +98,12 @@ def test_specs_need_a_mesh_and_must_fit_the_arguments():
         lower(double, (X,), mesh={"data": 1}, in_specs=jax.sharding.PartitionSpec("model"))
 
 
+@pytest.mark.parametrize("size", [0, -1, "8", 2.0])
+def test_a_mesh_has_sizes(size):
+    with pytest.raises(HloCountError, match="axis names and sizes"):
+        lower(double, (X,), mesh={"data": size})
+
+
 def test_importing_the_package_loads_no_jax():
     script = "import sys, hlo_count.lowering; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
