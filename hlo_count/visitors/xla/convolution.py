@@ -1,0 +1,55 @@
+"""What XLA counts for a convolution: the positions of the kernel that meet an input element."""
+
+from __future__ import annotations
+
+from math import gcd, prod
+
+from hlo_count.hlo import Instruction
+from hlo_count.hlo.attributes import WindowDimension, parse_window
+from hlo_count.visitors.xla.float32 import int64
+
+
+def convolution_flops(instruction: Instruction) -> int:
+    """2 · (input features / feature groups) · output features · (batch / batch groups) · valid positions, the last per
+    spatial dimension and multiplied (`HloCostAnalysis::GetConvolutionFlops`)."""
+    lhs, rhs = instruction.operands[0].shape.dimensions, instruction.operands[1].shape.dimensions
+    out = instruction.shape.dimensions
+    lhs_labels, _, rest = instruction.attributes["dim_labels"].partition("_")
+    rhs_labels, _, out_labels = rest.partition("->")
+    positions = [
+        valid_positions(
+            lhs[lhs_labels.index(str(n))], rhs[rhs_labels.index(str(n))], out[out_labels.index(str(n))], window
+        )
+        for n, window in enumerate(parse_window(instruction.attribute("window")))
+    ]
+    feature_groups = int(instruction.attribute("feature_group_count") or 1)
+    batch_groups = int(instruction.attribute("batch_group_count") or 1)
+    features = lhs[lhs_labels.index("f")] // feature_groups * out[out_labels.index("f")]
+    return int64(2 * features * (lhs[lhs_labels.index("b")] // batch_groups) * prod(positions))
+
+
+def valid_positions(inputs: int, kernel: int, outputs: int, window: WindowDimension) -> int:
+    """Pairs of a kernel index and an output index of one dimension that land on an input element, no padding or hole."""
+    low, stride, holes = window.padding_low, window.stride, window.base_dilation
+    one_each = window.window_dilation == 1 and kernel == outputs
+    # A batch dimension written as a spatial one; XLA takes its size without looking further.
+    if one_each and inputs == outputs == holes and stride == max(1, inputs - 1) and low == window.padding_high == 0:
+        return inputs
+    return sum(
+        _outputs_that_land(inputs, outputs, stride, holes, k * window.window_dilation - low) for k in range(kernel)
+    )
+
+
+def _outputs_that_land(inputs: int, outputs: int, stride: int, holes: int, offset: int) -> int:
+    """How many o in [0, outputs) have o·stride + offset = i·holes for an i in [0, inputs)."""
+    first = max(0, -(offset // stride))
+    last = min(outputs - 1, ((inputs - 1) * holes - offset) // stride)
+    if last < first:
+        return 0
+    common = gcd(stride, holes)
+    if offset % common:
+        return 0
+    period = holes // common
+    residue = -(offset // common) * pow(stride // common, -1, period) % period
+    first += (residue - first) % period
+    return (last - first) // period + 1 if first <= last else 0

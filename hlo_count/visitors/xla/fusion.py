@@ -1,0 +1,119 @@
+"""Bytes that XLA counts for a fusion: its outputs, its large constants, and what its parameters are read for."""
+
+from __future__ import annotations
+
+from hlo_count.hlo import Computation, Instruction, Shape
+from hlo_count.visitors.xla.float32 import f32, f32_of_int
+from hlo_count.visitors.xla.sizes import elements, shape_size
+
+
+def fusion_bytes(fusion: Instruction, body: Computation) -> float:
+    """`FusionProcessOutputBytesAccessed`, `FusionCountConstantsMemoryAccess`, `FusionProcessOperandBytesRead`."""
+    sizes = _output_sizes(fusion, body.root)
+    sizes += [
+        shape_size(i.shape) for i in body.instructions if i.opcode == "constant" and elements(i.shape) > 1
+    ]
+    sizes += [_parameter_size(parameter) for parameter in body.parameters]
+    total = 0.0
+    for size in sizes:
+        total = f32(total + f32_of_int(size))
+    return total
+
+
+def _output_sizes(fusion: Instruction, root: Instruction) -> list[int]:
+    """A dynamic-update-slice writes its update only, where it is the root or feeds a tuple that is the root."""
+    sizes: list[int] = []
+
+    def walk(shape: Shape, index: tuple[int, ...]) -> None:
+        if shape.is_tuple:
+            for n, element in enumerate(shape.elements):
+                walk(element, (*index, n))
+        elif shape.is_array or shape.dtype == "buffer":
+            source = root.operands[index[0]] if len(index) == 1 and root.opcode == "tuple" else root
+            updates = source.opcode == "dynamic-update-slice"
+            sizes.append(shape_size(source.operands[1].shape if updates else shape))
+
+    walk(fusion.shape, ())
+    return sizes
+
+
+def _parameter_size(parameter: Instruction) -> int:
+    """What a parameter is read for; of a tuple, its leaves through their get-tuple-elements."""
+    if not parameter.shape.is_tuple:
+        return _read_size(parameter)
+    total = 0
+    for index in _leaf_indices(parameter.shape):
+        leaf = parameter
+        for n in index:
+            leaf = next((user for user in _users(leaf) if _takes(user, n)), leaf)
+        total += _read_size(leaf)
+    return total
+
+
+def _takes(user: Instruction, index: int) -> bool:
+    return user.opcode == "get-tuple-element" and user.attributes["index"] == str(index)
+
+
+def _leaf_indices(shape: Shape) -> list[tuple[int, ...]]:
+    if not shape.is_tuple:
+        return [()]
+    return [(n, *index) for n, element in enumerate(shape.elements) for index in _leaf_indices(element)]
+
+
+def _read_size(value: Instruction) -> int:
+    """Bytes read of a parameter or an element of one, by what uses it (`FusionParameterReadBytes`)."""
+    size = 0
+    shared = False  # whether the full size was counted for users that can share one read
+    for user in _users(value):
+        if user.opcode == "fusion":
+            size += _read_by_nested(value, user)
+        elif user.opcode in ("broadcast", "reshape"):
+            size += shape_size(value.shape)
+        else:
+            read, shares = _read_by(value, user)
+            if not shares:
+                size += read
+            elif not shared:
+                shared = True
+                size += shape_size(value.shape)
+    return size
+
+
+def _read_by(value: Instruction, user: Instruction) -> tuple[int, bool]:
+    """Bytes of a slicing user's own, or 0 and True for a user that reads all of it together with others."""
+    if user.opcode == "slice":
+        return shape_size(user.shape), False
+    if user.opcode == "dynamic-slice" and value is user.operands[0]:
+        return shape_size(user.shape), False
+    if user.opcode == "dynamic-update-slice" and value is user.operands[0]:
+        return 0, False  # the output takes its place
+    return 0, True
+
+
+def _read_by_nested(value: Instruction, fusion: Instruction) -> int:
+    """Of a fusion inside: what the users of its result read, or what its own parameter is read for."""
+    body = fusion.callee("calls")
+    assert body is not None
+    size = 0
+    for number, operand in enumerate(fusion.operands):
+        if operand is not value:
+            continue
+        parameter = body.parameters[number]
+        passes_through = not body.root.operands or body.root.operands[0] is parameter
+        shared = False
+        for user in _users(fusion):
+            if passes_through and user.opcode in ("slice", "dynamic-slice", "dynamic-update-slice"):
+                read, shares = _read_by(fusion, user)
+                if not shares:
+                    size += read
+                elif not shared:
+                    shared = True
+                    size += shape_size(fusion.shape)
+            elif not shared:
+                shared = True
+                size += _read_size(parameter)
+    return size
+
+
+def _users(instruction: Instruction) -> list[Instruction]:
+    return instruction.computation.users[instruction]
