@@ -1,0 +1,218 @@
+"""Which devices a collective joins: `replica_groups` in every spelling, and source-target pairs, as device ids.
+
+A device's id is its place in the device assignment: replica · num_partitions + partition.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import chain
+from math import prod
+
+from hlo_count.hlo.attributes import int_list
+from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
+
+Groups = tuple[tuple[int, ...], ...]
+
+_TAKE_GLOBAL_IDS = frozenset(("all-gather", "all-reduce", "reduce-scatter"))
+_NATIVE_STARTS = frozenset(("all-gather-start", "all-reduce-start", "collective-permute-start"))
+_PAIRED = frozenset(("collective-permute", "send", "recv"))
+
+
+def collective_kind(instruction: Instruction) -> str | None:
+    """The collective that the instruction begins, without `-start`; `send` and `recv` too; None for all others."""
+    opcode = instruction.opcode
+    if opcode in COLLECTIVES or opcode in _PAIRED:
+        return opcode
+    if opcode in _NATIVE_STARTS:
+        return opcode.removesuffix("-start")
+    sugar = async_sugar(opcode)
+    return sugar[0] if sugar is not None and sugar[1] == "start" and sugar[0] in COLLECTIVES else None
+
+
+def groups(instruction: Instruction) -> list[tuple[int, ...]] | None:
+    """The groups of devices that a collective joins, by device id; None for no collective or an unknown spelling.
+
+    What the text lists depends on `channel_id` and `use_global_device_ids` (XLA, collective_op_group_mode.cc):
+    replicas without a channel; partitions with one, on an op that has no global ids; replicas times all partitions
+    with `use_global_device_ids=false`, which is not printed; device ids with true. An empty list means all of them.
+    Of a permute and of a send with pairs: the devices that its pairs connect.
+    """
+    kind = collective_kind(instruction)
+    if kind is None:
+        return None
+    if kind in _PAIRED:
+        pairs = source_target_pairs(instruction)
+        return None if pairs is None else _connected(pairs)
+    listed = _listed(groups_text(instruction))
+    if listed is None:
+        return None
+    module = instruction.computation.module
+    replicas, partitions = module.replica_count, module.num_partitions
+    if instruction.attribute("channel_id") is None:
+        listed = listed or (tuple(range(replicas)),)
+        return [tuple(r * partitions + p for r in group) for p in range(partitions) for group in listed]
+    if kind not in _TAKE_GLOBAL_IDS and instruction.attribute("use_global_device_ids") is None:
+        listed = listed or (tuple(range(partitions)),)
+        return [tuple(r * partitions + p for p in group) for r in range(replicas) for group in listed]
+    if instruction.attribute("use_global_device_ids") != "true":
+        listed = listed or (tuple(range(replicas)),)
+        return [tuple(r * partitions + p for r in group for p in range(partitions)) for group in listed]
+    return list(listed or (tuple(range(replicas * partitions)),))
+
+
+def group_size(instruction: Instruction) -> int | None:
+    """Devices in a group, of the largest one where they differ; None where `groups` is."""
+    found = groups(instruction)
+    return None if found is None else max(map(len, found), default=1)
+
+
+def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | None:
+    """Who sends to whom, by device id, as a permute or the frontend attributes of a send say; None where none does.
+
+    The text lists partitions with a `channel_id`, else replicas.
+    """
+    text = instruction.attribute("source_target_pairs")
+    if text is None:
+        found = _SEND_PAIRS.search(instruction.attribute("frontend_attributes") or "")
+        if found is None:
+            return None
+        text = found[1]
+    numbers = int_list(text)
+    listed = list(zip(numbers[::2], numbers[1::2], strict=True))
+    module = instruction.computation.module
+    replicas, partitions = module.replica_count, module.num_partitions
+    if instruction.attribute("channel_id") is None:
+        return [(a * partitions + p, b * partitions + p) for p in range(partitions) for a, b in listed]
+    return [(r * partitions + a, r * partitions + b) for r in range(replicas) for a, b in listed]
+
+
+_SEND_PAIRS = re.compile(r'_xla_send_recv_source_target_pairs="?(\{[^"]*\})')
+
+
+def mesh_axes(groups: Sequence[Sequence[int]], mesh: Mapping[str, int]) -> tuple[str, ...] | None:
+    """The axes of a mesh (names and sizes, major first) along which the groups lie; None where they lie otherwise.
+
+    Devices are taken to lie in the mesh in the order of their ids, as jax assigns them. An axis of size 1 is never
+    among the answers; groups of one device each lie along no axis: ().
+    """
+    names, sizes = list(mesh), list(mesh.values())
+    if sorted(chain.from_iterable(groups)) != list(range(prod(sizes))):
+        return None
+    strides = [prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
+    places = [
+        [tuple(d // stride % size for stride, size in zip(strides, sizes, strict=True)) for d in g]
+        for g in groups
+    ]
+    along = [axis for axis in range(len(sizes)) if len({place[axis] for place in places[0]}) > 1]
+    across = [axis for axis in range(len(sizes)) if axis not in along]
+    width = prod(sizes[axis] for axis in along)
+    for group in places:
+        # As many distinct devices as the axes span, all at one place of the others: exactly that part of the mesh.
+        if len(group) != width or len({tuple(place[axis] for axis in across) for place in group}) != 1:
+            return None
+    return tuple(names[axis] for axis in along)
+
+
+def groups_text(instruction: Instruction) -> str:
+    """`replica_groups` as the text has it, the device order of a mesh included; "{}" where there is none."""
+    text = instruction.attribute("replica_groups") or "{}"
+    order = instruction.attribute("device_ids") if text.startswith("mesh") else None
+    return text if order is None else f"{text}, device_ids={order}"
+
+
+_LIST = re.compile(r"\{\s*(?:\{[\d\s,]*\}[\s,]*)*\}\Z")
+_INNER = re.compile(r"\{([\d\s,]*)\}")
+_IOTA = re.compile(r"\[(\d+),\s*(\d+)\]<=\[([\d,\s]*)\](?:T\(([\d,\s]*)\))?\Z")
+_MESH = re.compile(
+    r"mesh\[(?P<axes>(?:'[^']*'|\"[^\"]*\"|[^\]'\"])*)\]"
+    r"(?:\s*,\s*device_ids=\((?:\[(?P<dims>[\d,\s]*)\](?:T\((?P<order>[\d,\s]*)\))?|(?P<ids>[\d,\s]*))\))?"
+    r"\s*\{(?P<grouped>.*)\}\Z",
+    re.S,
+)
+_AXIS = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")\s*=\s*(\d+)")
+_AXIS_REF = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")(?:\s*:\s*\((\d+)\)(\d+))?")
+_MAXIMAL = re.compile(r"maximal_mesh\[device_id=(\d+)\]\s*\{\s*\}\Z")
+
+
+@lru_cache(maxsize=4096)
+def _listed(text: str) -> Groups | None:
+    """The groups as the text lists them, () for an empty list, None for a spelling that is none of XLA's."""
+    if _LIST.match(text):
+        return tuple(group for inner in _INNER.findall(text[1:-1]) if (group := int_list(inner)))
+    if found := _IOTA.match(text):
+        dims, order = int_list(found[3]), int_list(found[4])
+        return _split(_iota(dims, order or range(len(dims))), int(found[2]))
+    if found := _MESH.match(text):
+        return _mesh_groups(found)
+    if found := _MAXIMAL.match(text):
+        return ((int(found[1]),),)
+    return None
+
+
+def _mesh_groups(found: re.Match[str]) -> Groups | None:
+    """`mesh['a'=4,'b'=2], device_ids=(…) {'a':(1)2,'b'}`: the devices that differ only along the listed (sub-)axes.
+
+    A sub-axis `(p)s` is the part of size s of an axis that has p more major to it (MeshAxesReplicaGroupList).
+    """
+    sizes = {single or double: int(size) for single, double, size in _AXIS.findall(found["axes"])}
+    wanted = [
+        (single or double, int(before or 1), int(size) if size else None)
+        for single, double, before, size in _AXIS_REF.findall(found["grouped"])
+    ]
+    names = list(sizes)
+    # An axis may be named by its index in the mesh.
+    by_name = {str(index): name for index, name in enumerate(names)} | {name: name for name in names}
+    if any(name not in by_name for name, _, _ in wanted):
+        return None
+    wanted = [(by_name[name], before, size) for name, before, size in wanted]
+    count = prod(sizes.values())
+    devices: Sequence[int] = range(count)
+    if found["ids"] is not None:
+        devices = int_list(found["ids"])
+    elif found["dims"] is not None:
+        dims = int_list(found["dims"])
+        devices = _iota(dims, int_list(found["order"]) or range(len(dims)))
+    # Each axis falls apart where a listed sub-axis begins or ends; a part is known by its axis and what is before it.
+    parts: dict[tuple[str, int], int] = {}
+    for name, full in sizes.items():
+        cuts = {1, full}
+        for other, before, size in wanted:
+            if other == name:
+                cuts |= {before, before * (size or full)}
+        edges = sorted(cuts)
+        parts |= {(name, low): high // low for low, high in zip(edges, edges[1:], strict=False)}
+        if full == 1:
+            parts[name, 1] = 1
+    keys = list(parts)
+    grouped = [keys.index((name, before)) for name, before, _ in wanted]
+    rest = [index for index in range(len(keys)) if index not in grouped]
+    dims = tuple(parts.values())
+    places = _iota(dims, [*rest, *grouped])
+    return _split([devices[place] for place in places], prod(dims[index] for index in grouped))
+
+
+def _iota(dims: Sequence[int], order: Sequence[int]) -> list[int]:
+    """0, 1, 2 … laid out in `dims`, its dimensions transposed into `order`, read row by row."""
+    ids = [0]
+    for axis in order:
+        stride = prod(dims[axis + 1 :])
+        ids = [base + stride * step for base in ids for step in range(dims[axis])]
+    return ids
+
+
+def _split(ids: Sequence[int], width: int) -> Groups:
+    return tuple(tuple(ids[start : start + width]) for start in range(0, len(ids), width))
+
+
+def _connected(pairs: list[tuple[int, int]]) -> list[tuple[int, ...]]:
+    """The sets of devices that pairs connect, each in ascending order, by their first device."""
+    group_of: dict[int, set[int]] = {}
+    for source, target in pairs:
+        merged = group_of.get(source, {source}) | group_of.get(target, {target})
+        for device in merged:
+            group_of[device] = merged
+    return sorted({tuple(sorted(group)) for group in group_of.values()})
