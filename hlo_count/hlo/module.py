@@ -70,9 +70,10 @@ class Instruction:
         if self.opcode in LEAF_OPCODES or not self.operand_text:
             return []
         names = _NAMES.findall(self.operand_text)
-        if names or "%" in self.operand_text:
+        if len(names) == self.operand_text.count(", ") + 1:
             return names
-        return [part.split()[-1] for part in _split_operands(self.operand_text)]
+        # Tuple shapes hold commas, and hand-written text may leave the % of one operand out.
+        return [part.split()[-1].lstrip("%") for part in _split_operands(self.operand_text)]
 
     @property
     def operands(self) -> tuple[Instruction, ...]:
@@ -243,8 +244,8 @@ class Computation:
 
     def to_text(self) -> str:
         head = "ENTRY " if self.is_entry else ""
-        parameters = ", ".join(f"{p.name}: {_bare(p.shape)}" for p in self.parameters)
-        lines = [f"{head}%{self.name} ({parameters}) -> {_bare(self.root.shape)} {{"]
+        parameters = ", ".join(f"{p.name}: {bare_shape(p.shape)}" for p in self.parameters)
+        lines = [f"{head}%{self.name} ({parameters}) -> {bare_shape(self.root.shape)} {{"]
         lines += [f"  {instruction.to_text()}" for instruction in self.instructions]
         lines.append("}" + "".join(f", {name}={value}" for name, value in self.attributes.items()))
         return "\n".join(lines)
@@ -359,10 +360,10 @@ def _split_operands(text: str) -> list[str]:
     return parts
 
 
-def _bare(shape: Shape) -> str:
+def bare_shape(shape: Shape) -> str:
     """A shape as a computation's signature prints it: without layouts."""
     if shape.is_tuple:
-        return "(" + ", ".join(map(_bare, shape.elements)) + ")"
+        return "(" + ", ".join(map(bare_shape, shape.elements)) + ")"
     if shape.dtype == "buffer":
-        return f"b({_bare(shape.elements[0])})"
+        return f"b({bare_shape(shape.elements[0])})"
     return str(replace(shape, layout=None))

@@ -110,6 +110,15 @@ class Shape:
             return count * self.element_type.stored_bytes
         return (count * bits + 7) // 8
 
+    @cached_property
+    def bytes_by_space(self) -> tuple[tuple[int, int], ...]:
+        """(memory space, bytes) of what it holds, a pair for each space that has any."""
+        found: dict[int, int] = {}
+        for leaf in self.leaves:
+            if leaf.bytes:
+                found[leaf.memory_space] = found.get(leaf.memory_space, 0) + leaf.bytes
+        return tuple(found.items())
+
     def with_layout(self, minor_to_major: tuple[int, ...]) -> Shape:
         """The same array, its dimensions in another order of memory, tiles dropped."""
         old = self.layout or Layout(())

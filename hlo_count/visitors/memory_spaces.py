@@ -1,0 +1,34 @@
+"""What the number `S(n)` of a layout means, by backend."""
+
+from __future__ import annotations
+
+import re
+
+from hlo_count.hlo.module import Module
+from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP
+
+SPACES: dict[str, dict[int, str]] = {
+    # 1 is VMEM, 2 and 6 are scalar and sync memory
+    "tpu": {0: MAIN, 1: ON_CHIP, 2: ON_CHIP, 5: HOST, 6: ON_CHIP},
+    # 1 is for collectives, 2 for temporaries: both in device memory
+    "gpu": {0: MAIN, 1: MAIN, 2: MAIN, 5: HOST},
+    "cpu": {0: MAIN, 5: HOST},
+    "unknown": {0: MAIN, 5: HOST},
+}
+
+
+def space_name(backend: str, number: int) -> str | None:
+    """main, on-chip or host; None for a number that is not known to mean one of them."""
+    return MAIN if backend == "cpu" and number != 5 else SPACES.get(backend, SPACES["unknown"]).get(number)
+
+
+_MARKS = (
+    ("tpu", re.compile(r'\{[\d,]*:T\(\d+[,\d]*\)|"window_config"|custom_call_target="tpu_custom_call"')),
+    ("gpu", re.compile(r'"operation_queue_id"|"fusion_backend_config"|custom_call_target="__(?:cu|triton|gpu)|__cublas')),
+    ("cpu", re.compile(r'"outer_dimension_partitions"|"fusion_config"|ynn_fusion|__onednn\$|"parallel_fusion"')),
+)
+
+
+def backend_of(module: Module) -> str:
+    """Which backend's compiler wrote the text, by its marks: tpu, gpu, cpu, or unknown."""
+    return next((backend for backend, mark in _MARKS if mark.search(module.text)), "unknown")

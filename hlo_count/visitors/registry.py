@@ -1,0 +1,61 @@
+"""The registries: a rule per opcode, a formula per custom-call target. Registering twice needs `override=True`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo import Computation, Instruction
+from hlo_count.visitors.cost import Cost
+
+Body = Callable[[Computation | None], Cost]
+"""Gives the operations of a computation that an instruction applies (a reduce's `to_apply`), once."""
+Rule = Callable[[Instruction, Body], Cost]
+Formula = Callable[[Instruction], Cost]
+
+RULES: dict[str, Rule] = {}
+FORMULAS: dict[str, Formula] = {}
+
+_R = TypeVar("_R", bound=Rule)
+_F = TypeVar("_F", bound=Formula)
+
+
+def rule(*opcodes: str, override: bool = False) -> Callable[[_R], _R]:
+    """Register a rule for opcodes: `rule(instruction, body) -> Cost`, the operations of one execution, no bytes."""
+
+    def register(function: _R) -> _R:
+        for opcode in opcodes:
+            if opcode in RULES and not override:
+                raise HloCountError(f"opcode {opcode!r} has a rule already; pass override=True to replace it")
+            RULES[opcode] = function
+        return function
+
+    return register
+
+
+def custom_call(*targets: str, override: bool = False) -> Callable[[_F], _F]:
+    """Register a formula for custom-call targets: `formula(instruction) -> Cost` of one execution.
+
+    The instruction gives `operands`, `shape`, `attributes` and `backend_config`. Bytes that the formula's Cost holds
+    replace the default, each operand read once and each output written once. Raises HloCountError for a target that has
+    a formula, unless `override=True`.
+    """
+
+    def register(formula: _F) -> _F:
+        for target in targets:
+            if target in FORMULAS and not override:
+                raise HloCountError(f"custom call {target!r} has a formula already; pass override=True to replace it")
+            FORMULAS[target] = formula
+        return formula
+
+    return register
+
+
+class UnknownCostOf(Exception):  # noqa: N818 - not an error to a user: it carries a reason to the report
+    """Raised by a rule or formula that cannot tell: the instruction becomes an unknown with this reason and remedy."""
+
+    def __init__(self, reason: str, remedy: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.remedy = remedy

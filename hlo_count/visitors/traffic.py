@@ -1,0 +1,221 @@
+"""Memory traffic: what one execution of a kernel-level instruction reads and writes, by memory space.
+
+An instruction reads each distinct operand once and writes its outputs once. Slices, gathers and in-place updates touch
+only a part, also inside a fusion, which moves data at its boundary alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY, async_sugar
+from hlo_count.hlo.shapes import Shape
+
+Access = tuple[int, int]
+"""(memory space, bytes)."""
+
+FREE = frozenset(
+    "bitcast tuple get-tuple-element parameter constant while conditional call opt-barrier after-all add-dependency "
+    "domain async-start async-update async-done all-gather-done all-reduce-done collective-permute-done copy-done "
+    "send-done recv-done".split()
+)
+"""Opcodes that move nothing of their own."""
+_PARTIAL = frozenset("slice dynamic-slice gather dynamic-update-slice scatter fusion".split())
+_FOLLOWED = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
+_DONE_ELEMENT = {"copy-start": 0, "all-gather-start": 1, "collective-permute-start": 1, "recv": 0}
+"""Which element of a start's tuple is what its `-done` gives."""
+
+
+def traffic(instruction: Instruction) -> tuple[list[Access], list[Access]]:
+    """What it reads and what it writes."""
+    opcode = instruction.opcode
+    if opcode in FREE:
+        return [], []
+    if opcode == "fusion":
+        callee = instruction.callee("calls")
+        if callee is not None:
+            return _fusion(instruction, callee)
+    sugar = async_sugar(opcode)
+    if sugar is not None:
+        wrapped = unwrapped(instruction) if sugar[1] == "start" else None
+        return traffic(wrapped) if wrapped is not None else ([], [])
+    operands = instruction.operands
+    if opcode in ("slice", "dynamic-slice", "gather"):
+        taken = _capped([_resized(instruction.shape, operands[0].shape)], operands[0].shape)
+        return [*taken, *_whole(operands[1:])], _leaves(instruction.shape)
+    if opcode == "dynamic-update-slice":
+        update = operands[1].shape
+        return _whole(operands[1:]), _in(instruction.shape, update.bytes)
+    if opcode == "scatter":
+        return _scatter(instruction)
+    if opcode in _DONE_ELEMENT:
+        written = _leaves(instruction.shape.elements[_DONE_ELEMENT[opcode]]) if instruction.shape.elements else []
+        return _whole(operands), written
+    if opcode in ("send", "outfeed"):
+        return _whole(operands), []
+    if opcode == "get-dimension-size":  # the size stands beside the array
+        return [], _leaves(instruction.shape)
+    return _whole(operands), _leaves(instruction.shape)
+
+
+def unwrapped(instruction: Instruction) -> Instruction | None:
+    """What a sugared start wraps, as an instruction with its own result; None where its tuple does not tell it."""
+    sugar = async_sugar(instruction.opcode)
+    if sugar is None or len(instruction.shape.elements) < 2:
+        return None
+    return Instruction(
+        instruction.computation,
+        instruction.index,
+        instruction.name,
+        sugar[0],
+        instruction.shape.elements[1],
+        instruction.operand_text,
+        instruction.attribute_text,
+    )
+
+
+def _leaves(shape: Shape) -> list[Access]:
+    return list(shape.bytes_by_space)
+
+
+def _whole(operands: Iterable[Instruction]) -> list[Access]:
+    return [access for operand in dict.fromkeys(operands) for access in operand.shape.bytes_by_space]
+
+
+def _in(shape: Shape, size: int) -> list[Access]:
+    return [(shape.memory_space, size)] if size else []
+
+
+def _resized(part: Shape, whole: Shape) -> int:
+    """Bytes of `part` if its elements were those of `whole`."""
+    if part.dtype == whole.dtype or not part.is_array:
+        return part.bytes
+    return part.bytes * whole.element_type.stored_bytes // part.element_type.stored_bytes
+
+
+def _capped(parts: Iterable[int], whole: Shape) -> list[Access]:
+    """The parts of one operand that are read: never more than the operand."""
+    size = min(sum(parts), whole.bytes)
+    return [(whole.memory_space, size)] if size else []
+
+
+def _scatter(instruction: Instruction) -> tuple[list[Access], list[Access]]:
+    """Indices, updates and the touched rows are read, the touched rows written."""
+    operands = instruction.operands
+    count = len(operands) // 2
+    reads = _whole(operands[count:])
+    writes: list[Access] = []
+    for target, updates in zip(operands[:count], operands[count + 1 :], strict=True):
+        touched = _in(target.shape, min(_resized(updates.shape, target.shape), target.shape.bytes))
+        reads += touched
+        writes += touched
+    return reads, writes
+
+
+# Fusions
+
+
+def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access], list[Access]]:
+    opcodes = {each.opcode for each in callee.instructions}
+    if not opcodes & _PARTIAL:
+        return _plain_fusion_reads(instruction, callee), _leaves(instruction.shape)
+    in_place = _updates_in_place(callee)
+    reads: list[Access] = []
+    parameters = callee.parameters
+    by_operand: dict[Instruction, list[Instruction]] = {}
+    for operand, parameter in zip(instruction.operands, parameters, strict=False):
+        by_operand.setdefault(operand, []).append(parameter)
+    for operand, standing_for in by_operand.items():
+        parts = [part for parameter in standing_for for part in _parts_read(parameter, parameter.shape, in_place)]
+        if any(part is None for part in parts):
+            reads += _leaves(operand.shape)
+        else:
+            reads += _capped((part for part in parts if part is not None), operand.shape)
+    return reads, _fusion_writes(instruction, callee, in_place)
+
+
+def _plain_fusion_reads(instruction: Instruction, callee: Computation) -> list[Access]:
+    """Every parameter that anything uses, whole: nothing in the body takes a part of one."""
+    used = {name for each in callee.instructions for name in each.operand_names}
+    used.add(callee.root.name)
+    parameters = callee.parameters
+    operands = instruction.operands
+    if len(parameters) == len(operands) and not all(parameter.name in used for parameter in parameters):
+        operands = tuple(o for o, p in zip(operands, parameters, strict=True) if p.name in used)
+    return _whole(operands)
+
+
+def through_bitcasts(value: Instruction) -> Instruction:
+    """What a chain of bitcasts is another name for."""
+    while value.opcode == "bitcast":
+        value = value.operands[0]
+    return value
+
+
+def fusion_roots(callee: Computation) -> list[Instruction]:
+    """What each output of a fused computation is, through bitcasts and a root tuple."""
+    root = through_bitcasts(callee.root)
+    if root.opcode == "tuple":
+        return [through_bitcasts(operand) for operand in root.operands]
+    return [root]
+
+
+def _updates_in_place(callee: Computation) -> set[Instruction]:
+    """Updates and scatters whose result can be the buffer of the parameter that they update."""
+    return {
+        root
+        for root in fusion_roots(callee)
+        if root.opcode in ("dynamic-update-slice", "scatter")
+        and through_bitcasts(root.operands[0]).opcode == "parameter"
+    }
+
+
+def touched(update: Instruction) -> int:
+    """Bytes that a dynamic-update-slice or scatter changes of its operand 0."""
+    target = update.operands[0].shape
+    if update.opcode == "dynamic-update-slice":
+        return min(_resized(update.operands[1].shape, target), target.bytes)
+    updates = update.operands[len(update.operands) // 2 + 1].shape
+    return min(_resized(updates, target), target.bytes)
+
+
+def _parts_read(value: Instruction, whole: Shape, in_place: set[Instruction]) -> list[int | None]:
+    """Bytes that each use of a fusion's parameter (or of a name for it) reads; None where one reads it whole."""
+    computation = value.computation
+    if value is computation.root:
+        return [None]
+    parts: list[int | None] = []
+    for user in computation.users[value]:
+        first = user.operands[0] is value and value not in user.operands[1:]
+        if user.opcode in ("slice", "dynamic-slice", "gather") and first:
+            parts.append(_resized(user.shape, whole))
+        elif user in in_place and first:
+            parts.append(0 if user.opcode == "dynamic-update-slice" else touched(user))
+        elif user.opcode == "bitcast" or (user.opcode == "get-tuple-element" and user is not computation.root):
+            parts += _parts_read(user, user.shape if value.shape.is_tuple else whole, in_place)
+        elif user.opcode == "fusion" and (callee := user.callee("calls")) is not None:
+            for operand, parameter in zip(user.operands, callee.parameters, strict=False):
+                if operand is value:
+                    parts += _parts_read(parameter, whole, set())
+        elif (
+            user.opcode in _FOLLOWED
+            and user.shape.dimensions == value.shape.dimensions
+            and len(computation.users[user]) == 1
+            and user is not computation.root
+        ):
+            parts += _parts_read(user, whole, set())
+        else:
+            return [None]
+    return parts
+
+
+def _fusion_writes(instruction: Instruction, callee: Computation, in_place: set[Instruction]) -> list[Access]:
+    roots = fusion_roots(callee)
+    outputs = instruction.shape.elements if instruction.shape.is_tuple else (instruction.shape,)
+    if not in_place or len(outputs) != len(roots):
+        return _leaves(instruction.shape)
+    writes: list[Access] = []
+    for root, output in zip(roots, outputs, strict=True):
+        writes += _in(output, touched(root)) if root in in_place else _leaves(output)
+    return writes

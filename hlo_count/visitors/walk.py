@@ -1,0 +1,336 @@
+"""The walk: each computation is counted once, and multiplied by how often it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
+from hlo_count.hlo.trip_counts import trip_count
+from hlo_count.visitors import applied, contractions, elementwise, movement, special  # noqa: F401  the list of rules
+from hlo_count.visitors.cost import ZERO, Cost, Key, Status, weakest
+from hlo_count.visitors.custom_calls import custom_call_cost
+from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
+from hlo_count.visitors.memory_spaces import space_name
+from hlo_count.visitors.network import network_bytes
+from hlo_count.visitors.registry import RULES, UnknownCostOf
+from hlo_count.visitors.settings import Settings
+from hlo_count.visitors.traffic import FREE, traffic, unwrapped
+from hlo_count.visitors.unknowns import Unknown, signature, unknown_of
+
+Times = int | Fraction
+
+_SILENT = frozenset(movement.MOVEMENT - {"copy-start"})
+"""Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
+_SENDS = frozenset((*COLLECTIVES, "send", "all-gather-start", "all-reduce-start", "collective-permute-start"))
+_CALLS = frozenset(("fusion", "call", "while", "conditional", "async-start"))
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A call site that executes: how often a call runs the callee, and whether its instructions are kernels."""
+
+    callee: Computation
+    times: Times
+    kernels: bool
+
+
+class Walk:
+    """Counts one module. `total` is the cost of one execution of its entry on one device."""
+
+    def __init__(self, module: Module, backend: str, settings: Settings | None = None) -> None:
+        self.module = module
+        self.backend = backend
+        self.settings = settings or Settings()
+        self.settings.check(module)
+        self._unknowns: dict[Instruction, Unknown] = {}
+        self._totals: dict[tuple[Computation, bool], Cost] = {}
+        self._own: dict[tuple[Computation, bool], Cost] = {}
+        self._edges: dict[Computation, list[tuple[Instruction, list[Edge]]]] = {}
+        self._bodies: dict[Computation, Cost] = {}
+
+    @cached_property
+    def total(self) -> Cost:
+        """The sum over the computations of what each costs times how often it runs."""
+        return Cost.sum(self._own_cost(*key) * times for key, times in self.runs.items())
+
+    @cached_property
+    def runs(self) -> dict[tuple[Computation, bool], Times]:
+        """How often each computation runs, callers before callees; the flag says whether its instructions are kernels."""
+        order: list[tuple[Computation, bool]] = []
+        seen: set[tuple[Computation, bool]] = set()
+
+        def visit(node: tuple[Computation, bool]) -> None:
+            seen.add(node)
+            for _, edges in self.edges(node[0]):
+                for edge in edges:
+                    callee = (edge.callee, node[1] and edge.kernels)
+                    if callee not in seen:
+                        visit(callee)
+            order.append(node)
+
+        start = (self.module.entry, True)
+        visit(start)
+        runs: dict[tuple[Computation, bool], Times] = dict.fromkeys(reversed(order), 0)
+        runs[start] = 1
+        for node in list(runs):
+            for _, edges in self.edges(node[0]):
+                for edge in edges:
+                    runs[(edge.callee, node[1] and edge.kernels)] += runs[node] * edge.times
+        return runs
+
+    @property
+    def status(self) -> Status:
+        return self.total.status
+
+    @property
+    def unknowns(self) -> list[Unknown]:
+        """What was not known in the computations that run, in the order of the walk."""
+        self.total  # noqa: B018  the walk finds them
+        running = {computation for computation, _ in self.runs}
+        return [u for i, u in self._unknowns.items() if i.computation in running or i.computation in self._bodies]
+
+    def executed(self) -> Iterator[tuple[Instruction, Times, Cost]]:
+        """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
+        for (computation, kernels), times in self.runs.items():
+            if times:
+                for instruction in computation.instructions:
+                    cost = self.cost_of(instruction, kernels)
+                    if cost:
+                        yield instruction, times, cost * times
+
+    def kernels(self) -> Iterator[tuple[Instruction, Times, Cost]]:
+        """What the device runs as kernels: each instruction outside fusions that costs anything, a fusion with its body.
+
+        Gives how often it runs and what *one* run costs.
+        """
+        for (computation, is_kernel), times in self.runs.items():
+            if not times or not is_kernel:
+                continue
+            inside = {i: edges for i, edges in self.edges(computation)}
+            for instruction in computation.instructions:
+                cost = self.cost_of(instruction, True)
+                for edge in inside.get(instruction, ()):
+                    if not edge.kernels:
+                        cost += self.total_of(edge.callee, kernels=False) * edge.times
+                if cost:
+                    yield instruction, times, cost
+
+    # What one instruction costs
+
+    def cost_of(self, instruction: Instruction, kernel: bool) -> Cost:
+        """Its own cost, once: operations, bytes sent, and where it is a kernel its memory traffic."""
+        opcode = instruction.opcode
+        if opcode in ELEMENTWISE:
+            cost = elementwise_cost(opcode, instruction.shape.dtype, instruction.shape.size)
+        elif opcode in _SILENT:
+            cost = ZERO
+        else:
+            cost = self._ops(instruction)
+        if not kernel or opcode in FREE or ("bytes_read" in {k[0] for k in cost.amounts}):
+            return self._settled(cost, instruction, opcode)
+        amounts: dict[Key, int] = dict(cost.amounts)
+        status = self._add_traffic(amounts, instruction)
+        return self._settled(Cost(amounts, weakest(cost.status, status)), instruction, opcode)
+
+    def _settled(self, cost: Cost, instruction: Instruction, opcode: str) -> Cost:
+        """A loop or conditional whose course is not known has no cost of its own, but says so."""
+        if opcode not in ("while", "conditional"):
+            return cost
+        self.edges(instruction.computation)
+        found = self._unknowns.get(instruction)
+        return cost if found is None else Cost(cost.amounts, weakest(cost.status, found.status))
+
+    def _add_traffic(self, amounts: dict[Key, int], instruction: Instruction) -> Status:
+        status: Status = "exact"
+        for counter, accesses in zip(("bytes_read", "bytes_written"), traffic(instruction), strict=True):
+            for number, size in accesses:
+                space = space_name(self.backend, number)
+                if space is None:
+                    self._unknown(
+                        instruction,
+                        f"uses memory space S({number}), which is not known to be main memory or on chip",
+                        "say which backend the text is for, or report the space",
+                    )
+                    status = "lower bound"
+                    continue
+                key = (counter, space)
+                amounts[key] = amounts.get(key, 0) + size
+        return status
+
+    def _ops(self, instruction: Instruction) -> Cost:
+        opcode = instruction.opcode
+        if opcode in _CALLS:
+            return ZERO
+        sugar = async_sugar(opcode)
+        if sugar is not None:
+            return self._async(instruction, *sugar)
+        try:
+            if opcode == "custom-call":
+                return custom_call_cost(instruction)
+            found = RULES.get(opcode)
+            if found is None:
+                raise UnknownCostOf(
+                    f"is a {opcode}, which has no rule", f'@hlo_count.rule("{opcode}") on a function that gives its Cost'
+                )
+            cost = found(instruction, self.body)
+        except UnknownCostOf as unknown:
+            remedy = unknown.remedy or "register a rule for it"
+            return self._unknown(instruction, unknown.reason, remedy)
+        except (KeyError, IndexError, ValueError) as problem:
+            return self._unknown(
+                instruction, f"could not be read ({type(problem).__name__}: {problem})", "check the text at this line"
+            )
+        if opcode in _SENDS:
+            return cost + self._network(instruction)
+        return cost
+
+    def _network(self, instruction: Instruction) -> Cost:
+        sent = network_bytes(instruction)
+        if sent is None:
+            return self._unknown(
+                instruction, "does not tell how many devices take part", "count a module that has its replica_groups"
+            )
+        return Cost.network(sent)
+
+    def _async(self, instruction: Instruction, wrapped: str, half: str) -> Cost:
+        """A sugared pair counts at its start, as what it wraps."""
+        if half != "start" or wrapped in _CALLS:
+            return ZERO
+        inner = unwrapped(instruction)
+        if inner is None:
+            return self._unknown(instruction, "does not show the result of what it starts", "check the text at this line")
+        return self._ops(inner)
+
+    def _unknown(self, instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound") -> Cost:
+        here = instruction.computation.by_name.get(instruction.name, instruction)
+        if here not in self._unknowns:
+            if "shape" not in reason and instruction.opcode not in ("while", "conditional"):
+                reason = f"{reason}: {signature(instruction)}"
+            self._unknowns[here] = unknown_of(here, reason, remedy, status)
+        return Cost({}, status)
+
+    # What computations cost
+
+    def body(self, computation: Computation | None) -> Cost:
+        """Operations of a computation that is applied to elements, once."""
+        if computation is None:
+            raise UnknownCostOf("names no computation to apply")
+        found = self._bodies.get(computation)
+        if found is None:
+            self._bodies[computation] = ZERO  # a text that calls itself ends here
+            found = self._bodies[computation] = self.total_of(computation, kernels=False)
+        return found
+
+    def total_of(self, computation: Computation, *, kernels: bool) -> Cost:
+        """One run of a computation, what it calls included."""
+        key = (computation, kernels)
+        found = self._totals.get(key)
+        if found is None:
+            parts = [self._own_cost(computation, kernels)]
+            for _, edges in self.edges(computation):
+                parts += [self.total_of(e.callee, kernels=kernels and e.kernels) * e.times for e in edges]
+            found = self._totals[key] = Cost.sum(parts)
+        return found
+
+    def _own_cost(self, computation: Computation, kernels: bool) -> Cost:
+        """The instructions of a computation, once each, without what they call."""
+        key = (computation, kernels)
+        found = self._own.get(key)
+        if found is None:
+            if kernels:
+                found = Cost.sum(self.cost_of(i, True) for i in computation.instructions if i.opcode not in _KERNEL_FREE)
+            else:
+                found = self._own_operations(computation)
+            self._own[key] = found
+        return found
+
+    def _own_operations(self, computation: Computation) -> Cost:
+        """The hot path: a fused computation, its elementwise instructions of one shape taken together."""
+        alike: dict[tuple[str, int], list[Instruction]] = {}
+        parts: list[Cost] = []
+        for instruction in computation.instructions:
+            opcode = instruction.opcode
+            if opcode in _SILENT:
+                continue
+            if opcode in ELEMENTWISE:
+                alike.setdefault((opcode, id(instruction.shape)), []).append(instruction)
+            else:
+                parts.append(self.cost_of(instruction, False))
+        for (opcode, _), group in alike.items():
+            shape = group[0].shape
+            parts.append(elementwise_cost(opcode, shape.dtype, shape.size) * len(group))
+        return Cost.sum(parts)
+
+    # What calls what
+
+    def edges(self, computation: Computation) -> list[tuple[Instruction, list[Edge]]]:
+        """The call sites of a computation that execute, with what each runs."""
+        found = self._edges.get(computation)
+        if found is None:
+            found = self._edges[computation] = []
+            for instruction in computation.instructions:
+                opcode = instruction.opcode
+                if opcode not in _CALLS:
+                    sugar = async_sugar(opcode)
+                    if sugar is None or sugar[1] != "start" or sugar[0] not in _CALLS:
+                        continue
+                    opcode = sugar[0]
+                edges = self._edges_of(instruction, opcode)
+                if edges:
+                    found.append((instruction, edges))
+        return found
+
+    def _edges_of(self, instruction: Instruction, opcode: str) -> list[Edge]:
+        if opcode == "while":
+            return self._loop(instruction)
+        if opcode == "conditional":
+            return self._conditional(instruction)
+        kernels = opcode != "fusion"
+        return [Edge(callee, 1, kernels) for role, callee in instruction.called if role in ("calls", "to_apply")][:1]
+
+    def _loop(self, loop: Instruction) -> list[Edge]:
+        body, condition = loop.callee("body"), loop.callee("condition")
+        if body is None or condition is None:
+            raise HloCountError(f"{loop.name} names no body and condition; is the text complete?")
+        trips = self.settings.trip_count(loop)
+        if trips is None:
+            found = trip_count(loop)
+            trips = found.n
+            if trips is None:
+                reason = f"runs an unknown number of times, counted once ({found.reason})"
+                self._unknown(loop, reason, f'count(…, trip_counts={{"{loop.name}": n}})')
+                trips = 1
+        return [Edge(body, trips, True), Edge(condition, trips + 1, True)]
+
+    def _conditional(self, conditional: Instruction) -> list[Edge]:
+        branches = branches_of(conditional)
+        weights = self.settings.weights(conditional, len(branches))
+        if weights is not None:
+            return [Edge(b, w if w.denominator > 1 else int(w), True) for b, w in zip(branches, weights, strict=True) if w]
+        costs = [self.total_of(branch, kernels=True) for branch in branches]
+        chosen = max(range(len(branches)), key=lambda n: (costs[n].flops, costs[n].bytes))
+        if any(cost != costs[0] for cost in costs):
+            self._unknown(
+                conditional,
+                f"takes one of {len(branches)} branches, counted as branch {chosen}, the most expensive",
+                f'count(…, branches={{"{conditional.name}": {chosen}}}), an index or probabilities',
+                "estimate",
+            )
+        return [Edge(branches[chosen], 1, True)]
+
+
+_KERNEL_FREE = FREE & _SILENT
+"""Opcodes that cost nothing at all, as kernels or fused."""
+
+
+def branches_of(conditional: Instruction) -> list[Computation]:
+    """The branches by index: of a predicate 0 is false and 1 is true, whichever way the text lists them."""
+    by_role = dict(conditional.called)
+    if "true_computation" in by_role:
+        return [by_role["false_computation"], by_role["true_computation"]]
+    return [callee for role, callee in conditional.called if role == "branch_computations"]
