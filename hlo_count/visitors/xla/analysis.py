@@ -159,7 +159,10 @@ def _wrapped(start: Instruction, opcode: str) -> Computation:
         for n, shape in enumerate(operands.elements)
     ]
     names = ", ".join(f"%{parameter.name}" for parameter in parameters)
-    root = Instruction(computation, len(parameters), start.name, opcode, result, names, start.attribute_text)
+    # What orders the start orders nothing inside.
+    own = {name: value for name, value in start.attributes.items() if name != "control-predecessors"}
+    attributes = "".join(f", {name}={value}" for name, value in own.items())
+    root = Instruction(computation, len(parameters), start.name, opcode, result, names, attributes)
     computation.instructions = [*parameters, root]
     computation.root = root
     return computation
