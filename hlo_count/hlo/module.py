@@ -16,6 +16,8 @@ from hlo_count.hlo.shapes import Shape
 if TYPE_CHECKING:
     import networkx as nx
 
+    from hlo_count.hlo.trip_counts import TripCounts
+
 _NAMES = re.compile(r"%([\w.\-]+)")
 _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _CALLEE = re.compile(
@@ -311,6 +313,13 @@ class Module:
         from hlo_count.hlo.graphs import call_graph
 
         return call_graph(self)
+
+    @cached_property
+    def trip_counts(self) -> TripCounts:
+        """How often its loops run, each worked out when it is first asked for."""
+        from hlo_count.hlo.trip_counts import TripCounts
+
+        return TripCounts(self)
 
     def to_text(self) -> str:
         """The module as HLO text; parsing it gives an equal module."""

@@ -1,0 +1,364 @@
+"""Where a scalar comes from: its expression, traced through tuples, copies, fusions, calls and loops."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, convert, literal
+from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
+from hlo_count.hlo.shapes import Shape
+
+Path = tuple[int, ...]
+"""Which element of a tuple, outermost index first; () is the value itself."""
+
+_ELEMENTWISE = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
+_SAME_VALUE = frozenset(
+    ("copy", "reshape", "broadcast", "transpose", "reverse", "opt-barrier", "add-dependency", "domain")
+)
+_MAX_DEPTH = 200
+"""Calls within calls that are followed; XLA's own programs nest a tenth as deep."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Value:
+    """A scalar as an expression. Equal expressions of one Tracer are the same object."""
+
+    args: tuple[Value, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Constant(Value):
+    value: Scalar = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Carried(Value):
+    """What a loop carries from trip to trip, at `path` in its tuple, when a trip begins."""
+
+    loop: Instruction | None = None
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Unknown(Value):
+    """What the program alone does not determine: `what` it is, in words."""
+
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation(Value):
+    """`function` of `args`; `name`: the opcode, or a compare's direction; `dtype`: of the last operand."""
+
+    name: str = ""
+    dtype: str = ""
+    function: Function = bool
+
+
+class Frame:
+    """Where a computation runs, which settles what its parameters are."""
+
+    __slots__ = ("caller", "depth", "loop")
+
+    def __init__(
+        self,
+        loop: Instruction | None = None,
+        caller: tuple[Sequence[Instruction], Frame] | None = None,
+    ) -> None:
+        self.loop = loop
+        """The loop whose body or condition this is, its carried values left open."""
+        self.caller = caller
+        """The operands at its call site, and the frame of those; None: whatever calls it in the module."""
+        self.depth: int = caller[1].depth + 1 if caller is not None else 0
+
+
+_Wanted = tuple[Instruction, Path, Frame]
+_Trace = Generator[_Wanted, Value, Value]
+
+
+class Tracer:
+    """Expressions of the scalars of one module, each traced once."""
+
+    def __init__(self, module: Module) -> None:
+        self._outermost = Frame()
+        self._loops: dict[Instruction, Frame] = {}
+        self._calls: dict[tuple[object, ...], Frame] = {}
+        self._traced: dict[_Wanted, Value] = {}
+        self._interned: dict[tuple[object, ...], Value] = {}
+        self._callers: dict[Computation, list[tuple[Instruction, str]]] = {}
+        for instruction in module.instructions():
+            for role, callee in instruction.called:
+                self._callers.setdefault(callee, []).append((instruction, role))
+
+    def condition(self, loop: Instruction) -> Value:
+        """Whether the loop goes on, in terms of what it carries."""
+        return self._trace(_callee(loop, "condition").root, (), self._loop_frame(loop))
+
+    def update(self, carried: Carried) -> Value:
+        """What a trip leaves in a carried value, in terms of what it carries when it begins."""
+        assert carried.loop is not None
+        return self._trace(_callee(carried.loop, "body").root, carried.path, self._loop_frame(carried.loop))
+
+    def start(self, carried: Carried) -> Value:
+        """What the loop begins with: a Constant where the module determines it."""
+        assert carried.loop is not None
+        return self._trace(carried.loop.operands[0], carried.path, self._outermost)
+
+    def substitute(self, value: Value, replaced: dict[Value, Value]) -> Value:
+        """The expression with some of its parts replaced, and what became constant evaluated."""
+        done = dict(replaced)
+        for part in parts([value]):
+            if part not in done:
+                done[part] = part
+                if isinstance(part, Operation):
+                    args = tuple(done[arg] for arg in part.args)
+                    done[part] = self._operation(part.name, part.dtype, part.function, args)
+        return done[value]
+
+    # Expressions, each built once
+
+    def constant(self, value: Scalar) -> Value:
+        # repr tells 1 from True and 0.0 from -0.0, which are equal as keys.
+        return self._interned.setdefault(("constant", repr(value)), Constant(value=value))
+
+    def _unknown(self, what: str) -> Value:
+        return self._interned.setdefault(("unknown", what), Unknown(what=what))
+
+    def _carried(self, loop: Instruction, path: Path) -> Value:
+        return self._interned.setdefault(("carried", loop, path), Carried(loop=loop, path=path))
+
+    def _operation(self, name: str, dtype: str, function: Function, args: tuple[Value, ...]) -> Value:
+        settled = _short_circuit(name, args)
+        if settled is not None:
+            return settled
+        unknown = next((arg for arg in args if isinstance(arg, Unknown)), None)
+        if unknown is not None and not (dtype == "pred" and name in ("and", "or")):
+            return unknown
+        if all(isinstance(arg, Constant) for arg in args):
+            return self.constant(function(*(arg.value for arg in args if isinstance(arg, Constant))))
+        key = (name, dtype, function, *map(id, args))
+        return self._interned.setdefault(key, Operation(args, name, dtype, function))
+
+    # Tracing, without recursion in Python: a step yields what it needs to know and is sent the answer
+
+    def _trace(self, instruction: Instruction, path: Path, frame: Frame) -> Value:
+        wanted = (instruction, path, frame)
+        stack: list[tuple[_Wanted, _Trace]] = []
+        while True:
+            answer = self._traced.get(wanted)
+            if answer is None:
+                # Met again before it is known, only in a module that calls itself, it is no value.
+                self._traced[wanted] = self._unknown(f"{instruction.name}, which depends on itself")
+                stack.append((wanted, self._step(*wanted)))
+            while stack:
+                key, step = stack[-1]
+                try:
+                    wanted = next(step) if answer is None else step.send(answer)
+                    break
+                except StopIteration as stop:
+                    answer = self._traced[key] = stop.value
+                    stack.pop()
+            else:
+                assert answer is not None
+                return answer
+
+    def _step(self, i: Instruction, path: Path, frame: Frame) -> _Trace:
+        opcode = i.opcode
+        if opcode == "parameter":
+            return (yield from self._parameter(i, path, frame))
+        if opcode == "tuple":
+            return (yield i.operands[path[0]], path[1:], frame)
+        if opcode == "get-tuple-element":
+            return (yield i.operands[0], (int(i.attributes["index"]), *path), frame)
+        leaf = _leaf(i.shape, path)
+        if not leaf.is_array or leaf.size != 1:
+            return self._unknown(_data(i))
+        if opcode == "constant" and not path:
+            value = literal(leaf.element_type, i.operand_text)
+            return self._unknown(_data(i)) if value is None else self.constant(value)
+        if opcode in _SAME_VALUE:
+            return (yield i.operands[0], path, frame)
+        if opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype:
+            return (yield i.operands[0], path, frame)
+        if opcode == "copy-done":
+            return (yield i.operands[0], (0, *path), frame)
+        if opcode == "copy-start" and path[0] < 2:
+            return (yield i.operands[0], path[1:], frame)
+        if opcode in ("fusion", "call"):
+            return (yield from self._into(i, _callee(i, "calls", "to_apply"), path, frame))
+        if opcode in ("async-done", "async-update"):
+            return (yield i.operands[0], (1, *path) if opcode == "async-done" else path, frame)
+        if opcode == "async-start" and path[0] == 1:
+            return (yield from self._into(i, _callee(i, "calls"), path[1:], frame))
+        if opcode == "while":
+            carried = self._carried(i, path)
+            after = yield _callee(i, "body").root, path, self._loop_frame(i)
+            if after is carried:
+                return (yield i.operands[0], path, frame)
+            return self._unknown(f"the outcome of the loop {i.name}")
+        if opcode == "conditional":
+            return (yield from self._conditional(i, path, frame))
+        if opcode in _ELEMENTWISE:
+            return (yield from self._elementwise(i, leaf, frame))
+        return self._unknown(_data(i))
+
+    def _elementwise(self, i: Instruction, leaf: Shape, frame: Frame) -> _Trace:
+        source = i.operands[0].shape.element_type
+        name = i.opcode
+        function: Function | None
+        if name == "convert":
+            function = convert(source, leaf.element_type)
+        elif name == "compare":
+            direction, order = i.attributes.get("direction", ""), i.attribute("type")
+            function = compare(source, direction, order)
+            name = f"{direction} {order}" if order == "UNSIGNED" and source.kind == "int" else direction
+        else:
+            function = arithmetic(name, leaf.element_type)
+        if function is None:
+            return self._unknown(_data(i))
+        args: list[Value] = []
+        for operand in i.operands:
+            args.append((yield operand, (), frame))
+        return self._operation(name, i.operands[-1].shape.dtype, function, tuple(args))
+
+    def _into(self, call: Instruction, callee: Computation, path: Path, frame: Frame) -> _Trace:
+        key = (call, callee, frame)
+        if key not in self._calls:
+            self._calls[key] = Frame(caller=(call.operands, frame))
+        if self._calls[key].depth > _MAX_DEPTH:
+            return self._unknown(f"what {callee.name} returns, {_MAX_DEPTH} calls deep")
+        return (yield callee.root, path, self._calls[key])
+
+    def _conditional(self, i: Instruction, path: Path, frame: Frame) -> _Trace:
+        """What its branches agree on; else a choice between them by the predicate or the index."""
+        results: list[Value] = []
+        for branch, operand in _branches(i):
+            key = (i, branch, operand, frame)
+            if key not in self._calls:
+                self._calls[key] = Frame(caller=([operand], frame))
+            results.append((yield branch.root, path, self._calls[key]))
+        if all(result is results[0] for result in results):
+            return results[0]
+        chosen = yield i.operands[0], (), frame
+        return self._operation("choice", "", _choice, (chosen, *results))
+
+    def _parameter(self, i: Instruction, path: Path, frame: Frame) -> _Trace:
+        number = int(i.operand_text)
+        if frame.loop is not None:
+            return self._carried(frame.loop, path)
+        if frame.caller is not None:
+            operands, caller = frame.caller
+            return (yield operands[number], path, caller)
+        if i.computation.is_entry:
+            return self._unknown(f"the argument {_argument_name(i, path)} of the entry")
+        values: list[Value] = []
+        for caller_instruction, role in self._callers.get(i.computation, ()):
+            values += yield from self._arguments(caller_instruction, role, i.computation, number, path)
+        if not values:
+            return self._unknown(f"the parameter {i.name} of {i.computation.name}, which nothing calls")
+        if any(value is not values[0] for value in values):
+            return self._unknown(
+                f"an argument of {i.computation.name}, which differs between its callers"
+            )
+        return values[0]
+
+    def _arguments(
+        self, caller: Instruction, role: str, callee: Computation, number: int, path: Path
+    ) -> Generator[_Wanted, Value, list[Value]]:
+        """What one call site hands to a parameter, whatever calls that one in turn."""
+        if caller.opcode == "while":
+            carried = self._carried(caller, path)
+            after = yield _callee(caller, "body").root, path, self._loop_frame(caller)
+            if after is not carried:
+                return [self._unknown(f"a value that changes with each trip of the outer loop {caller.name}")]
+            return [(yield caller.operands[0], path, self._outermost)]
+        if caller.opcode == "conditional":
+            operands = [operand for branch, operand in _branches(caller) if branch is callee]
+        elif caller.opcode in ("fusion", "call", "async-start"):
+            operands = [caller.operands[number]]
+        else:
+            return [self._unknown(f"what {caller.opcode} {caller.name} hands to its {role}")]
+        values: list[Value] = []
+        for operand in operands:
+            values.append((yield operand, path, self._outermost))
+        return values
+
+    def _loop_frame(self, loop: Instruction) -> Frame:
+        return self._loops.setdefault(loop, Frame(loop=loop))
+
+
+def parts(values: Iterable[Value]) -> list[Value]:
+    """The expressions and all that they are made of, each once, after what it is made of."""
+    done: dict[Value, None] = {}
+    stack = [(value, False) for value in values]
+    while stack:
+        value, ready = stack.pop()
+        if value in done:
+            continue
+        if ready or not value.args:
+            done[value] = None
+        else:
+            stack.append((value, True))
+            stack.extend((arg, False) for arg in value.args)
+    return list(done)
+
+
+def _short_circuit(name: str, args: tuple[Value, ...]) -> Value | None:
+    """What settles an operation whatever its other arguments are, unknown ones included."""
+    first = args[0]
+    if isinstance(first, Constant):
+        if name == "select":
+            return args[1] if first.value else args[2]
+        if name == "choice":
+            index = int(first.value)
+            return args[1 + index] if 0 <= index < len(args) - 1 else args[-1]
+    if name in ("and", "or"):
+        for arg in args:
+            if isinstance(arg, Constant) and arg.value is (name == "or"):
+                return arg
+    return None
+
+
+def _choice(index: Scalar, *branches: Scalar) -> Scalar:
+    """A conditional's branch; an index outside of them takes the last one."""
+    return branches[int(index)] if 0 <= index < len(branches) else branches[-1]
+
+
+def _branches(conditional: Instruction) -> list[tuple[Computation, Instruction]]:
+    """The branches by index, false before true, each with its operand."""
+    operands = conditional.operands
+    named = dict(conditional.called)
+    if "true_computation" in named:
+        return [(named["false_computation"], operands[2]), (named["true_computation"], operands[1])]
+    return [(branch, operands[1 + index]) for index, (_, branch) in enumerate(conditional.called)]
+
+
+def _callee(instruction: Instruction, *roles: str) -> Computation:
+    found = next((computation for role, computation in instruction.called if role in roles), None)
+    if found is None:
+        file = instruction.computation.module.filename or "the HLO text"
+        raise HloCountError(
+            f"{file}:{instruction.line}: {instruction.name} has no {' or '.join(roles)}; is the text complete?"
+        )
+    return found
+
+
+def _leaf(shape: Shape, path: Path) -> Shape:
+    for index in path:
+        shape = shape.elements[index]
+    return shape
+
+
+def _argument_name(parameter: Instruction, path: Path) -> str:
+    name = parameter.metadata.op_name or parameter.name
+    return name + "".join(f"[{index}]" for index in path)
+
+
+def _data(i: Instruction) -> str:
+    """What an instruction gives that only running the program can tell."""
+    source = i.metadata.source
+    name = i.name if i.name.startswith(i.opcode) else f"{i.opcode} {i.name}"
+    return f"the result of {name}" + (f" ({source})" if source else "")
