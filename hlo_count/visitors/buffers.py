@@ -1,0 +1,357 @@
+"""The buffers of a module: which values share one, and when each is live, as XLA's buffer assignment has it.
+
+The computations that run one instruction after another (the entry, and what while, conditional, call and
+async-start reach) are laid out on one line of time: a callee's instructions stand before the instruction that
+calls it (XLA, hlo_live_range.cc). A value is one array that an instruction defines; what only passes values on
+(tuple, get-tuple-element, bitcast) defines none. Values that must be in one place, the state of a loop for one, are
+united in a buffer (hlo_alias_analysis.cc).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from hlo_count.hlo.attributes import int_list
+from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.opcodes import (
+    ELEMENTWISE_BINARY,
+    ELEMENTWISE_TERNARY,
+    ELEMENTWISE_UNARY,
+    async_sugar,
+)
+from hlo_count.hlo.shapes import Shape
+
+_ELEMENTWISE = (ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY) - {"copy"}
+_SAME_VALUE = frozenset(("add-dependency", "all-reduce-done", "bitcast", "domain", "opt-barrier"))
+
+
+@dataclass(slots=True, eq=False)
+class Value:
+    """One array: what defines it, its shape, and the first and last moment at which it is needed."""
+
+    definer: Instruction
+    leaf: int
+    shape: Shape
+    start: int
+    end: int
+
+
+@dataclass(slots=True, eq=False)
+class Buffer:
+    """Values in one place. It is as large as the largest of them."""
+
+    values: list[Value] = field(default_factory=list)
+    is_constant: bool = False
+    is_argument: bool = False
+    """Of a donated argument, which may be overwritten, it says nothing."""
+    is_output: bool = False
+
+
+def buffers(module: Module) -> tuple[list[Buffer], int]:
+    """The buffers of a module, and the moment at which it ends."""
+    layout = _Timeline(module)
+    return layout.buffers(), layout.now
+
+
+class _Timeline:
+    def __init__(self, module: Module) -> None:
+        self.now = 0
+        self.values: list[Value] = []
+        self._parents: list[int] = []
+        self._fixed: list[bool] = []
+        """By the first value of a buffer: whether it is a constant or an argument, which nothing may overwrite."""
+        self._visited: set[Computation] = set()
+        entry = module.entry
+        self._arguments: list[list[int]] = []
+        for parameter in entry.parameters:
+            self._arguments.append(self._define(parameter, fixed=True))
+        self._entry = entry
+        aliased = alias_pairs(module.attributes.get("input_output_alias"))
+        pairs = []
+        for output, number, path in aliased:
+            start, count = leaf_span(entry.parameters[number].shape, path)
+            for value in self._arguments[number][start : start + count]:
+                self._fixed[value] = False
+            pairs.append(
+                (leaf_span(entry.root.shape, output), self._arguments[number][start : start + count])
+            )
+        self._outputs = self._run(entry, self._arguments)
+        for (start, count), donated in pairs:
+            for mine, theirs in zip(self._outputs[start : start + count], donated, strict=True):
+                self._unite(mine, theirs)
+
+    def buffers(self) -> list[Buffer]:
+        found: dict[int, Buffer] = {}
+        for index, value in enumerate(self.values):
+            buffer = found.setdefault(self._find(index), Buffer())
+            buffer.values.append(value)
+            buffer.is_constant |= value.definer.opcode == "constant"
+        for argument in self._arguments:
+            for index in argument:
+                found[self._find(index)].is_argument |= self._fixed[index]
+        for index in self._outputs:
+            found[self._find(index)].is_output = True
+        return list(found.values())
+
+    def _define(self, instruction: Instruction, *, fixed: bool = False, skip: int = 0) -> list[int]:
+        """New values for the leaves of an instruction, but for the first `skip` of them."""
+        first = len(self.values)
+        for leaf, shape in enumerate(instruction.shape.leaves[skip:], start=skip):
+            self._parents.append(len(self.values))
+            self.values.append(Value(instruction, leaf, shape, self.now, self.now))
+            self._fixed.append(fixed)
+        return list(range(first, len(self.values)))
+
+    def _find(self, index: int) -> int:
+        parents = self._parents
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    def _unite(self, a: int, b: int) -> None:
+        a, b = self._find(a), self._find(b)
+        if a != b:
+            self._parents[b] = a
+            self._fixed[a] |= self._fixed[b]
+
+    def _unite_if_free(self, a: int, b: int) -> None:
+        """Puts two values in one place, unless that would overwrite an argument or a constant."""
+        if not (self._fixed[self._find(a)] or self._fixed[self._find(b)]):
+            self._unite(a, b)
+
+    def _use(self, slots: list[int]) -> None:
+        values, now = self.values, self.now
+        for index in slots:
+            values[index].end = now
+
+    def _run(self, computation: Computation, arguments: list[list[int]]) -> list[int]:
+        """Lays a computation out from now on; what stands at its root stays to its end."""
+        self._visited.add(computation)
+        at: dict[Instruction, list[int]] = {}
+        for instruction in computation.instructions:
+            opcode = instruction.opcode
+            if opcode == "parameter":
+                at[instruction] = arguments[int(instruction.operand_text)]
+            else:
+                operands = [at[operand] for operand in instruction.operands]
+                at[instruction] = self._step(instruction, operands)
+            self.now += 1
+        result = at[computation.root]
+        self._use(result)
+        return result
+
+    def _step(self, instruction: Instruction, operands: list[list[int]]) -> list[int]:
+        opcode = instruction.opcode
+        if opcode == "constant":
+            return self._define(instruction, fixed=True)
+        if opcode == "get-tuple-element":
+            start, count = leaf_span(instruction.operands[0].shape, (int(instruction.attributes["index"]),))
+            slots = operands[0][start : start + count]
+        elif opcode == "tuple":
+            slots = [index for operand in operands for index in operand]
+        elif opcode in _SAME_VALUE:
+            slots = operands[0]
+        elif opcode == "while":
+            return self._while(instruction, operands[0])
+        elif opcode == "conditional":
+            return self._conditional(instruction, operands)
+        elif opcode == "call" and (callee := self._callee(instruction, "to_apply")) is not None:
+            return self._run(callee, operands)
+        else:
+            slots = self._asynchronous(instruction, operands)
+            if slots is None:
+                slots = self._define(instruction)
+                for leaf, number, operand_leaf in in_place_pairs(instruction):
+                    if number < len(operands):
+                        self._unite_if_free(operands[number][operand_leaf], slots[leaf])
+            for operand in operands:
+                self._use(operand)
+        self._use(slots)
+        return slots
+
+    def _callee(self, instruction: Instruction, role: str) -> Computation | None:
+        """A computation to lay out; None where it was before, and is not laid out twice."""
+        callee = instruction.callee(role)
+        return None if callee in self._visited else callee
+
+    def _while(self, instruction: Instruction, initial: list[int]) -> list[int]:
+        condition, body = self._callee(instruction, "condition"), self._callee(instruction, "body")
+        if condition is not None:
+            self._run(condition, [initial])
+        self._use(initial)
+        if body is None:
+            return self._define(instruction)
+        state = self._define(body.parameters[0])
+        after = self._run(body, [state])
+        result = self._define(instruction)
+        for before, inside, final, outside in zip(initial, state, after, result, strict=True):
+            if inside == final:
+                # Carried unchanged, it stays where it was, be it an argument or a constant.
+                self._unite(before, inside)
+                self._unite(inside, outside)
+            else:
+                self._unite_if_free(inside, final)
+                self._unite_if_free(before, inside)
+                self._unite_if_free(inside, outside)
+        return result
+
+    def _conditional(self, instruction: Instruction, operands: list[list[int]]) -> list[int]:
+        roots = []
+        for number, (_, branch) in enumerate(instruction.called, start=1):
+            if branch not in self._visited:
+                roots.append(self._run(branch, operands[number : number + 1]))
+        result = self._define(instruction)
+        for root in roots:
+            for inside, outside in zip(root, result, strict=True):
+                self._unite_if_free(inside, outside)
+        for operand in operands:
+            self._use(operand)
+        return result
+
+    def _asynchronous(self, instruction: Instruction, operands: list[list[int]]) -> list[int] | None:
+        """What a half of an asynchronous pair gives: which of its tuple are the operands; None for any other."""
+        opcode = instruction.opcode
+        sugar = async_sugar(opcode)
+        flat = [index for operand in operands for index in operand]
+        if opcode in ("all-gather-start", "collective-permute-start", "send"):
+            # (operands, outputs, context …); a send has no output.
+            return (
+                [*operands[0], *self._define(instruction, skip=len(operands[0]))]
+                if len(operands) == 1
+                else None
+            )
+        if opcode == "copy-start":
+            # (output, operand, context …)
+            slots = self._define(instruction)
+            return [slots[0], *operands[0], *slots[2:]]
+        if opcode in ("all-gather-done", "collective-permute-done"):
+            return self._part(instruction, operands[0], 1)
+        if opcode in ("copy-done", "recv-done"):
+            return operands[0][: len(instruction.shape.leaves)]
+        if opcode == "async-start" or (sugar is not None and sugar[1] == "start"):
+            # ((operands), outputs, context …), the outputs those of the computation where the text has one.
+            callee = self._callee(instruction, "calls")
+            outputs = self._run(callee, operands) if callee is not None else []
+            return [*flat, *outputs, *self._define(instruction, skip=len(flat) + len(outputs))]
+        if opcode == "async-update" or (sugar is not None and sugar[1] == "update"):
+            return operands[0]
+        if opcode == "async-done" or (sugar is not None and sugar[1] == "done"):
+            return self._part(instruction, operands[0], 1)
+        return None
+
+    def _part(self, instruction: Instruction, operand: list[int], element: int) -> list[int] | None:
+        shape = instruction.operands[0].shape
+        if not shape.is_tuple or element >= len(shape.elements):
+            return None
+        start, count = leaf_span(shape, (element,))
+        return operand[start : start + count]
+
+
+def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
+    """Where the leaves of the element at `path` begin among all leaves of the shape, and how many they are."""
+    start = 0
+    for index in path:
+        start += sum(len(element.leaves) for element in shape.elements[:index])
+        shape = shape.elements[index]
+    return start, len(shape.leaves)
+
+
+_ALIAS = re.compile(r"\{([\d,\s]*)\}\s*:\s*\(\s*(\d+)\s*,\s*\{([\d,\s]*)\}")
+
+
+def alias_pairs(text: str | None) -> list[tuple[tuple[int, ...], int, tuple[int, ...]]]:
+    """`{ {0}: (1, {}, may-alias) }` as (path in the output, number of the operand, path in the operand)."""
+    return [(int_list(out), int(number), int_list(path)) for out, number, path in _ALIAS.findall(text or "")]
+
+
+def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:
+    """What writes over an operand: (leaf of the output, number of the operand, its leaf), as XLA's AliasInfo says."""
+    opcode = instruction.opcode
+    if opcode == "dynamic-update-slice":
+        return [(0, 0, 0)]
+    if opcode == "scatter":
+        return [(leaf, leaf, 0) for leaf in range(len(instruction.shape.leaves))]
+    if opcode == "all-reduce-start":
+        return [(leaf, leaf, 0) for leaf in range(len(instruction.operands))]
+    if opcode == "ragged-all-to-all":
+        return [(0, 1, 0)]
+    if opcode == "set-dimension-size":
+        return [(0, 0, 0)]
+    if opcode not in ("fusion", "custom-call"):
+        return []
+    pairs = []
+    for output, number, path in alias_pairs(instruction.attribute("output_to_operand_aliasing")):
+        if number < len(instruction.operands):
+            start, count = leaf_span(instruction.operands[number].shape, path)
+            first, _ = leaf_span(instruction.shape, output)
+            pairs += [(first + step, number, start + step) for step in range(count)]
+    callee = instruction.callee("calls") if opcode == "fusion" else None
+    if callee is not None:
+        root = callee.root
+        sources = list(root.operands) if root.opcode == "tuple" else [root]
+        for leaf, source in enumerate(sources):
+            source = _through_bitcasts(source)
+            if source.opcode in ("dynamic-update-slice", "scatter") and source.shape.is_array:
+                written = _through_bitcasts(source.operands[0])
+                if written.opcode == "parameter" and written.shape.is_array:
+                    pairs.append((leaf, int(written.operand_text), 0))
+    return pairs
+
+
+def _through_bitcasts(instruction: Instruction) -> Instruction:
+    while instruction.opcode == "bitcast":
+        instruction = instruction.operands[0]
+    return instruction
+
+
+def may_reuse(user: Value, operand: Value) -> bool:
+    """Whether a value may take the place of an operand that is last needed when it is computed.
+
+    So it may where it is computed element by element from an array of its own shape
+    (HloDataflowAnalysis::CanShareOperandBufferWithUser).
+    """
+    instruction = user.definer
+    if operand.shape != user.shape or operand.definer.opcode == "constant":
+        return False
+    numbers = [
+        n for n, o in enumerate(instruction.operands) if o is operand.definer or _source(o) is operand.definer
+    ]
+    if not numbers:
+        return False
+    opcode = instruction.opcode
+    if opcode == "fusion":
+        callee = instruction.callee("calls")
+        if callee is None or instruction.attribute("kind") not in ("kLoop", "kInput"):
+            return False
+        return all(_only_elementwise_uses(callee.parameters[number]) for number in numbers)
+    if opcode == "triangular-solve":
+        return numbers == [1]
+    if opcode == "sort":
+        return numbers == [user.leaf] and len(operand.definer.computation.users[operand.definer]) == 1
+    return opcode in _ELEMENTWISE
+
+
+def _source(instruction: Instruction) -> Instruction:
+    while instruction.opcode in ("bitcast", "get-tuple-element"):
+        instruction = instruction.operands[0]
+    return instruction
+
+
+def _only_elementwise_uses(parameter: Instruction) -> bool:
+    """Whether all that is computed from a parameter of a fusion is computed element by element."""
+    users = parameter.computation.users
+    work = [parameter]
+    seen = {parameter}
+    while work:
+        current = work.pop()
+        for user in users[current]:
+            opcode = user.opcode
+            in_place = opcode == "dynamic-update-slice" and user.operands[0] is current
+            if not (opcode in _ELEMENTWISE or opcode in ("bitcast", "copy", "tuple") or in_place):
+                return False
+            if user not in seen:
+                seen.add(user)
+                work.append(user)
+    return True
