@@ -25,10 +25,12 @@ class Array:
     layout: tuple[int, ...] | None = None
     bound: bool = False
     """Whether the first dimension is dynamic, up to its size."""
+    suffix: str = ""
+    """What else the layout says: tiles, bits of an element, memory space."""
 
     def __str__(self) -> str:
         sizes = [f"<={n}" if self.bound and d == 0 else str(n) for d, n in enumerate(self.dims)]
-        layout = "" if not self.layout else "{" + ",".join(map(str, self.layout)) + "}"
+        layout = "" if not self.layout else "{" + ",".join(map(str, self.layout)) + self.suffix + "}"
         return f"{self.dtype}[{','.join(sizes)}]{layout}"
 
     def of(self, dtype: str | None = None, dims: tuple[int, ...] | None = None) -> Array:
@@ -139,8 +141,9 @@ class Program:
 class Body:
     """A computation while it is drawn."""
 
-    def __init__(self, program: Program, stem: str, depth: int = 0) -> None:
+    def __init__(self, program: Program, stem: str, depth: int = 0, *, ordered: bool = True) -> None:
         self.program = program
+        self.ordered = ordered
         self.choices = program.choices
         self.name = program.name(stem)
         self.depth = depth
@@ -159,7 +162,7 @@ class Body:
         value = Value(self.program.name(opcode.replace("-", "_")), shape)
         spelled = "" if infers and self.program.bare_results else spell(shape) + " "
         extra = list(attributes)
-        if self.values and self.choices.chance(4):
+        if self.ordered and self.values and self.choices.chance(4):
             extra.append(f"control-predecessors={{{self.program.percent}{self.choices.pick(self.values).name}}}")
         text = f"{self.program.percent}{value.name} = {spelled}{opcode}({inside})"
         self.lines.append("".join([text, *(f", {attribute}" for attribute in extra)]))
@@ -187,7 +190,10 @@ class Body:
             return replace(shape, layout=None)
         rank = len(shape.dims)
         order = self.choices.permutation(rank) if self.choices.chance(30) else tuple(range(rank))[::-1]
-        return replace(shape, layout=order)
+        suffix = ""
+        if rank and self.choices.chance(15):
+            suffix = ":E(4)" if shape.dtype == "s4" else self.choices.pick([":T(8,128)(2,1)", ":S(1)", ":T(256)S(5)"])
+        return replace(shape, layout=order, suffix=suffix)
 
     def value(self, shape: Shape) -> Value:
         """A value of that dtype and those dimensions: one that is there, a parameter, or a constant spread out."""
@@ -298,7 +304,7 @@ def convert_op(b: Body) -> None:
     if kind == 0:
         b.emit("bitcast-convert", x.array.of(b.choices.pick(alike)), [x])
     elif kind == 1 and x.array.dtype in FLOATS:
-        b.emit("reduce-precision", x.shape, [x], "exponent_bits=5", "mantissa_bits=2", infers=True)
+        b.emit("reduce-precision", x.shape, [x], "exponent_bits=5", "mantissa_bits=2")
     elif kind == 2 and x.array.dtype == "f32":
         b.emit("stochastic-convert", x.array.of("s8"), [x, b.value(x.array.of("u32"))])
     else:
@@ -554,6 +560,17 @@ def sort_op(b: Body) -> None:
     b.emit("sort", shape, operands, f"dimensions={{{axis}}}", f"to_apply={comparator}", infers=True)
 
 
+def scan_op(b: Body) -> None:
+    """A running sum along the first dimension."""
+    x = b.any(("f32", "s32"), (1, 2))
+    row = x.array.of(dims=x.array.dims[1:])
+    body = Body(b.program, "scanned")
+    total = binary(body, body.parameter(row), body.parameter(row))
+    root = body.emit("tuple", (total.shape, total.shape), [total, total])
+    attributes = ["dimensions={0}", "is_reverse=false", "num_carries=1", f"to_apply={body.close(root)}"]
+    b.emit("scan", (x.array.of(), row), [x, b.value(row)], *attributes)
+
+
 def topk_op(b: Body) -> None:
     x = b.any(("f32",), (1, 2))
     dims = (*x.array.dims[:-1], b.choices.integer(1, x.array.dims[-1]))
@@ -585,9 +602,12 @@ def linalg_op(b: Body) -> None:
 
 
 def random_op(b: Body) -> None:
-    if b.choices.chance(50):
+    kind = b.choices.integer(0, 2)
+    if kind == 0:
         limits = [b.value(Array("f32")), b.value(Array("f32"))]
         b.emit("rng", b.array("f32"), limits, "distribution=rng_uniform")
+    elif kind == 1:
+        b.emit("rng-get-and-update-state", Array("u64", (2,)), [], "delta=4096")
     else:
         state = b.value(Array("u64", (2,)))
         shapes = (Array("u64", (2,)), b.array("u32"))
@@ -620,30 +640,30 @@ def collective_op(b: Body) -> None:
     reduced = f"to_apply={b.program.scalar_body(x.array.dtype)}" if kind in (0, 1, 2) else ""
     wide = x.array.of(dims=(x.array.dims[0] * g, *x.array.dims[1:]))
     if kind == 0:
-        b.emit("all-reduce", x.shape, [x], groups, reduced, infers=True)
+        b.emit("all-reduce", x.shape, [x], groups, reduced)
     elif kind == 1:
         pair = [x, b.any((x.array.dtype,))]
-        start = b.emit("all-reduce-start", tuple(v.shape for v in pair), pair, groups, reduced, infers=True)
-        b.emit("all-reduce-done", start.shape, [start], infers=True)
+        start = b.emit("all-reduce-start", tuple(v.shape for v in pair), pair, groups, reduced)
+        b.emit("all-reduce-done", start.shape, [start])
     elif kind == 2:
         b.emit("reduce-scatter", x.shape, [b.value(wide)], groups, "dimensions={0}", reduced)
     elif kind == 3:
         b.emit("all-gather", wide, [x], groups, "dimensions={0}")
     elif kind == 4:
         start = b.emit("all-gather-start", (x.shape, wide), [x], groups, "dimensions={0}")
-        b.emit("all-gather-done", wide, [start], infers=True)
+        b.emit("all-gather-done", wide, [start])
     elif kind == 5:
         pieces = [x] + [b.value(x.shape) for _ in range(g - 1)]
         b.emit("all-to-all", tuple(p.shape for p in pieces), pieces, groups)
     else:
-        b.emit("collective-broadcast", x.shape, [x], groups, infers=True)
+        b.emit("collective-broadcast", x.shape, [x], groups)
 
 
 def permute_op(b: Body) -> None:
     x = b.any(FLOATS + INTEGERS)
     pairs = "source_target_pairs={{0,1},{1,0}}"
     if b.choices.chance(50):
-        b.emit("collective-permute", x.shape, [x], pairs, infers=True)
+        b.emit("collective-permute", x.shape, [x], pairs)
     else:
         start = b.emit("collective-permute-start", (x.shape, x.shape, Array("u32"), Array("u32")), [x], pairs)
         b.emit("collective-permute-done", x.shape, [start])
@@ -663,8 +683,8 @@ def host_op(b: Body) -> None:
     elif kind == 1:
         b.emit("outfeed", TOKEN, [x, token], f"outfeed_shape={spell(x.shape)}")
     elif kind == 2:
-        sent = b.emit("send", (x.shape, Array("u32"), TOKEN), [x, token], "channel_id=1", infers=True)
-        b.emit("send-done", TOKEN, [sent], "channel_id=1", infers=True)
+        sent = b.emit("send", (x.shape, Array("u32"), TOKEN), [x, token], "channel_id=1")
+        b.emit("send-done", TOKEN, [sent], "channel_id=1")
         received = b.emit("recv", (x.shape, Array("u32"), TOKEN), [token], "channel_id=2")
         b.emit("recv-done", (x.shape, TOKEN), [received], "channel_id=2")
     else:
@@ -675,6 +695,12 @@ def copy_start_op(b: Body) -> None:
     x = b.any(FLOATS + INTEGERS)
     start = b.emit("copy-start", (x.shape, x.shape, Array("u32")), [x])
     b.emit("copy-done", x.shape, [start])
+
+
+def domain_op(b: Body) -> None:
+    x = b.any(FLOATS + INTEGERS)
+    kinds = "domain={kind=\"sharding\", entry={maximal device=0}, exit={maximal device=1}}"
+    b.emit("domain", x.shape, [x], kinds)
 
 
 def custom_call_op(b: Body) -> None:
@@ -690,7 +716,10 @@ def async_op(b: Body) -> None:
     operands = [b.value(p.shape) for p in parameters]
     shape = (tuple(p.shape for p in parameters), root.shape, Array("u32"))
     kind = b.choices.integer(0, 2)
-    if kind == 0:
+    if kind == 0:  # XLA prints it sugared, so nothing but one instruction may stand in it, without control edges
+        wrapper = Body(b.program, "wrapped", b.depth + 1, ordered=False)
+        inner = [wrapper.parameter(p.shape) for p in parameters]
+        callee = wrapper.close(wrapper.emit("call", root.shape, inner, f"to_apply={callee}"))
         start = b.emit("async-start", shape, operands, f"calls={callee}")
         b.emit("async-done", root.shape, [start])
     elif kind == 1:
@@ -711,7 +740,7 @@ def tuple_op(b: Body) -> None:
         values.append(b.choices.pick(b.values))
     packed = b.emit("tuple", tuple(v.shape for v in values), values, infers=True)
     if b.choices.chance(20):
-        packed = b.emit("opt-barrier", packed.shape, [packed], infers=True)
+        packed = b.emit("opt-barrier", packed.shape, [packed])
     if values and b.choices.chance(80):
         n = b.choices.integer(0, len(values) - 1)
         b.emit("get-tuple-element", values[n].shape, [packed], f"index={n}", infers=True)
@@ -831,7 +860,7 @@ def conditional_op(b: Body) -> None:
         branches.append(body.close(result))
     chooser = b.value(Array("s32" if by_index else "pred"))
     named = ["branch_computations={" + ", ".join(branches) + "}"]
-    if not by_index and b.choices.chance(70):
+    if not by_index:
         named = [f"true_computation={branches[0]}", f"false_computation={branches[1]}"]
         named = named[::-1] if b.choices.chance(30) else named
     b.emit("conditional", x.shape, [chooser, *[x] * len(branches)], *named, infers=True)
@@ -843,9 +872,9 @@ EMITTERS: dict[str, Callable[[Body], None]] = {
     **{"reverse": reverse_op, "slice": slice_op, "pad": pad_op, "concatenate": concatenate_op, "iota": iota_op},
     **{"dynamic-slice": dynamic_slice_op, "gather": gather_op, "dot": dot_op, "ragged-dot": ragged_dot_op},
     **{"convolution": convolution_op, "reduce": reduce_op, "reduce-window": reduce_window_op, "map": map_op},
-    **{"select-and-scatter": select_and_scatter_op, "sort": sort_op, "topk": topk_op, "fft": fft_op},
+    **{"select-and-scatter": select_and_scatter_op, "sort": sort_op, "topk": topk_op, "scan": scan_op, "fft": fft_op},
     **{"linalg": linalg_op, "rng": random_op, "batch-norm": batch_norm_op, "collective": collective_op},
-    **{"permute": permute_op, "device": device_op, "host": host_op, "copy-start": copy_start_op},
+    **{"permute": permute_op, "device": device_op, "host": host_op, "copy-start": copy_start_op, "domain": domain_op},
     **{"custom-call": custom_call_op, "tuple": tuple_op, "dynamic-size": dynamic_size_op},
     **{"fusion": fusion_op, "fused-slices": fused_slices, "fused-tuple": fused_tuple, "call": call_op},
     **{"while": while_op, "conditional": conditional_op, "async": async_op},
