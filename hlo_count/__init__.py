@@ -1,1 +1,90 @@
-"""hlo_count."""
+"""hlo_count: what a compiled JAX program really does, counted on the HLO that the compiler leaves.
+
+    import hlo_count as hc
+    report = hc.count(train_step, params, batch)
+    print(report)
+
+Names load when they are used: importing the package imports neither jax nor networkx.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hlo_count.errors import (
+        BudgetExceeded,
+        DeviceError,
+        HloCountError,
+        ParseError,
+        TargetError,
+        UnknownCostError,
+    )
+    from hlo_count.hlo import Computation, Instruction, Module, parse
+    from hlo_count.lowering import targets
+    from hlo_count.report.counting import count, count_parameters
+    from hlo_count.report.report import Report
+    from hlo_count.roofline.calibrate import calibrate
+    from hlo_count.roofline.catalog import device
+    from hlo_count.roofline.device_table import devices
+    from hlo_count.roofline.ridge import required_intensity
+    from hlo_count.visitors.cost import Cost
+    from hlo_count.visitors.registry import custom_call, rule
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    **dict.fromkeys(
+        ("BudgetExceeded", "DeviceError", "HloCountError", "ParseError", "TargetError", "UnknownCostError"),
+        "hlo_count.errors",
+    ),
+    **dict.fromkeys(("Computation", "Instruction", "Module", "parse"), "hlo_count.hlo"),
+    "targets": "hlo_count.lowering",
+    **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
+    "Report": "hlo_count.report.report",
+    "calibrate": "hlo_count.roofline.calibrate",
+    "device": "hlo_count.roofline.catalog",
+    "devices": "hlo_count.roofline.device_table",
+    "required_intensity": "hlo_count.roofline.ridge",
+    "Cost": "hlo_count.visitors.cost",
+    **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.registry"),
+}
+"""Public name: the module that has it."""
+
+__all__ = [
+    "BudgetExceeded",
+    "Computation",
+    "Cost",
+    "DeviceError",
+    "HloCountError",
+    "Instruction",
+    "Module",
+    "ParseError",
+    "Report",
+    "TargetError",
+    "UnknownCostError",
+    "calibrate",
+    "count",
+    "count_parameters",
+    "custom_call",
+    "device",
+    "devices",
+    "parse",
+    "required_intensity",
+    "rule",
+    "targets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'hlo_count' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

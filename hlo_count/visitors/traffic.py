@@ -120,14 +120,14 @@ def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access]
     opcodes = {each.opcode for each in callee.instructions}
     if not opcodes & _PARTIAL:
         return _plain_fusion_reads(instruction, callee), _leaves(instruction.shape)
-    in_place = _updates_in_place(callee)
+    in_place = updates_in_place(callee)
     reads: list[Access] = []
     parameters = callee.parameters
     by_operand: dict[Instruction, list[Instruction]] = {}
     for operand, parameter in zip(instruction.operands, parameters, strict=False):
         by_operand.setdefault(operand, []).append(parameter)
     for operand, standing_for in by_operand.items():
-        parts = [part for parameter in standing_for for part in _parts_read(parameter, parameter.shape, in_place)]
+        parts = [part for parameter in standing_for for part in parts_read(parameter, parameter.shape, in_place)]
         if any(part is None for part in parts):
             reads += _leaves(operand.shape)
         else:
@@ -161,7 +161,7 @@ def fusion_roots(callee: Computation) -> list[Instruction]:
     return [root]
 
 
-def _updates_in_place(callee: Computation) -> set[Instruction]:
+def updates_in_place(callee: Computation) -> set[Instruction]:
     """Updates and scatters whose result can be the buffer of the parameter that they update."""
     return {
         root
@@ -180,7 +180,7 @@ def touched(update: Instruction) -> int:
     return min(_resized(updates, target), target.bytes)
 
 
-def _parts_read(value: Instruction, whole: Shape, in_place: set[Instruction]) -> list[int | None]:
+def parts_read(value: Instruction, whole: Shape, in_place: set[Instruction]) -> list[int | None]:
     """Bytes that each use of a fusion's parameter (or of a name for it) reads; None where one reads it whole."""
     computation = value.computation
     if value is computation.root:
@@ -193,18 +193,18 @@ def _parts_read(value: Instruction, whole: Shape, in_place: set[Instruction]) ->
         elif user in in_place and first:
             parts.append(0 if user.opcode == "dynamic-update-slice" else touched(user))
         elif user.opcode == "bitcast" or (user.opcode == "get-tuple-element" and user is not computation.root):
-            parts += _parts_read(user, user.shape if value.shape.is_tuple else whole, in_place)
+            parts += parts_read(user, user.shape if value.shape.is_tuple else whole, in_place)
         elif user.opcode == "fusion" and (callee := user.callee("calls")) is not None:
             for operand, parameter in zip(user.operands, callee.parameters, strict=False):
                 if operand is value:
-                    parts += _parts_read(parameter, whole, set())
+                    parts += parts_read(parameter, whole, set())
         elif (
             user.opcode in _FOLLOWED
             and user.shape.dimensions == value.shape.dimensions
             and len(computation.users[user]) == 1
             and user is not computation.root
         ):
-            parts += _parts_read(user, whole, set())
+            parts += parts_read(user, whole, set())
         else:
             return [None]
     return parts

@@ -1,0 +1,1 @@
+"""What people see: the Report, its tables, plots and exports."""

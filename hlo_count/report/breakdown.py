@@ -1,0 +1,132 @@
+"""The total of a program by one property of its instructions. Every breakdown adds up to the total exactly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.attributes import unquote
+from hlo_count.hlo.module import Instruction
+from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key
+from hlo_count.visitors.movement import COMMUNICATION, CONTROL, MOVEMENT
+from hlo_count.visitors.network import collective
+from hlo_count.visitors.walk import Times
+
+Entry = tuple[Instruction, Times, Cost]
+"""An instruction that runs, how often, and what all its runs cost together."""
+
+KEYS = (
+    *("opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"),
+    *("collective", "memory_space"),
+)
+NO_SCOPE, NO_SOURCE = "(no scope)", "(no source)"
+_PLUMBING = frozenset(
+    "while body cond closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat remat2 rematted_computation "
+    "body_pred cond_pred shmap_body shard_map pjit jit(main)".split()
+)
+"""Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
+
+
+def breakdown(entries: Iterable[Entry], key: str, *, depth: int = 2, backend: str = "unknown") -> dict[str, Cost]:
+    """Costs by `key`, largest first (by flops, then bytes, then the other counters)."""
+    if key not in KEYS:
+        near = get_close_matches(key, KEYS, 1)
+        raise HloCountError(f"by({key!r}): no such key{f', did you mean {near[0]!r}?' if near else ''} {', '.join(KEYS)}")
+    if depth < 1:
+        raise HloCountError(f"depth={depth}: a scope has at least one level")
+    groups: dict[str, dict[Key, int]] = {}
+    statuses: dict[str, Cost] = {}
+
+    def put(name: str, amount_key: Key, amount: int) -> None:
+        group = groups.setdefault(name, {})
+        group[amount_key] = group.get(amount_key, 0) + amount
+
+    for instruction, _, cost in entries:
+        name_of = _namer(key, instruction, cost, depth, backend)
+        for amount_key, amount in cost.amounts.items():
+            name = name_of(amount_key)
+            if name is not None:
+                put(name, _main(amount_key) if key == "memory_space" else amount_key, amount)
+        if cost.status != "exact":
+            name = name_of(("status",)) or NO_SCOPE
+            statuses[name] = statuses.get(name, Cost()) + Cost({}, cost.status)
+            groups.setdefault(name, {})
+    costs = {name: Cost(amounts, statuses[name].status if name in statuses else "exact") for name, amounts in groups.items()}
+    return dict(sorted(costs.items(), key=lambda item: _rank(item[1]), reverse=True))
+
+
+def _rank(cost: Cost) -> tuple[int, ...]:
+    return (cost.flops, cost.bytes, cost.transcendentals, cost.int_ops, cost.other_ops, cost.network_bytes)
+
+
+def _main(key: Key) -> Key:
+    return (key[0], MAIN) if key[0].startswith("bytes") else key
+
+
+def _namer(key: str, i: Instruction, cost: Cost, depth: int, backend: str) -> Callable[[Key], str | None]:
+    """Which group each amount of an instruction belongs to."""
+    if key in ("class", "dtype", "unit"):
+        part = ("class", "dtype", "unit").index(key) + 1
+        rest = _rest(key, i, cost)
+        return lambda amount: amount[part] if amount[0] in OP_COUNTERS else rest(amount)
+    if key == "memory_space":
+        names = {MAIN: "DRAM" if backend == "cpu" else "HBM", ON_CHIP: "VMEM/on-chip", HOST: "host"}
+        return lambda amount: names[amount[1]] if amount[0].startswith("bytes") else None
+    if key == "collective":
+        row = collective(i)
+        label = str(row) if row is not None else None
+        return lambda amount: label
+    name = _name(key, i, depth)
+    return lambda amount: name
+
+
+def _name(key: str, i: Instruction, depth: int) -> str:
+    if key == "opcode":
+        return i.opcode
+    if key == "instruction":
+        return i.name
+    if key == "computation":
+        return i.computation.name
+    metadata = i.metadata
+    if key == "source":
+        return metadata.source or NO_SOURCE
+    return "/".join(scope(metadata.op_name)[:depth]) or NO_SCOPE
+
+
+def _rest(key: str, i: Instruction, cost: Cost) -> Callable[[Key], str]:
+    """Where the bytes of an instruction go: they have no class, dtype or unit of their own."""
+    if key == "unit":
+        return lambda amount: "network" if amount[0] == "network_bytes" else "memory"
+    if key == "dtype":
+        leaf = i.shape.first_leaf
+        return lambda amount: leaf.dtype if leaf is not None else "none"
+    name = op_class(i, cost)
+    return lambda amount: name
+
+
+def op_class(i: Instruction, cost: Cost) -> str:
+    """The op class of an instruction: that of most of its operations, else what kind of movement or control it is."""
+    ops = [(amount, key[1]) for key, amount in cost.amounts.items() if key[0] in OP_COUNTERS]
+    if ops:
+        return max(ops)[1]
+    if i.opcode in MOVEMENT:
+        return "movement"
+    if i.opcode in COMMUNICATION:
+        return "collective"
+    if i.opcode in CONTROL or i.opcode in ("while", "conditional", "call"):
+        return "control"
+    if i.opcode == "custom-call":
+        return f"custom-call {unquote(i.attribute('custom_call_target') or '')}".rstrip()
+    return "fusion" if i.opcode == "fusion" else i.opcode
+
+
+_COMPONENT = re.compile(r"(?:[^/()\[\]]+|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|\[[^\]]*\])+")
+_EMPTY_TRANSFORM = re.compile(r"(?:\w+\()+\)+$")
+
+
+def scope(op_name: str) -> list[str]:
+    """The components of an op_name that are scopes: without the primitive at its end and control flow's plumbing."""
+    parts = _COMPONENT.findall(op_name)[:-1]
+    return [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]

@@ -1,0 +1,107 @@
+"""`count`: from a function, a stage of JAX, a module, a text or a file to a Report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo import Module, parse
+from hlo_count.report.report import Report
+from hlo_count.visitors.settings import Branch, Settings
+
+
+def count(
+    fn: Any,
+    /,
+    *args: Any,
+    target: Any = None,
+    convention: str = "default",
+    trip_counts: Mapping[str, int] | None = None,
+    branches: Mapping[str, Branch] | None = None,
+    compiler_options: Mapping[str, Any] | None = None,
+    strict: bool = False,
+    mesh: Any = None,
+    in_specs: Any = None,
+    **kwargs: Any,
+) -> Report:
+    """Count what the compiled program of `fn(*args, **kwargs)` does. Nothing is run.
+
+    `fn` may also be a jitted function, a `jax.stages.Traced`, `Lowered` or `Compiled` (without arguments), a Module, HLO
+    text (a str) or a file (a pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s.
+
+    `target`: what to compile for ("cpu", "tpu:v5e:2x4", "h100-sxm" ...), JAX's default backend unless given; `mesh` and
+    `in_specs` shard the arguments over it. `convention`: "default", or "xla" for what XLA's own analysis says.
+    `trip_counts` and `branches`: {instruction name or op_name pattern: value} for what the program does not tell.
+    `compiler_options` go to XLA. `strict`: raise UnknownCostError when anything is not known.
+
+    Raises HloCountError (ParseError, TargetError, UnknownCostError among them); a function that cannot be traced raises
+    JAX's own error.
+    """
+    settings = Settings(dict(trip_counts or {}), dict(branches or {}))
+    options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
+    if isinstance(fn, Module | str | Path):
+        given = {"arguments": args or kwargs, "target": target, "mesh": mesh, "compiler_options": compiler_options}
+        for what, value in given.items():
+            if value:
+                raise HloCountError(f"{what}: a compiled program takes none; pass a function to have it compiled")
+        return Report(fn if isinstance(fn, Module) else read(fn), **options)
+    if not callable(fn) and not hasattr(fn, "as_text") and not hasattr(fn, "lower"):
+        raise HloCountError(
+            f"cannot count {fn!r}: pass a function, a jax.stages object, a Module, HLO text, or a pathlib.Path"
+        )
+    from hlo_count.lowering import lower
+
+    program = lower(
+        fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options
+    )
+    return Report(
+        parse(program.text),
+        backend=program.backend,
+        num_devices=program.num_devices,
+        jax_version=program.jax_version,
+        target=program.target,
+        mesh=program.mesh,
+        device_kind=program.device_kind,
+        compiled=program.compiled,
+        **options,
+    )
+
+
+def read(source: str | Path) -> Module:
+    """The module of an HLO text, or of a file (gzip too). Raises HloCountError naming what is wrong with the file."""
+    if isinstance(source, str):
+        return parse(source)
+    try:
+        data = source.read_bytes()
+    except OSError as problem:
+        raise HloCountError(f"{source}: {problem.strerror or problem}; pass the path of an HLO text") from None
+    if data[:2] == b"\x1f\x8b":
+        import gzip
+
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError) as problem:
+            raise HloCountError(f"{source}: this gzip file is damaged ({problem})") from None
+    return parse(decode(data, str(source)), filename=str(source))
+
+
+def decode(data: bytes, filename: str) -> str:
+    """UTF-8 text. Raises HloCountError for binary data."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise HloCountError(
+            f"{filename}: this is binary data, not HLO text; dump text with --xla_dump_hlo_as_text or compiled.as_text()"
+        ) from None
+
+
+def count_parameters(params: Any) -> int:
+    """The number of parameters of a pytree: the elements of its arrays, numbers counting one."""
+    from math import prod
+
+    import jax
+
+    leaves = jax.tree_util.tree_leaves(params)
+    return sum(prod(getattr(leaf, "shape", ())) for leaf in leaves)

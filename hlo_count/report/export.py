@@ -1,0 +1,63 @@
+"""A report as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from hlo_count.errors import HloCountError
+from hlo_count.visitors.cost import OP_COUNTERS, Cost
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes")
+FORMAT = 1
+"""Version of the JSON document."""
+
+
+def cost_dict(cost: Cost) -> dict[str, Any]:
+    """The counters of a Cost with its status."""
+    return {name: getattr(cost, name) for name in COUNTERS} | {"status": cost.status}
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "name": report.name,
+        "backend": report.backend,
+        "target": report.target,
+        "num_devices": report.num_devices,
+        "jax_version": report.jax_version,
+        "convention": report.convention,
+        "status": report.status,
+        **{name: getattr(report, name) for name in COUNTERS},
+        "intensity": report.intensity if report.bytes else None,
+        "parameters": report.parameters,
+        "argument_bytes": report.argument_bytes,
+        "output_bytes": report.output_bytes,
+        "unknowns": [asdict(unknown) for unknown in report.unknowns],
+    }
+    if report.convention == "default":
+        data["compulsory_bytes"] = report.compulsory_bytes
+        data["peak_bytes"] = report.peak_bytes
+        data["operations"] = [
+            {"counter": key[0], "class": key[1], "dtype": key[2], "unit": key[3], "amount": amount}
+            for key, amount in sorted(report.total.amounts.items())
+            if key[0] in OP_COUNTERS
+        ]
+        data["by"] = {
+            key: {name: cost_dict(cost) for name, cost in report.by(key).items()}
+            for key in ("class", "opcode", "dtype", "scope", "source", "collective", "memory_space")
+        }
+    return data
+
+
+def to_pandas(report: Report, key: str, depth: int) -> Any:
+    try:
+        import pandas as pd
+    except ImportError:
+        raise HloCountError('to_pandas needs pandas: pip install "hlo-count[pandas]"') from None
+    groups = report.by(key, depth=depth)
+    rows = [cost_dict(cost) for cost in groups.values()]
+    return pd.DataFrame(rows, index=pd.Index(list(groups), name=key), columns=[*COUNTERS, "status"])

@@ -1,0 +1,53 @@
+"""A report for notebooks: plain tables, everything that comes from the program escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from hlo_count.report.rows import flat_rows, runs_text, scope_rows
+from hlo_count.report.table import header
+from hlo_count.report.units import amount, column, percent
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+
+def render_html(report: Report) -> str:
+    """Header, totals, contributors and unknowns as HTML."""
+    total = report.total
+    counters = [
+        ("FLOP", amount(total.flops)),
+        ("transcendentals", amount(total.transcendentals)),
+        ("integer ops", amount(total.int_ops)),
+        ("other ops", amount(total.other_ops)),
+        ("bytes", amount(total.bytes, "B")),
+        ("network bytes", amount(total.network_bytes, "B")),
+        ("status", report.status),
+    ]
+    parts = [f"<p><b>{escape(header(report))}</b></p>", _table(counters, ("counter", "amount"))]
+    if report.convention == "default" and report.entries:
+        has_scopes = any(i.metadata.op_name for i, _, _ in report.entries)
+        rows = scope_rows(report, 3, 12) if has_scopes else flat_rows(report, "opcode", 1, 12)
+        cells = zip(
+            ["\u2003" * row.depth + row.name for row in rows],
+            [runs_text(row.runs) for row in rows],
+            column([row.cost.flops for row in rows]),
+            [percent(row.cost.flops, total.flops) for row in rows],
+            column([row.cost.bytes for row in rows], "B"),
+            [percent(row.cost.bytes, total.bytes) for row in rows],
+            [row.source for row in rows],
+            strict=True,
+        )
+        parts.append(_table(list(cells), ("scope" if has_scopes else "opcode", "runs", "FLOP", "%", "bytes", "%", "source")))
+    if report.unknowns:
+        items = "".join(f"<li>{escape(str(unknown))}</li>" for unknown in report.unknowns)
+        parts.append(f"<p>{len(report.unknowns)} unknown:</p><ul>{items}</ul>")
+    return "\n".join(parts)
+
+
+def _table(rows: list[tuple[str, ...]], headers: tuple[str, ...]) -> str:
+    """tabulate's `html` format escapes what stands in the cells."""
+    return str(tabulate(rows, headers=headers, tablefmt="html", disable_numparse=True))

@@ -1,0 +1,234 @@
+"""The Report: every number of one program, and how it is shown."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hlo_count.errors import HloCountError, UnknownCostError
+from hlo_count.hlo import Module
+from hlo_count.report.breakdown import Entry, breakdown
+from hlo_count.visitors.compulsory import compulsory_bytes
+from hlo_count.visitors.cost import Cost, Status
+from hlo_count.visitors.memory_spaces import backend_of
+from hlo_count.visitors.peak import Peak, peak_bytes
+from hlo_count.visitors.settings import Settings
+from hlo_count.visitors.unknowns import Unknown
+from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.xla import xla_cost
+
+if TYPE_CHECKING:
+    from hlo_count.report.reconcile import Reconciliation
+    from hlo_count.roofline.device import Device
+    from hlo_count.roofline.roofline import Roofline
+
+CONVENTIONS = ("default", "xla")
+
+
+class Report:
+    """What one execution of a program costs on one device.
+
+    Amounts are integers: FLOP (1 FMA = 2), evaluations, operations, bytes. They are those of one device's program; where
+    the program runs on several, `num_devices` says on how many.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        *,
+        backend: str | None = None,
+        num_devices: int | None = None,
+        jax_version: str | None = None,
+        target: str | None = None,
+        convention: str = "default",
+        settings: Settings | None = None,
+        mesh: tuple[tuple[str, int], ...] = (),
+        device_kind: str | None = None,
+        compiled: Any | None = None,
+        strict: bool = False,
+    ) -> None:
+        if convention not in CONVENTIONS:
+            raise HloCountError(f"convention {convention!r} does not exist: use 'default' or 'xla'")
+        self.module = module
+        self.name = module.name
+        self.backend = {"cuda": "gpu", "rocm": "gpu"}.get(backend or "", backend) or backend_of(module)
+        self.num_devices = num_devices if num_devices is not None else module.num_devices
+        self.jax_version = jax_version
+        self.target = target
+        self.convention = convention
+        self.mesh = mesh
+        self.device_kind = device_kind
+        self.compiled = compiled
+        self.walk = Walk(module, self.backend, settings)
+        if strict and self.unknowns:
+            listed = "\n".join(f"  {unknown}" for unknown in self.unknowns)
+            raise UnknownCostError(f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}")
+
+    # Totals
+
+    @cached_property
+    def total(self) -> Cost:
+        """All counters of the program as one Cost."""
+        if self.convention == "xla":
+            xla = xla_cost(self.module)
+            amounts = {
+                ("flops", "xla", "all", "all"): int(xla.flops),
+                ("transcendentals", "xla", "all", "all"): int(xla.transcendentals),
+                ("bytes_read", "main"): int(xla.bytes),
+            }
+            return Cost(amounts, self.walk.status)
+        return self.walk.total
+
+    @property
+    def flops(self) -> int:
+        """FLOP of one execution on one device; 1 FMA = 2."""
+        return self.total.flops
+
+    @property
+    def transcendentals(self) -> int:
+        """Evaluations of transcendental functions."""
+        return self.total.transcendentals
+
+    @property
+    def int_ops(self) -> int:
+        """Integer and bitwise operations."""
+        return self.total.int_ops
+
+    @property
+    def other_ops(self) -> int:
+        """Compares, selects, converts, sign and rounding operations."""
+        return self.total.other_ops
+
+    @property
+    def bytes(self) -> int:
+        """Traffic with the device's main memory, read and written."""
+        return self.total.bytes
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes read from the device's main memory. (XLA's convention does not tell reads from writes: all of them.)"""
+        return self.total.bytes_read
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes written to the device's main memory."""
+        return self.total.bytes_written
+
+    @property
+    def network_bytes(self) -> int:
+        """Bytes that one device sends over the interconnect, ring algorithms."""
+        return self.total.network_bytes
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic intensity: flops / bytes. Infinite without traffic, nan without either."""
+        return self.total.intensity
+
+    @property
+    def status(self) -> Status:
+        """ "exact", "estimate" (a stated choice was made) or "lower bound" (something was not known)."""
+        return self.total.status
+
+    @property
+    def unknowns(self) -> list[Unknown]:
+        """What was not known, each with how to settle it."""
+        return self.walk.unknowns
+
+    # Buffers
+
+    @property
+    def parameters(self) -> int:
+        """Number of elements of all array arguments of the entry computation (see also `count_parameters`)."""
+        return sum(leaf.size for p in self.module.entry.parameters for leaf in p.shape.leaves if leaf.is_array)
+
+    @property
+    def argument_bytes(self) -> int:
+        """Bytes of the arguments, as they lie in memory."""
+        return sum(p.shape.bytes for p in self.module.entry.parameters)
+
+    @property
+    def output_bytes(self) -> int:
+        """Bytes of the outputs, as they lie in memory."""
+        return self.module.entry.root.shape.bytes
+
+    @cached_property
+    def compulsory_bytes(self) -> int:
+        """Bytes that must move however good the compiler is: what is read of the arguments, written of the outputs."""
+        return compulsory_bytes(self.walk)
+
+    @cached_property
+    def peak(self) -> Peak:
+        """Peak memory with its parts: arguments, outputs, temporaries, aliased."""
+        return peak_bytes(self.module)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Arguments + outputs + the most that temporaries take at a time over the schedule - aliases."""
+        return self.peak.total
+
+    # Breakdowns
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
+        return list(self.walk.executed())
+
+    def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
+        """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction", "collective"
+        or "memory_space", largest first.
+
+        Adds up to the total exactly ("collective" and "memory_space" hold their own part alone). `depth` is the number
+        of levels of a scope. Raises HloCountError for another key, and in the `xla` convention, which has no breakdown.
+        """
+        if self.convention == "xla":
+            raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
+        return breakdown(self.entries, key, depth=depth, backend=self.backend)
+
+    def reconcile(self) -> Reconciliation:
+        """Our figures against XLA's own cost analysis: a row for each cause, which add up to the difference."""
+        from hlo_count.report.reconcile import reconcile
+
+        return reconcile(self)
+
+    def roofline(self, device: str | Path | Device | None = None, **options: Any) -> Roofline:
+        """Time bounds on a device, by name, profile file or Device; without one, on the device of the target."""
+        from hlo_count.roofline.roofline import roofline
+
+        name = device if device is not None else self.target or self.device_kind or "local"
+        return roofline(self.walk, name, compulsory_bytes=self.compulsory_bytes, **options)
+
+    # Shown and exported
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, for JSON."""
+        from hlo_count.report.export import to_dict
+
+        return to_dict(self)
+
+    def to_json(self, *, indent: int | None = 2) -> str:
+        return json.dumps(self.to_dict(), indent=indent)
+
+    def to_pandas(self, key: str = "instruction", *, depth: int = 2) -> Any:
+        """A breakdown as a pandas.DataFrame, a row a group; needs the extra `pandas`."""
+        from hlo_count.report.export import to_pandas
+
+        return to_pandas(self, key, depth)
+
+    def table(self, by: str | None = None, *, depth: int = 3, rows: int = 12) -> str:
+        """The report as text of at most 100 columns, its contributors by `by` (scopes, or sources where there are none)."""
+        from hlo_count.report.table import render
+
+        return render(self, by, depth, rows)
+
+    def __str__(self) -> str:
+        return self.table()
+
+    def __repr__(self) -> str:
+        return f"<Report {self.name}: {self.flops:,} FLOP, {self.bytes:,} bytes, {self.status}>"
+
+    def _repr_html_(self) -> str:
+        from hlo_count.report.html import render_html
+
+        return render_html(self)

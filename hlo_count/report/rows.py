@@ -1,0 +1,128 @@
+"""The contributors of a report as rows, before anything renders them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, breakdown, scope
+from hlo_count.visitors.cost import ZERO, Cost
+from hlo_count.visitors.walk import Times
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group of instructions: how often its dearest instruction runs, what it costs, and where it stands."""
+
+    name: str
+    depth: int
+    runs: Times | None
+    cost: Cost
+    source: str = ""
+
+
+@dataclass(slots=True)
+class _Node:
+    entries: list[Entry] = field(default_factory=list)
+    children: dict[str, _Node] = field(default_factory=dict)
+    cost: Cost = ZERO
+
+
+def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
+    """The largest groups of `by(key)`, then one row for everything else, so that the rows add up to the total."""
+    groups = breakdown(report.entries, key, depth=depth, backend=report.backend)
+    rows = [Row(name, 0, None, cost) for name, cost in list(groups.items())[:limit]]
+    rest = [cost for cost in list(groups.values())[limit:] if cost]
+    if rest:
+        rows.append(Row(f"everything else ({len(rest)})", 0, None, Cost.sum(rest)))
+    return rows
+
+
+def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
+    """The scopes as a tree, largest first, at most `limit` rows; what is not shown is one row."""
+    root = _Node()
+    for entry in report.entries:
+        node = root
+        node.entries.append(entry)
+        for part in [readable(p) for p in scope(entry[0].metadata.op_name)][:depth] or [NO_SCOPE]:
+            node = node.children.setdefault(part, _Node())
+            node.entries.append(entry)
+    _sum(root)
+    shown: list[Row] = []
+    top = _largest(root)
+    if len(top) == 1 or (top and _weight(top[0][1].cost, root.cost) > 0.999):
+        name, only = top[0]
+        shown.append(_row(name, 0, only))
+        left = limit - 1
+        for child_name, child in _largest(only):
+            if left <= 0 or _weight(child.cost, root.cost) < 0.001:
+                break
+            left = _show(child_name, child, 1, depth, left, shown, root.cost)
+        rest = root.cost - Cost.sum(row.cost for row in shown if row.depth == 1)
+        if rest.amounts and any(row.depth for row in shown):
+            shown.append(Row("everything else", 1, None, rest))
+        return shown
+    left = limit
+    for name, node in top:
+        if left <= 0:
+            break
+        left = _show(name, node, 0, depth, left, shown, root.cost)
+    rest = root.cost - Cost.sum(row.cost for row in shown if not row.depth)
+    if rest.amounts:
+        shown.append(Row("everything else", 0, None, rest))
+    return shown
+
+
+def _show(name: str, node: _Node, level: int, depth: int, left: int, shown: list[Row], total: Cost) -> int:
+    shown.append(_row(name, level, node))
+    left -= 1
+    for child_name, child in _largest(node):
+        if left <= 0 or level + 1 >= depth or _weight(child.cost, total) < 0.05:
+            break
+        left = _show(child_name, child, level + 1, depth, left, shown, total)
+    return left
+
+
+def _sum(node: _Node) -> None:
+    node.cost = Cost.sum(cost for _, _, cost in node.entries)
+    for child in node.children.values():
+        _sum(child)
+
+
+def _largest(node: _Node) -> list[tuple[str, _Node]]:
+    return sorted(node.children.items(), key=lambda item: (item[1].cost.flops, item[1].cost.bytes), reverse=True)
+
+
+def _weight(cost: Cost, total: Cost) -> float:
+    """The larger share of the total, of its flops or its bytes."""
+    flops = cost.flops / total.flops if total.flops else 0.0
+    return max(flops, cost.bytes / total.bytes if total.bytes else 0.0)
+
+
+def _row(name: str, depth: int, node: _Node) -> Row:
+    dearest = max(node.entries, key=lambda entry: (entry[2].flops, entry[2].bytes))
+    sources: Counter[str] = Counter()
+    for instruction, _, cost in node.entries:
+        sources[instruction.metadata.source or NO_SOURCE] += cost.flops + cost.bytes
+    source = sources.most_common(1)[0][0]
+    return Row(name, depth, dearest[1], node.cost, "" if source == NO_SOURCE else source)
+
+
+def readable(component: str) -> str:
+    """`jit(step)` as step, `jvp(block)` as block, `transpose(jvp(block))` as "block (backward)"."""
+    backward = component.startswith("transpose(")
+    inner = component
+    while inner.endswith(")") and "(" in inner:
+        inner = inner[inner.index("(") + 1 : -1]
+    return f"{inner} (backward)" if backward else inner
+
+
+def runs_text(runs: Times | None) -> str:
+    if runs is None:
+        return ""
+    return f"{float(runs):.2f}" if isinstance(runs, Fraction) and runs.denominator > 1 else f"{int(runs):,}"

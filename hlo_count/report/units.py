@@ -1,0 +1,59 @@
+"""Numbers for people: decimal prefixes for FLOP and traffic, binary ones for buffer sizes, one prefix a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_DECIMAL = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_BINARY = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
+
+
+def amount(value: float, unit: str = "", *, binary: bool = False) -> str:
+    """`1.007 G`, `84.2 MB`, `12.3 MiB`: four significant digits at most, exact below a thousand."""
+    size, prefix = _scale(value, binary)
+    return f"{_digits(value / size)} {prefix}{unit}".rstrip()
+
+
+def column(values: Sequence[float | None], unit: str = "") -> list[str]:
+    """Values in one unit, that of the largest, so that they can be compared down a column; None is empty."""
+    known = [abs(value) for value in values if value is not None]
+    size, prefix = _scale(max(known, default=0), False)
+    return ["" if v is None else f"{_fixed(v / size)} {prefix}{unit}".rstrip() if v else "0" for v in values]
+
+
+def sizes(values: Sequence[int]) -> list[str]:
+    """Buffer sizes in one binary unit, which the last of them carries: `4.1`, `4.1`, `4.1 MiB`."""
+    size, prefix = _scale(max(values, default=0), True)
+    texts = [f"{value / size:.3g}" if value < 1000 * size else f"{value / size:.0f}" for value in values]
+    return [*texts[:-1], f"{texts[-1]} {prefix}B"] if texts else []
+
+
+def seconds(value: float) -> str:
+    """`87.2 µs`."""
+    for size, prefix in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
+        if abs(value) >= size:
+            return f"{_digits(value / size)} {prefix}"
+    return f"{_digits(value / 1e-9)} ns" if value else "0 s"
+
+
+def percent(part: float, whole: float) -> str:
+    """`97.4`, of a hundred; empty when there is no whole."""
+    return f"{100 * part / whole:.1f}" if whole else ""
+
+
+def _scale(value: float, binary: bool) -> tuple[int, str]:
+    prefixes = _BINARY if binary else _DECIMAL
+    return next(((size, prefix) for size, prefix in prefixes if abs(value) >= size), (1, ""))
+
+
+def _digits(value: float) -> str:
+    if value == int(value) and abs(value) < 1000:
+        return str(int(value))
+    for limit, places in ((10, 3), (100, 2), (1000, 1)):
+        if abs(value) < limit:
+            return f"{value:.{places}f}"
+    return f"{value:.0f}"
+
+
+def _fixed(value: float) -> str:
+    return f"{value:.3f}" if abs(value) >= 0.001 or not value else "<0.001"

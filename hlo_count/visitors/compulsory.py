@@ -1,0 +1,236 @@
+"""Compulsory bytes: the parts of the arguments that are read and of the outputs that are written, each once.
+
+What must move however good the compiler is: a value that is made and used inside the program may never reach memory, its
+arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), calls, loops and updates
+in place. A loop that slices another part of an argument each time reads its parts, at most the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from math import ceil
+
+from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.opcodes import async_sugar
+from hlo_count.hlo.shapes import Shape
+from hlo_count.visitors.cost import MAIN
+from hlo_count.visitors.memory_spaces import space_name
+from hlo_count.visitors.traffic import fusion_roots, parts_read, through_bitcasts, touched, updates_in_place
+from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
+
+Origin = tuple[int, int]
+"""(parameter number, leaf) that a value is a name for."""
+
+_NAMES = frozenset("bitcast opt-barrier add-dependency domain".split())
+
+
+def compulsory_bytes(walk: Walk) -> int:
+    """Bytes of main memory that one execution of the entry must read and write."""
+    return _Compulsory(walk).total()
+
+
+class _Compulsory:
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self._reads: dict[Computation, dict[Instruction, list[int]]] = {}
+        self._steps: dict[tuple[Instruction, int], tuple[int, tuple[Instruction, int] | None]] = {}
+
+    def total(self) -> int:
+        entry = self.walk.module.entry
+        read = sum(sum(self.reads(entry)[parameter]) for parameter in entry.parameters)
+        leaves = entry.root.shape.leaves
+        return read + sum(self.writes(entry.root, n)[0] for n in range(len(leaves)))
+
+    def _size(self, leaf: Shape) -> int:
+        return leaf.bytes if space_name(self.walk.backend, leaf.memory_space) == MAIN else 0
+
+    # Reading: from the users back to the arguments
+
+    def reads(self, computation: Computation) -> dict[Instruction, list[int]]:
+        """For each instruction, the bytes of each leaf of its value that one run of the computation reads."""
+        found = self._reads.get(computation)
+        if found is None:
+            found = self._reads[computation] = {}
+            for instruction in reversed(computation.instructions):
+                leaves = instruction.shape.leaves
+                sums: list[int] = [0] * len(leaves)
+                for user in computation.users[instruction]:
+                    for n, size in enumerate(self._read_by(user, instruction, found)):
+                        sums[n] += size
+                found[instruction] = [min(size, self._size(leaf)) for size, leaf in zip(sums, leaves, strict=True)]
+        return found
+
+    def _read_by(self, user: Instruction, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
+        """Bytes of each leaf of `value` that `user` and what it passes it on to read."""
+        leaves = value.shape.leaves
+        opcode = user.opcode
+        if opcode in _NAMES:
+            return later[user] if len(later[user]) == len(leaves) else [0] * len(leaves)
+        if opcode == "tuple":
+            return self._sum(later[user][at : at + len(leaves)] for at in _positions(user, value))
+        if opcode == "get-tuple-element":
+            at = _leaf_offset(value.shape, int(user.attributes["index"]))
+            taken = later[user]
+            return [taken[n - at] if at <= n < at + len(taken) else 0 for n in range(len(leaves))]
+        if opcode == "while":
+            return self._read_by_loop(user, later[user])
+        if opcode in ("call", "async-start"):
+            return self._sum(self._parameter_reads(edge.callee, value, user) for edge in self._edges(user))
+        if opcode == "conditional":
+            return self._read_by_conditional(user, value)
+        if opcode == "fusion":
+            return self._read_by_fusion(user, value, later)
+        if opcode in ("dynamic-update-slice", "scatter") and user.operands[0] is value:
+            changed = touched(user)
+            kept = max(0, later[user][0] - changed)
+            own = changed if opcode == "scatter" else 0
+            others = self._size(leaves[0]) if value in user.operands[1:] else 0
+            return [kept + own + others]
+        sugar = async_sugar(opcode)
+        base = sugar[0] if sugar is not None and sugar[1] == "start" else opcode
+        if base in ("slice", "dynamic-slice", "gather") and user.operands[0] is value:
+            taken_shape = user.shape.elements[1] if sugar is not None else user.shape
+            return [taken_shape.bytes]
+        if opcode.endswith(("-done", "-update")):
+            return [0] * len(leaves)
+        return [self._size(leaf) for leaf in leaves]
+
+    def _read_by_loop(self, loop: Instruction, after: list[int]) -> list[int]:
+        """Invariant leaves are read in every trip and after the loop; the others before the first trip replaces them."""
+        edges = {id(e.callee): e.times for e in self._edges(loop)}
+        body, condition = loop.callee("body"), loop.callee("condition")
+        assert body is not None and condition is not None
+        trips = edges.get(id(body), 0)
+        in_body, in_condition = (self.reads(c)[c.parameters[0]] for c in (body, condition))
+        sums = []
+        for n in range(len(after)):
+            _, origin = self.writes(body.root, n) if trips else (0, (0, n))
+            keeps = origin == (0, n)
+            times: Times = trips if keeps else min(trips, 1)
+            sums.append(ceil(in_body[n] * times) + in_condition[n] * bool(trips) + (after[n] if keeps else 0))
+        return sums
+
+    def _read_by_conditional(self, conditional: Instruction, value: Instruction) -> list[int]:
+        """What the branches that run read; where it is not known which, the least that one of them reads."""
+        branches = branches_of(conditional)
+        weights = self.walk.settings.weights(conditional, len(branches))
+        each = []
+        for n, branch in enumerate(branches):
+            parameter = branch.parameters[0]
+            passed = conditional.operands[n + 1] is value
+            each.append(self.reads(branch)[parameter] if passed else [0] * len(value.shape.leaves))
+        if weights is None:
+            return [min(column) for column in zip(*each, strict=True)]
+        return [ceil(sum((w * n for w, n in zip(weights, c, strict=True)), Fraction())) for c in zip(*each, strict=True)]
+
+    def _read_by_fusion(self, fusion: Instruction, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
+        callee = fusion.callee("calls")
+        leaves = value.shape.leaves
+        if callee is None or len(leaves) != 1:
+            return [self._size(leaf) for leaf in leaves]
+        in_place = updates_in_place(callee)
+        total = 0
+        for at in _positions(fusion, value):
+            if at >= len(callee.parameters):
+                continue
+            parameter = callee.parameters[at]
+            parts = parts_read(parameter, parameter.shape, in_place)
+            if any(part is None for part in parts):
+                return [self._size(leaves[0])]
+            total += sum(part for part in parts if part is not None)
+            for n, root in enumerate(fusion_roots(callee)):
+                if root in in_place and through_bitcasts(root.operands[0]) is parameter and n < len(later[fusion]):
+                    total += max(0, later[fusion][n] - touched(root))
+        return [total]
+
+    def _parameter_reads(self, callee: Computation, value: Instruction, caller: Instruction) -> list[int]:
+        reads = self.reads(callee)
+        return self._sum(reads[callee.parameters[at]] for at in _positions(caller, value))
+
+    @staticmethod
+    def _sum(parts: Iterable[list[int]]) -> list[int]:
+        return [sum(column) for column in zip(*parts, strict=True)]
+
+    # Writing: from the outputs back to what made them
+
+    def writes(self, value: Instruction, leaf: int) -> tuple[int, Origin | None]:
+        """Bytes written to make one leaf of a value, and the parameter whose buffer it still is, if it is one."""
+        size = self._size(value.shape.leaves[leaf])
+        written = 0
+        here: tuple[Instruction, int] | None = (value, leaf)
+        while here is not None and here[0].opcode != "parameter":
+            if here not in self._steps:
+                self._steps[here] = self._write_step(*here)
+            step, here = self._steps[here]
+            written += step
+        origin = (int(here[0].operand_text), here[1]) if here is not None else None
+        return min(written, size), origin
+
+    def _write_step(self, value: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
+        """Bytes that the instruction itself writes of the leaf, and the value whose buffer it goes on from."""
+        opcode = value.opcode
+        if opcode in _NAMES:
+            return 0, (value.operands[0], leaf)
+        if opcode == "tuple":
+            for operand in value.operands:
+                count = len(operand.shape.leaves)
+                if leaf < count:
+                    return 0, (operand, leaf)
+                leaf -= count
+        if opcode == "get-tuple-element":
+            source = value.operands[0]
+            return 0, (source, leaf + _leaf_offset(source.shape, int(value.attributes["index"])))
+        if opcode in ("dynamic-update-slice", "scatter") and value.shape.is_array:
+            return touched(value), (value.operands[0], leaf)
+        if opcode == "while":
+            return self._written_by_loop(value, leaf)
+        if opcode in ("call", "fusion"):
+            return self._written_by_call(value, leaf)
+        if opcode == "conditional":
+            return min(self.writes(branch.root, leaf)[0] for branch in branches_of(value)), None
+        return self._size(value.shape.leaves[leaf]), None
+
+    def _written_by_loop(self, loop: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
+        body = loop.callee("body")
+        assert body is not None
+        trips = next((e.times for e in self._edges(loop) if e.callee is body), 0)
+        if not trips:
+            return 0, (loop.operands[0], leaf)
+        written, origin = self.writes(body.root, leaf)
+        if origin == (0, leaf):
+            return ceil(written * trips), (loop.operands[0], leaf)
+        return self._size(loop.shape.leaves[leaf]), None
+
+    def _written_by_call(self, call: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
+        callee = call.callee("calls") or call.callee("to_apply")
+        whole = self._size(call.shape.leaves[leaf])
+        if callee is None:
+            return whole, None
+        if call.opcode == "call":
+            written, origin = self.writes(callee.root, leaf)
+            return written, (call.operands[origin[0]], origin[1]) if origin is not None else None
+        roots = fusion_roots(callee)
+        if leaf < len(roots) and len(roots) == len(call.shape.leaves) and roots[leaf] in updates_in_place(callee):
+            parameter = through_bitcasts(roots[leaf].operands[0])
+            return touched(roots[leaf]), (call.operands[int(parameter.operand_text)], 0)
+        return whole, None
+
+    def _edges(self, instruction: Instruction) -> list[Edge]:
+        return dict(self.walk.edges(instruction.computation)).get(instruction, [])
+
+
+def _positions(user: Instruction, value: Instruction) -> list[int]:
+    """Where `value` stands among the operands of `user`: leaf positions of a tuple, operand numbers of a call."""
+    if user.opcode != "tuple":
+        return [n for n, operand in enumerate(user.operands) if operand is value]
+    positions, at = [], 0
+    for operand in user.operands:
+        if operand is value:
+            positions.append(at)
+        at += len(operand.shape.leaves)
+    return positions
+
+
+def _leaf_offset(shape: Shape, index: int) -> int:
+    return sum(len(element.leaves) for element in shape.elements[:index])
