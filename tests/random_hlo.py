@@ -568,7 +568,7 @@ def scan_op(b: Body) -> None:
     total = binary(body, body.parameter(row), body.parameter(row))
     root = body.emit("tuple", (total.shape, total.shape), [total, total])
     attributes = ["dimensions={0}", "is_reverse=false", "num_carries=1", f"to_apply={body.close(root)}"]
-    b.emit("scan", (x.array.of(), row), [x, b.value(row)], *attributes)
+    b.emit("scan", (replace(x.array, layout=None), row), [x, b.value(row)], *attributes, infers=True)
 
 
 def topk_op(b: Body) -> None:
@@ -598,7 +598,8 @@ def linalg_op(b: Body) -> None:
         b.emit("cholesky", a.shape, [a], "lower=true", infers=True)
     else:
         right = b.value(a.array.of(dims=(*outer, n, m)))
-        b.emit("triangular-solve", right.shape, [a, right], "left_side=true, lower=true, transpose_a=NO_TRANSPOSE")
+        side = "left_side=true, lower=true, transpose_a=NO_TRANSPOSE"
+        b.emit("triangular-solve", right.shape, [a, right], side, infers=True)
 
 
 def random_op(b: Body) -> None:
@@ -621,12 +622,12 @@ def batch_norm_op(b: Body) -> None:
     kind = b.choices.integer(0, 2)
     if kind == 0:
         shape = (x.shape, feature[0].shape, feature[0].shape)
-        b.emit("batch-norm-training", shape, [x, *feature[:2]], numbers)
+        b.emit("batch-norm-training", shape, [x, *feature[:2]], numbers, infers=True)
     elif kind == 1:
         b.emit("batch-norm-inference", x.shape, [x, *feature], numbers, infers=True)
     else:
         shape = (x.shape, feature[0].shape, feature[0].shape)
-        b.emit("batch-norm-grad", shape, [x, *feature[:3], b.value(x.shape)], numbers)
+        b.emit("batch-norm-grad", shape, [x, *feature[:3], b.value(x.shape)], numbers, infers=True)
 
 
 # Collectives, and the asynchronous

@@ -311,7 +311,18 @@ def _send(i: Instruction) -> Shape:
 
 
 def _scan(i: Instruction) -> Shape:
-    return _callee_root("to_apply")(i)
+    """The body's results; all but the last `num_carries` gain the scanned dimension."""
+    root = _callee_root("to_apply")(i)
+    (axis,) = i.dims("dimensions")
+    carries, length = int(i.attributes["num_carries"]), i.operands[0].shape.dimensions[axis]
+    if not root.is_tuple:
+        return root if carries else _inserted(root, axis, length)
+    stacked = len(root.elements) - carries
+    return tuple_of(tuple(_inserted(s, axis, length) if n < stacked else s for n, s in enumerate(root.elements)))
+
+
+def _inserted(shape: Shape, axis: int, size: int) -> Shape:
+    return array(shape.dtype, (*shape.dimensions[:axis], size, *shape.dimensions[axis:]))
 
 
 def _token(i: Instruction) -> Shape:
