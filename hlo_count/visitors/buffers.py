@@ -23,6 +23,7 @@ from hlo_count.hlo.opcodes import (
 from hlo_count.hlo.shapes import Shape
 
 _ELEMENTWISE = (ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY) - {"copy"}
+_CALLERS = frozenset(("async-start", "call", "conditional", "while"))
 _SAME_VALUE = frozenset(("add-dependency", "all-reduce-done", "bitcast", "domain", "opt-barrier"))
 
 
@@ -52,6 +53,19 @@ def buffers(module: Module) -> tuple[list[Buffer], int]:
     """The buffers of a module, and the moment at which it ends."""
     layout = _Timeline(module)
     return layout.buffers(), layout.now
+
+
+def sequential_computations(module: Module) -> list[Computation]:
+    """The computations that run one instruction after another, callers before callees."""
+    found = [module.entry]
+    known = {module.entry}
+    for computation in found:
+        for instruction in computation.instructions:
+            if instruction.opcode in _CALLERS:
+                new = [callee for _, callee in instruction.called if callee not in known]
+                found += new
+                known.update(new)
+    return found
 
 
 class _Timeline:
@@ -94,14 +108,20 @@ class _Timeline:
             found[self._find(index)].is_output = True
         return list(found.values())
 
-    def _define(self, instruction: Instruction, *, fixed: bool = False, skip: int = 0) -> list[int]:
-        """New values for the leaves of an instruction, but for the first `skip` of them."""
+    def _define(
+        self, instruction: Instruction, *, fixed: bool = False, leaves: range | None = None
+    ) -> list[int]:
+        """New values for the leaves of an instruction, or for some of them."""
         first = len(self.values)
-        for leaf, shape in enumerate(instruction.shape.leaves[skip:], start=skip):
+        shapes = instruction.shape.leaves
+        for leaf in range(len(shapes)) if leaves is None else leaves:
             self._parents.append(len(self.values))
-            self.values.append(Value(instruction, leaf, shape, self.now, self.now))
+            self.values.append(Value(instruction, leaf, shapes[leaf], self.now, self.now))
             self._fixed.append(fixed)
         return list(range(first, len(self.values)))
+
+    def _define_from(self, instruction: Instruction, leaf: int) -> list[int]:
+        return self._define(instruction, leaves=range(leaf, len(instruction.shape.leaves)))
 
     def _find(self, index: int) -> int:
         parents = self._parents
@@ -172,7 +192,7 @@ class _Timeline:
         return slots
 
     def _callee(self, instruction: Instruction, role: str) -> Computation | None:
-        """A computation to lay out; None where it was before, and is not laid out twice."""
+        """A computation to lay out; None where it was: only texts that no backend has compiled call one twice."""
         callee = instruction.callee(role)
         return None if callee in self._visited else callee
 
@@ -218,14 +238,14 @@ class _Timeline:
         if opcode in ("all-gather-start", "collective-permute-start", "send"):
             # (operands, outputs, context …); a send has no output.
             return (
-                [*operands[0], *self._define(instruction, skip=len(operands[0]))]
+                [*operands[0], *self._define_from(instruction, len(operands[0]))]
                 if len(operands) == 1
                 else None
             )
         if opcode == "copy-start":
             # (output, operand, context …)
-            slots = self._define(instruction)
-            return [slots[0], *operands[0], *slots[2:]]
+            output = self._define(instruction, leaves=range(1))
+            return [*output, *operands[0], *self._define_from(instruction, 1 + len(operands[0]))]
         if opcode in ("all-gather-done", "collective-permute-done"):
             return self._part(instruction, operands[0], 1)
         if opcode in ("copy-done", "recv-done"):
@@ -234,7 +254,7 @@ class _Timeline:
             # ((operands), outputs, context …), the outputs those of the computation where the text has one.
             callee = self._callee(instruction, "calls")
             outputs = self._run(callee, operands) if callee is not None else []
-            return [*flat, *outputs, *self._define(instruction, skip=len(flat) + len(outputs))]
+            return [*flat, *outputs, *self._define_from(instruction, len(flat) + len(outputs))]
         if opcode == "async-update" or (sugar is not None and sugar[1] == "update"):
             return operands[0]
         if opcode == "async-done" or (sugar is not None and sugar[1] == "done"):
@@ -306,26 +326,29 @@ def _through_bitcasts(instruction: Instruction) -> Instruction:
     return instruction
 
 
-def may_reuse(user: Value, operand: Value) -> bool:
+def may_reuse(user: Value, operand: Value, *, reshaped: bool = False) -> bool:
     """Whether a value may take the place of an operand that is last needed when it is computed.
 
     So it may where it is computed element by element from an array of its own shape
-    (HloDataflowAnalysis::CanShareOperandBufferWithUser).
+    (HloDataflowAnalysis::CanShareOperandBufferWithUser), or with `reshaped` of as many elements of as many bytes,
+    as XLA's GPU compiler has it in fusions (FusionCanShareBufferHint).
     """
     instruction = user.definer
-    if operand.shape != user.shape or operand.definer.opcode == "constant":
+    opcode = instruction.opcode
+    reshaped = reshaped and opcode == "fusion"
+    if operand.shape != user.shape and not (
+        reshaped and (operand.shape.size, operand.shape.bytes) == (user.shape.size, user.shape.bytes)
+    ):
         return False
-    numbers = [
-        n for n, o in enumerate(instruction.operands) if o is operand.definer or _source(o) is operand.definer
-    ]
+    numbers = [number for number, o in enumerate(instruction.operands) if _is_value(o, operand)]
     if not numbers:
         return False
-    opcode = instruction.opcode
     if opcode == "fusion":
         callee = instruction.callee("calls")
         if callee is None or instruction.attribute("kind") not in ("kLoop", "kInput"):
             return False
-        return all(_only_elementwise_uses(callee.parameters[number]) for number in numbers)
+        passing = "bitcast" if reshaped else "copy"
+        return all(_only_elementwise_uses(callee.parameters[number], passing) for number in numbers)
     if opcode == "triangular-solve":
         return numbers == [1]
     if opcode == "sort":
@@ -333,14 +356,20 @@ def may_reuse(user: Value, operand: Value) -> bool:
     return opcode in _ELEMENTWISE
 
 
-def _source(instruction: Instruction) -> Instruction:
-    while instruction.opcode in ("bitcast", "get-tuple-element"):
-        instruction = instruction.operands[0]
-    return instruction
+def _is_value(instruction: Instruction, value: Value) -> bool:
+    """Whether an instruction gives the value, be it through bitcasts and out of a tuple."""
+    instruction = _through_bitcasts(instruction)
+    if instruction.opcode != "get-tuple-element":
+        return instruction is value.definer
+    held = instruction.operands[0]
+    return (
+        held is value.definer
+        and value.leaf == leaf_span(held.shape, (int(instruction.attributes["index"]),))[0]
+    )
 
 
-def _only_elementwise_uses(parameter: Instruction) -> bool:
-    """Whether all that is computed from a parameter of a fusion is computed element by element."""
+def _only_elementwise_uses(parameter: Instruction, passing: str) -> bool:
+    """Whether all that is computed from a parameter of a fusion is computed element by element, or passed on."""
     users = parameter.computation.users
     work = [parameter]
     seen = {parameter}
@@ -349,7 +378,7 @@ def _only_elementwise_uses(parameter: Instruction) -> bool:
         for user in users[current]:
             opcode = user.opcode
             in_place = opcode == "dynamic-update-slice" and user.operands[0] is current
-            if not (opcode in _ELEMENTWISE or opcode in ("bitcast", "copy", "tuple") or in_place):
+            if not (opcode in _ELEMENTWISE or opcode in (passing, "tuple") or in_place):
                 return False
             if user not in seen:
                 seen.add(user)

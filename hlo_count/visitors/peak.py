@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from dataclasses import dataclass, field
-from itertools import accumulate
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate, islice
 
-from hlo_count.hlo.module import Module
+from hlo_count.hlo.module import Instruction, Module
 from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.buffers import Buffer, Value, alias_pairs, buffers, leaf_span, may_reuse
+from hlo_count.visitors.buffers import (
+    Buffer,
+    Value,
+    alias_pairs,
+    buffers,
+    leaf_span,
+    may_reuse,
+    sequential_computations,
+)
 from hlo_count.visitors.memory_spaces import MAIN, backend_of, space_name
+
+_MayReuse = Callable[[Value, Value], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +47,12 @@ def peak_bytes(module: Module) -> Peak:
     Constants are part of the program, arrays in the host's memory or on the chip take no device memory, and tables
     of pointers to the elements of tuples, scratch inside library calls and alignment are left out.
     """
-    size = _Sizes(backend_of(module))
+    backend = backend_of(module)
+
+    def size(shape: Shape) -> int:
+        space = shape.memory_space
+        return shape.bytes if not space or space_name(backend, space) == MAIN else 0
+
     root = module.entry.root
     aliased = 0
     for _, number, path in alias_pairs(module.attributes.get("input_output_alias")):
@@ -45,99 +62,100 @@ def peak_bytes(module: Module) -> Peak:
     return Peak(
         arguments=sum(size(leaf) for p in module.entry.parameters for leaf in p.shape.leaves),
         outputs=sum(map(size, root.shape.leaves)),
-        temporaries=_temporaries(module, size),
+        temporaries=_temporaries(module, size, partial(may_reuse, reshaped=backend == "gpu")),
         aliased=aliased,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sizes:
-    """Bytes of device memory that an array takes."""
-
-    backend: str
-
-    def __call__(self, shape: Shape) -> int:
-        space = shape.memory_space
-        return shape.bytes if not space or space_name(self.backend, space) == MAIN else 0
-
-
-@dataclass(slots=True, eq=False)
 class _Allocation:
-    """Memory that is there throughout, and the values in it, which do not overlap, by their start."""
+    """Memory that is there throughout, and the values in it, by their start. They overlap only where they may."""
 
-    size: int
-    busy: list[tuple[int, int, Value]] = field(default_factory=list)
+    def __init__(self, size: int, values: list[Value]) -> None:
+        self.size = size
+        self._values: list[Value] = []
+        self.take(values)
 
-    def admits(self, value: Value) -> bool:
-        after = bisect_right(self.busy, value.end, key=lambda item: item[0])
-        for start, end, other in reversed(self.busy[:after][-2:]):
-            if end < value.start:
+    def admits(self, value: Value, may_reuse: _MayReuse) -> bool:
+        after = bisect_right(self._values, value.end, key=_start)
+        for other in reversed(self._values[max(after - 2, 0) : after]):
+            if other.end < value.start:
                 break
             if not (
-                (end == value.start and may_reuse(value, other))
-                or (start == value.end and may_reuse(other, value))
+                (other.end == value.start and may_reuse(value, other))
+                or (other.start == value.end and may_reuse(other, value))
             ):
                 return False
         return True
 
     def take(self, values: list[Value]) -> None:
         for value in values:
-            insort(self.busy, (value.start, value.end, value), key=lambda item: item[0])
+            insort(self._values, value, key=_start)
 
 
-def _temporaries(module: Module, size: _Sizes) -> int:
+def _start(value: Value) -> int:
+    return value.start
+
+
+def _temporaries(module: Module, size: Callable[[Shape], int], may_reuse: _MayReuse) -> int:
     found, end = buffers(module)
-    permanent: list[_Allocation] = []
-    temporary: list[tuple[int, Buffer]] = []
-    for buffer in found:
-        bytes_ = max(size(value.shape) for value in buffer.values)
-        if not bytes_ or buffer.is_constant:
-            continue
-        if buffer.is_output and not buffer.is_argument:
-            permanent.append(_Allocation(bytes_))
-            permanent[-1].take(buffer.values)
-        elif not (buffer.is_argument or buffer.is_output):
-            temporary.append((bytes_, buffer))
-    permanent.sort(key=lambda allocation: allocation.size)
-    # Largest first, as XLA does, so that small ones do not stand in the way of large ones.
-    temporary.sort(key=lambda item: -item[0])
+    sized = [(max(size(value.shape) for value in buffer.values), buffer) for buffer in found]
+    sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
+    # XLA's order: the largest first, so that small ones do not stand in the way of large ones, then by position.
+    positions = _positions(module)
+    sized.sort(key=lambda item: (-item[0], min(positions[value.definer] for value in item[1].values)))
+    permanent = [_Allocation(bytes_, buffer.values) for bytes_, buffer in reversed(sized) if buffer.is_output]
     sizes = [allocation.size for allocation in permanent]
     left: list[tuple[int, Buffer]] = []
-    for bytes_, buffer in temporary:
-        for allocation in permanent[_first(sizes, bytes_) :]:
-            if all(map(allocation.admits, buffer.values)):
+    for bytes_, buffer in sized:
+        if buffer.is_output:
+            continue
+        for allocation in islice(permanent, bisect_left(sizes, bytes_), None):
+            if all(allocation.admits(value, may_reuse) for value in buffer.values):
                 allocation.take(buffer.values)
                 break
         else:
             left.append((bytes_, buffer))
+    _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], may_reuse)
     return _largest_sum(left, end)
 
 
-def _first(sizes: list[int], wanted: int) -> int:
-    """Index of the first size that is at least `wanted`."""
-    return bisect_right(sizes, wanted - 1)
+def _positions(module: Module) -> dict[Instruction, int]:
+    """The place of each instruction when callers come before callees, and operands before users, first one first."""
+    found: dict[Instruction, int] = {}
+    for computation in sequential_computations(module):
+        users = computation.users
+        stack = [i for i in reversed(computation.instructions) if not users[i]]
+        entered: set[Instruction] = set()
+        while stack:
+            current = stack[-1]
+            if current in entered:
+                stack.pop()
+                found.setdefault(current, len(found))
+                continue
+            entered.add(current)
+            stack += [operand for operand in reversed(current.operands) if operand not in found]
+    return found
+
+
+def _reuse_dying_operands(alone: list[Value], may_reuse: _MayReuse) -> None:
+    """Ends a value a moment earlier where the instruction that needs it last puts its own value in its place."""
+    arrays = {value.definer: value for value in alone if value.definer.shape.is_array}
+    for value in sorted(alone, key=_start):
+        for operand in value.definer.operands:
+            other = arrays.get(operand)
+            if other is not None and other.end == value.start and may_reuse(value, other):
+                other.end -= 1
+                break
 
 
 def _largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> int:
-    """The largest sum of sizes that are live at one moment."""
-    _reuse_dying_operands([buffer for _, buffer in temporary])
+    """The largest sum of sizes that are live at one moment; a buffer counts once, however many values are in it."""
     change = [0] * (end + 2)
     for bytes_, buffer in temporary:
         reached = -1
-        for value in sorted(buffer.values, key=lambda value: value.start):
+        for value in sorted(buffer.values, key=_start):
             if value.end > reached:
                 change[max(value.start, reached + 1)] += bytes_
                 change[value.end + 1] -= bytes_
                 reached = value.end
     return max(accumulate(change))
-
-
-def _reuse_dying_operands(temporary: list[Buffer]) -> None:
-    """Ends a value a moment earlier where the instruction that needs it last puts its own value in its place."""
-    alone = {b.values[0].definer: b.values[0] for b in temporary if len(b.values) == 1}
-    for value in sorted(alone.values(), key=lambda value: value.start):
-        for operand in value.definer.operands:
-            other = alone.get(operand)
-            if other is not None and other.end == value.start and may_reuse(value, other):
-                other.end -= 1
-                break
