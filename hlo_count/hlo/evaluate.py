@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
+from ctypes import c_float
 from functools import cache, partial
-from typing import Any
 
 from hlo_count.hlo.dtypes import DType
+from hlo_count.hlo.opcodes import ELEMENTWISE_UNARY
 
 Scalar = int | float | bool
 """Of a `pred` a bool, of an integer type an int, of a float type a float that the type can hold."""
@@ -77,7 +78,9 @@ def arithmetic(opcode: str, dtype: DType) -> Function | None:
     if function is None or opcode in ("maximum", "minimum", "clamp"):
         return function
     raw = function
-    return lambda *operands: into(raw(*operands))
+    if opcode in ELEMENTWISE_UNARY:
+        return lambda a: into(raw(a))
+    return lambda a, b: into(raw(a, b))
 
 
 def limits(dtype: DType) -> tuple[int, int]:
@@ -103,23 +106,21 @@ def fit(dtype: DType) -> Function | None:
 
 def _rounding(name: str) -> Function | None:
     """Rounding of a double: with its bits, more than twice as many, one operation and this round once."""
+    if name == "f32":
+        return lambda x: c_float(x).value
     if name == "bf16":
         import ml_dtypes
 
-        scalar: Any = ml_dtypes.bfloat16
-    elif name in ("f16", "f32"):
+        return lambda x: float(ml_dtypes.bfloat16(x))
+    if name == "f16":
         import numpy as np
 
-        scalar = {"f16": np.float16, "f32": np.float32}[name]
-    else:
-        return None
-    import numpy as np
+        def half(x: Scalar) -> float:
+            with np.errstate(over="ignore"):
+                return float(np.float16(x))
 
-    def rounded(x: Scalar) -> float:
-        with np.errstate(over="ignore"):
-            return float(scalar(x))
-
-    return rounded
+        return half
+    return None
 
 
 def _saturate(low: int, high: int, x: float) -> int:

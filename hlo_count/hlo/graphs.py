@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hlo_count.hlo.trip_counts import trip_count
+
 if TYPE_CHECKING:
     import networkx as nx
 
-    from hlo_count.hlo.module import Computation, Module
+    from hlo_count.hlo.module import Computation, Instruction, Module
 
 
 def computation_graph(computation: Computation) -> nx.DiGraph:
-    """Nodes are the instructions' names (attribute `instruction`); edges operand -> user, `control` marks the rest."""
+    """Nodes are the instructions' names, with `instruction`, `opcode` and `shape`; edges operand -> user.
+
+    An edge's `control` is True where it carries no value and only orders.
+    """
     import networkx as nx
 
     graph = nx.DiGraph(name=computation.name)
     for instruction in computation.instructions:
-        graph.add_node(instruction.name, instruction=instruction, opcode=instruction.opcode, shape=instruction.shape)
+        graph.add_node(
+            instruction.name, instruction=instruction, opcode=instruction.opcode, shape=instruction.shape
+        )
     for instruction in computation.instructions:
         for operand in instruction.operands:
             graph.add_edge(operand.name, instruction.name, control=False)
@@ -27,7 +34,12 @@ def computation_graph(computation: Computation) -> nx.DiGraph:
 
 
 def call_graph(module: Module) -> nx.MultiDiGraph:
-    """Nodes are the computations' names (attribute `computation`), edges call sites keyed by (instruction, role)."""
+    """Nodes are the computations' names, with `computation` and `entry`; edges are call sites, with their
+    `instruction` and `role`.
+
+    An edge's `runs` is how often the callee runs, or is applied, each time its instruction does: 1; for a
+    loop's body the trip count, for its condition one more; None where not known, as for a branch.
+    """
     import networkx as nx
 
     graph = nx.MultiDiGraph(name=module.name)
@@ -41,5 +53,15 @@ def call_graph(module: Module) -> nx.MultiDiGraph:
                 key=(instruction.name, role, callee.name),
                 instruction=instruction,
                 role=role,
+                runs=_runs(instruction, role),
             )
     return graph
+
+
+def _runs(caller: Instruction, role: str) -> int | None:
+    if caller.opcode == "conditional":
+        return None
+    if caller.opcode != "while":
+        return 1
+    trips = trip_count(caller).n
+    return trips + 1 if trips is not None and role == "condition" else trips

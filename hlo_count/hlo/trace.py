@@ -260,9 +260,7 @@ class Tracer:
         if not values:
             return self._unknown(f"the parameter {i.name} of {i.computation.name}, which nothing calls")
         if any(value is not values[0] for value in values):
-            return self._unknown(
-                f"an argument of {i.computation.name}, which differs between its callers"
-            )
+            return self._unknown(f"an argument of {i.computation.name}, which differs between its callers")
         return values[0]
 
     def _arguments(
@@ -341,7 +339,7 @@ def _callee(instruction: Instruction, *roles: str) -> Computation:
     if found is None:
         file = instruction.computation.module.filename or "the HLO text"
         raise HloCountError(
-            f"{file}:{instruction.line}: {instruction.name} has no {' or '.join(roles)}; is the text complete?"
+            f"{file}:{instruction.line}: {instruction.name} has no {' or '.join(roles)}: is the text whole?"
         )
     return found
 

@@ -10,16 +10,16 @@ from hlo_count.hlo.evaluate import Function, Scalar, limits
 from hlo_count.hlo.module import Instruction, Module
 from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Unknown, Value, parts
 
-MAX_OPERATIONS = 2_000_000
+MAX_OPERATIONS = 1_000_000
 """Scalar operations that stepping through one loop may take: about half a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class TripCount:
-    """How often the body of a `while` runs; `n` is None where the module alone does not tell.
+    """How often the body of a `while` runs; `n` is None where the module does not tell; `reason` says why.
 
-    `source` is "known_trip_count" (the backend config says so), "affine" (closed form: a counter that grows by a
-    constant), "stepped" (its scalars were run until the condition failed) or "unknown"; `reason` says why.
+    `source` is "known_trip_count" (the backend config says so), "affine" (in closed form, of a counter that
+    moves by a constant), "stepped" (its scalars were run until the condition failed) or "unknown".
     """
 
     n: int | None
@@ -54,12 +54,13 @@ class TripCounts:
             self._tracer = Tracer(self._module)
         # A loop ends with the first of its conditions that fails; what it carries does not depend on them.
         ends = [_solve(self._tracer, condition) for condition in _conjuncts(self._tracer.condition(loop))]
-        n = min((end.n for end in ends if end.n is not None), default=None)
-        open_ends = [end for end in ends if end.n is None and (n is None or end.at_least < n)]
-        if open_ends:
+        first = min((end for end in ends if end.n is not None), key=lambda end: end.n or 0, default=None)
+        n = first.n if first is not None else None
+        undecided = next((end for end in ends if end.n is None and (n is None or end.at_least < n)), None)
+        if undecided is not None:
             at_most = f"; at most {n:,} trips" if n is not None else ""
-            return TripCount(None, "unknown", open_ends[0].reason + at_most)
-        return TripCount(n, "affine" if all(end.closed for end in ends) else "stepped")
+            return TripCount(None, "unknown", undecided.reason + at_most)
+        return TripCount(n, "affine" if first is not None and first.closed else "stepped")
 
 
 def _written(loop: Instruction) -> TripCount | None:
@@ -220,14 +221,17 @@ def _step(condition: Value, updates: dict[Carried, Value], starts: dict[Carried,
     goes_on = slots[condition]
     results = [slots[update] for update in updates.values()]
     state = slice(0, len(results))
+    kept = registers[state]
     limit = MAX_OPERATIONS // max(1, len(program))
     for n in range(limit):
         for function, slot, arguments in program:
             registers[slot] = function(*[registers[argument] for argument in arguments])
         if not registers[goes_on]:
             return _End(n)
-        before, after = registers[state], [registers[result] for result in results]
-        if before == after:
+        registers[state] = [registers[result] for result in results]
+        # A state that comes back does so for ever; one kept at each power of two meets a cycle of any length.
+        if registers[state] == kept:
             return _End(at_least=inf, reason="its condition never fails")
-        registers[state] = after
+        if n & (n - 1) == 0:
+            kept = registers[state]
     return _End(at_least=limit, reason=f"its condition has not failed after {limit:,} trips")
