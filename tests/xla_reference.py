@@ -10,9 +10,15 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 FIGURES = ("flops", "transcendentals", "bytes accessed")
+AVAILABLE = find_spec("jaxlib._hlo") is not None
+"""Whether the installed jaxlib lets a program read HLO text the way this does; older ones do not."""
+COMPARABLE = 3 if version("jaxlib") == "0.10.2" else 2
+"""How many of the figures are those of jaxlib 0.10.2: others count other bytes."""
 
 
 @dataclass(frozen=True)
