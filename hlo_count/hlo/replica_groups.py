@@ -1,4 +1,4 @@
-"""Which devices a collective joins: `replica_groups` in every spelling, and source-target pairs, as device ids.
+"""Which devices a collective joins: `replica_groups` in every spelling and source-target pairs, as ids.
 
 A device's id is its place in the device assignment: replica · num_partitions + partition.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from math import prod
 
 from hlo_count.hlo.attributes import int_list
@@ -23,7 +23,7 @@ _PAIRED = frozenset(("collective-permute", "send", "recv"))
 
 
 def collective_kind(instruction: Instruction) -> str | None:
-    """The collective that the instruction begins, without `-start`; `send` and `recv` too; None for all others."""
+    """The collective that the instruction begins, without `-start`; `send` and `recv` too; else None."""
     opcode = instruction.opcode
     if opcode in COLLECTIVES or opcode in _PAIRED:
         return opcode
@@ -34,12 +34,13 @@ def collective_kind(instruction: Instruction) -> str | None:
 
 
 def groups(instruction: Instruction) -> list[tuple[int, ...]] | None:
-    """The groups of devices that a collective joins, by device id; None for no collective or an unknown spelling.
+    """The groups of devices that a collective joins, by id; None for no collective or an unknown spelling.
 
-    What the text lists depends on `channel_id` and `use_global_device_ids` (XLA, collective_op_group_mode.cc):
-    replicas without a channel; partitions with one, on an op that has no global ids; replicas times all partitions
-    with `use_global_device_ids=false`, which is not printed; device ids with true. An empty list means all of them.
-    Of a permute and of a send with pairs: the devices that its pairs connect.
+    What the text lists depends on `channel_id` and `use_global_device_ids` (XLA,
+    collective_op_group_mode.cc): replicas without a channel; partitions with one, on an op that has no global
+    ids; replicas times all partitions with `use_global_device_ids=false`, which is not printed; device ids
+    with true. An empty list means all of them. Of a permute and of a send with pairs: the devices that its
+    pairs connect.
     """
     kind = collective_kind(instruction)
     if kind is None:
@@ -71,7 +72,7 @@ def group_size(instruction: Instruction) -> int | None:
 
 
 def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | None:
-    """Who sends to whom, by device id, as a permute or the frontend attributes of a send say; None where none does.
+    """Who sends to whom, by device id, as a permute, or the frontend attributes of a send, say; else None.
 
     The text lists partitions with a `channel_id`, else replicas.
     """
@@ -94,10 +95,10 @@ _SEND_PAIRS = re.compile(r'_xla_send_recv_source_target_pairs="?(\{[^"]*\})')
 
 
 def mesh_axes(groups: Sequence[Sequence[int]], mesh: Mapping[str, int]) -> tuple[str, ...] | None:
-    """The axes of a mesh (names and sizes, major first) along which the groups lie; None where they lie otherwise.
+    """The axes of a mesh (names and sizes, major first) along which groups lie; None if along none.
 
-    Devices are taken to lie in the mesh in the order of their ids, as jax assigns them. An axis of size 1 is never
-    among the answers; groups of one device each lie along no axis: ().
+    Devices are taken to lie in the mesh in the order of their ids, as jax assigns them. An axis of size 1 is
+    never among the answers; groups of one device each lie along no axis: ().
     """
     names, sizes = list(mesh), list(mesh.values())
     if sorted(chain.from_iterable(groups)) != list(range(prod(sizes))):
@@ -111,7 +112,8 @@ def mesh_axes(groups: Sequence[Sequence[int]], mesh: Mapping[str, int]) -> tuple
     across = [axis for axis in range(len(sizes)) if axis not in along]
     width = prod(sizes[axis] for axis in along)
     for group in places:
-        # As many distinct devices as the axes span, all at one place of the others: exactly that part of the mesh.
+        # As many distinct devices as the axes span, all at one place of the others: exactly that part of the
+        # mesh.
         if len(group) != width or len({tuple(place[axis] for axis in across) for place in group}) != 1:
             return None
     return tuple(names[axis] for axis in along)
@@ -154,7 +156,7 @@ def _listed(text: str) -> Groups | None:
 
 
 def _mesh_groups(found: re.Match[str]) -> Groups | None:
-    """`mesh['a'=4,'b'=2], device_ids=(…) {'a':(1)2,'b'}`: the devices that differ only along the listed (sub-)axes.
+    """`mesh['a'=4,'b'=2], device_ids=(…) {'a':(1)2,'b'}`: devices that differ only along these.
 
     A sub-axis `(p)s` is the part of size s of an axis that has p more major to it (MeshAxesReplicaGroupList).
     """
@@ -176,7 +178,8 @@ def _mesh_groups(found: re.Match[str]) -> Groups | None:
     elif found["dims"] is not None:
         dims = int_list(found["dims"])
         devices = _iota(dims, int_list(found["order"]) or range(len(dims)))
-    # Each axis falls apart where a listed sub-axis begins or ends; a part is known by its axis and what is before it.
+    # Each axis falls apart where a listed sub-axis begins or ends; a part is known by its axis and what is
+    # before it.
     parts: dict[tuple[str, int], int] = {}
     for name, full in sizes.items():
         cuts = {1, full}
@@ -184,7 +187,7 @@ def _mesh_groups(found: re.Match[str]) -> Groups | None:
             if other == name:
                 cuts |= {before, before * (size or full)}
         edges = sorted(cuts)
-        parts |= {(name, low): high // low for low, high in zip(edges, edges[1:], strict=False)}
+        parts |= {(name, low): high // low for low, high in pairwise(edges)}
         if full == 1:
             parts[name, 1] = 1
     keys = list(parts)

@@ -2,9 +2,9 @@
 
 The computations that run one instruction after another (the entry, and what while, conditional, call and
 async-start reach) are laid out on one line of time: a callee's instructions stand before the instruction that
-calls it (XLA, hlo_live_range.cc). A value is one array that an instruction defines; what only passes values on
-(tuple, get-tuple-element, bitcast) defines none. Values that must be in one place, the state of a loop for one, are
-united in a buffer (hlo_alias_analysis.cc).
+calls it (XLA, hlo_live_range.cc). A value is one array that an instruction defines; what only passes values
+on (tuple, get-tuple-element, bitcast) defines none. Values that must be in one place, the state of a loop for
+one, are united in a buffer (hlo_alias_analysis.cc).
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class _Timeline:
         self.values: list[Value] = []
         self._parents: list[int] = []
         self._fixed: list[bool] = []
-        """By the first value of a buffer: whether it is a constant or an argument, which nothing may overwrite."""
+        """By the first value of a buffer: whether none may overwrite it, a constant or an argument."""
         self._visited: set[Computation] = set()
         entry = module.entry
         self._arguments: list[list[int]] = []
@@ -192,7 +192,7 @@ class _Timeline:
         return slots
 
     def _callee(self, instruction: Instruction, role: str) -> Computation | None:
-        """A computation to lay out; None where it was: only texts that no backend has compiled call one twice."""
+        """A computation to lay out; None where it was: texts that no backend compiled may call one twice."""
         callee = instruction.callee(role)
         return None if callee in self._visited else callee
 
@@ -231,7 +231,7 @@ class _Timeline:
         return result
 
     def _asynchronous(self, instruction: Instruction, operands: list[list[int]]) -> list[int] | None:
-        """What a half of an asynchronous pair gives: which of its tuple are the operands; None for any other."""
+        """What a half of an asynchronous pair gives, operands included; None for any other."""
         opcode = instruction.opcode
         sugar = async_sugar(opcode)
         flat = [index for operand in operands for index in operand]
@@ -270,7 +270,7 @@ class _Timeline:
 
 
 def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
-    """Where the leaves of the element at `path` begin among all leaves of the shape, and how many they are."""
+    """Where the leaves of the element at `path` begin among all of the shape, and how many they are."""
     start = 0
     for index in path:
         start += sum(len(element.leaves) for element in shape.elements[:index])
@@ -287,7 +287,7 @@ def alias_pairs(text: str | None) -> list[tuple[tuple[int, ...], int, tuple[int,
 
 
 def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:
-    """What writes over an operand: (leaf of the output, number of the operand, its leaf), as XLA's AliasInfo says."""
+    """What is written over an operand: (leaf of the output, operand number, its leaf); XLA, alias_info.cc."""
     opcode = instruction.opcode
     if opcode == "dynamic-update-slice":
         return [(0, 0, 0)]
@@ -330,8 +330,8 @@ def may_reuse(user: Value, operand: Value, *, reshaped: bool = False) -> bool:
     """Whether a value may take the place of an operand that is last needed when it is computed.
 
     So it may where it is computed element by element from an array of its own shape
-    (HloDataflowAnalysis::CanShareOperandBufferWithUser), or with `reshaped` of as many elements of as many bytes,
-    as XLA's GPU compiler has it in fusions (FusionCanShareBufferHint).
+    (HloDataflowAnalysis::CanShareOperandBufferWithUser), or with `reshaped` of as many elements of as many
+    bytes, as XLA's GPU compiler has it in fusions (FusionCanShareBufferHint).
     """
     instruction = user.definer
     opcode = instruction.opcode
@@ -369,7 +369,7 @@ def _is_value(instruction: Instruction, value: Value) -> bool:
 
 
 def _only_elementwise_uses(parameter: Instruction, passing: str) -> bool:
-    """Whether all that is computed from a parameter of a fusion is computed element by element, or passed on."""
+    """Whether all that comes of a fusion's parameter is computed element by element, or passed on."""
     users = parameter.computation.users
     work = [parameter]
     seen = {parameter}

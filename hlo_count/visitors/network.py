@@ -1,7 +1,7 @@
 """What one device sends over the interconnect, each collective taken as the ring algorithm that needs least.
 
-Bytes are those of the elements: the padding of a TPU tile stays in memory, so that what an all-gather sends of a
-parameter is the closed form of its size. A fraction of a byte rounds up, once for an instruction.
+Bytes are those of the elements: the padding of a TPU tile stays in memory, so that what an all-gather sends
+of a parameter is the closed form of its size. A fraction of a byte rounds up, once for an instruction.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Collective:
 
 
 def collective(instruction: Instruction) -> Collective | None:
-    """The collective that the instruction begins; None where it begins none, `recv` and later steps among them."""
+    """The collective that the instruction begins; None where it begins none, as `recv` and later steps."""
     kind = collective_kind(instruction)
     if kind is None or kind == "recv" or _is_host_transfer(instruction) or continues_collective(instruction):
         return None
@@ -69,11 +69,11 @@ def collective(instruction: Instruction) -> Collective | None:
 def network_bytes(instruction: Instruction) -> int | None:
     """Bytes that one device sends when the instruction runs once; None where its groups cannot be told.
 
-    With g devices in a group and N the bytes of the full (gathered or unreduced) operand, in a ring: all-reduce
-    2·N·(g−1)/g; all-gather, reduce-scatter, all-to-all and, as a bound, ragged-all-to-all N·(g−1)/g;
-    collective-broadcast N; collective-permute and send N, what the largest sender sends. Where all groups have one
-    device, or all pairs lead from a device to itself, nothing leaves it: 0. An asynchronous pair counts at its
-    start, and whatever is no collective is 0.
+    With g devices in a group and N the bytes of the full (gathered or unreduced) operand, in a ring:
+    all-reduce 2·N·(g−1)/g; all-gather, reduce-scatter, all-to-all and, as a bound, ragged-all-to-all
+    N·(g−1)/g; collective-broadcast N; collective-permute and send N, what the largest sender sends. Where all
+    groups have one device, or all pairs lead from a device to itself, nothing leaves it: 0. An asynchronous
+    pair counts at its start, and whatever is no collective is 0.
     """
     found = collective(instruction)
     return found.bytes_sent if found is not None else 0
@@ -82,8 +82,8 @@ def network_bytes(instruction: Instruction) -> int | None:
 def continues_collective(instruction: Instruction) -> bool:
     """Whether it goes on with a collective that was begun, and counted, before.
 
-    TPU runs an all-gather in steps beside other work: a fusion around `AsyncCollectiveStart`, fusions that carry
-    it on, and one around `AsyncCollectiveDone` each print the whole collective, with one `chain_id`.
+    TPU runs an all-gather in steps beside other work: a fusion around `AsyncCollectiveStart`, fusions that
+    carry it on, and one around `AsyncCollectiveDone` each print the whole collective, with one `chain_id`.
     """
     if "chain_id=" not in (instruction.attribute("frontend_attributes") or ""):
         return False
@@ -92,7 +92,7 @@ def continues_collective(instruction: Instruction) -> bool:
 
 
 def is_disguised_reduce_scatter(instruction: Instruction) -> bool:
-    """Whether an all-reduce in a fusion feeds only dynamic-slices that take a device's 1/g of it (TPU prints this)."""
+    """Whether an all-reduce in a fusion feeds only dynamic-slices that take a device's 1/g of it."""
     size = group_size(instruction)
     if size is None or size < 2:
         return False
@@ -113,7 +113,7 @@ _PASSES_ON = frozenset(("bitcast", "convert", "copy", "get-tuple-element", "pad"
 
 
 def _final_users(instruction: Instruction) -> list[Instruction]:
-    """Its users, and in place of those that only pass it on, theirs; empty where it leaves the computation."""
+    """Its users, and in place of those that only pass it on, theirs; [] where it leaves the computation."""
     found: list[Instruction] = []
     work = [instruction]
     while work:
@@ -149,7 +149,8 @@ def _bytes_sent(instruction: Instruction, kind: str) -> int | None:
         pairs = source_target_pairs(instruction)
         if pairs is not None and all(source == target for source, target in pairs):
             return 0
-        # A send takes the data, then a token; a permute in place takes input, output and the offsets of its slices.
+        # A send takes the data, then a token; a permute in place takes input, output and the offsets of its
+        # slices.
         operands = instruction.operands
         sliced = instruction.attribute("slice_sizes")
         if sliced is not None:

@@ -26,7 +26,7 @@ _MayReuse = Callable[[Value, Value], bool]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes of device memory. Arguments and outputs are there throughout; `aliased` are both, counted once."""
+    """Bytes of device memory. Arguments and outputs are there throughout; `aliased` are both at once."""
 
     arguments: int
     outputs: int
@@ -42,10 +42,11 @@ def peak_bytes(module: Module) -> Peak:
     """What the program needs at its worst moment, in bytes, by the order of the schedule (else of the text).
 
     It is arguments + outputs + the largest sum of live temporaries − donated arguments that outputs take, as
-    `compiled.memory_analysis()` has it. Temporaries share a buffer, or take an operand's that dies, by the rules
-    of XLA's buffer assignment, and lie in an output's buffer, or a donated argument's, while that is not needed.
-    Constants are part of the program, arrays in the host's memory or on the chip take no device memory, and tables
-    of pointers to the elements of tuples, scratch inside library calls and alignment are left out.
+    `compiled.memory_analysis()` has it. Temporaries share a buffer, or take an operand's that dies, by the
+    rules of XLA's buffer assignment, and lie in an output's buffer, or a donated argument's, while that is
+    not needed. Constants are part of the program, arrays in the host's memory or on the chip take no device
+    memory, and tables of pointers to the elements of tuples, scratch inside library calls and alignment are
+    left out.
     """
     backend = backend_of(module)
 
@@ -68,7 +69,7 @@ def peak_bytes(module: Module) -> Peak:
 
 
 class _Allocation:
-    """Memory that is there throughout, and the values in it, by their start. They overlap only where they may."""
+    """Memory that is there throughout, and the values in it by their start, no two at the same time."""
 
     def __init__(self, size: int, values: list[Value]) -> None:
         self.size = size
@@ -100,7 +101,8 @@ def _temporaries(module: Module, size: Callable[[Shape], int], may_reuse: _MayRe
     found, end = buffers(module)
     sized = [(max(size(value.shape) for value in buffer.values), buffer) for buffer in found]
     sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
-    # XLA's order: the largest first, so that small ones do not stand in the way of large ones, then by position.
+    # XLA's order: the largest first, so that small ones do not stand in the way of large ones, then by
+    # position.
     positions = _positions(module)
     sized.sort(key=lambda item: (-item[0], min(positions[value.definer] for value in item[1].values)))
     permanent = [_Allocation(bytes_, buffer.values) for bytes_, buffer in reversed(sized) if buffer.is_output]
@@ -120,7 +122,7 @@ def _temporaries(module: Module, size: Callable[[Shape], int], may_reuse: _MayRe
 
 
 def _positions(module: Module) -> dict[Instruction, int]:
-    """The place of each instruction when callers come before callees, and operands before users, first one first."""
+    """The place of each instruction, callers before callees, and operands in order before users."""
     found: dict[Instruction, int] = {}
     for computation in sequential_computations(module):
         users = computation.users
@@ -138,7 +140,7 @@ def _positions(module: Module) -> dict[Instruction, int]:
 
 
 def _reuse_dying_operands(alone: list[Value], may_reuse: _MayReuse) -> None:
-    """Ends a value a moment earlier where the instruction that needs it last puts its own value in its place."""
+    """Ends a value a moment earlier where the instruction that needs it last puts its own in its place."""
     arrays = {value.definer: value for value in alone if value.definer.shape.is_array}
     for value in sorted(alone, key=_start):
         for operand in value.definer.operands:
@@ -149,7 +151,7 @@ def _reuse_dying_operands(alone: list[Value], may_reuse: _MayReuse) -> None:
 
 
 def _largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> int:
-    """The largest sum of sizes that are live at one moment; a buffer counts once, however many values are in it."""
+    """The largest sum of sizes that are live at one moment; a buffer of many values counts once."""
     change = [0] * (end + 2)
     for bytes_, buffer in temporary:
         reached = -1

@@ -10,7 +10,8 @@ from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, me
 
 
 def instruction(line: str, header: str = "") -> Instruction:
-    text = f"HloModule m{header}\nadd {{\n  a = f32[] parameter(0)\n  b = f32[] parameter(1)\n  ROOT s = f32[] add(a, b)\n}}\n"
+    add = "add {\n  a = f32[] parameter(0)\n  b = f32[] parameter(1)\n  ROOT s = f32[] add(a, b)\n}\n"
+    text = f"HloModule m{header}\n{add}"
     module = parse(f"{text}ENTRY e {{\n  p = f32[8,8] parameter(0)\n  ROOT r = {line}\n}}\n")
     return module.entry.root
 

@@ -41,14 +41,14 @@ SENT = [
     (f"f32[8,16] collective-broadcast(p), {BY_CHANNEL}", FULL),
     ("f32[8,16] collective-broadcast(p), replica_groups=[8,1]<=[8], channel_id=1", 0),
     (
-        "f32[8,16] all-reduce(p), replica_groups=[8,1]<=[8], channel_id=1, use_global_device_ids=true, to_apply=add",
+        f"f32[8,16] all-reduce(p), {FOUR.replace('[2,4]', '[8,1]')}, to_apply=add",
         0,
     ),
     ("f32[8,16] collective-permute(p), channel_id=1, source_target_pairs={{0,1}}", FULL),
     ("f32[8,16] collective-permute(p), channel_id=1, source_target_pairs={}", 0),
     ("f32[8,16] collective-permute(p), channel_id=1, source_target_pairs={{0,0},{1,1}}", 0),
     (
-        "(f32[8,16], f32[8,16], u32[], u32[]) collective-permute-start(p), channel_id=1, source_target_pairs={{0,1}}",
+        "(f32[8,16], f32[8,16]) collective-permute-start(p), channel_id=1, source_target_pairs={{0,1}}",
         FULL,
     ),
     ("(f32[8,16], s32[4]) collective-permute(p, q), channel_id=1, source_target_pairs={{0,1}}", FULL + 16),
@@ -88,7 +88,8 @@ def test_an_async_start_with_a_computation_leaves_the_count_to_it():
     module = parse(
         "HloModule m, num_partitions=4\nwrapped {\n  x = f32[8,16] parameter(0)\n"
         "  ROOT c = f32[8,16] all-to-all(x), channel_id=1, replica_groups={{0,1,2,3}}, dimensions={0}\n}\n"
-        "ENTRY e {\n  p = f32[8,16] parameter(0)\n  s = ((f32[8,16]), f32[8,16], s32[]) async-start(p), calls=wrapped\n"
+        "ENTRY e {\n  p = f32[8,16] parameter(0)\n"
+        "  s = ((f32[8,16]), f32[8,16], s32[]) async-start(p), calls=wrapped\n"
         "  ROOT d = f32[8,16] async-done(s), calls=wrapped\n}\n"
     )
     sent = {i.name: network_bytes(i) for i in module.instructions()}
@@ -108,7 +109,8 @@ def test_send_counts_its_data_and_only_on_sources():
 
 
 def test_a_permute_of_slices_sends_the_slices():
-    line = "f32[8,16] collective-permute(p, p, o, o), channel_id=1, source_target_pairs={{0,1}}, slice_sizes={{2,16}}"
+    line = "f32[8,16] collective-permute(p, p, o, o), channel_id=1, source_target_pairs={{0,1}}"
+    line += ", slice_sizes={{2,16}}"
     before = "  c = s32[] constant(0)\n  o = (s32[], s32[]) tuple(c, c)\n"
     assert network_bytes(root(line, before=before)) == 4 * 2 * 16
 
@@ -171,7 +173,7 @@ def test_what_is_no_reduce_scatter_in_disguise(case):
 
 
 def runs(module: Module) -> dict[str, int]:
-    """How often each computation runs, by the trip counts that the text has or that the transformer has layers."""
+    """How often each computation runs; every loop of the transformer runs once a layer."""
     times = {module.entry.name: 1}
     for computation in reversed(module.computations.values()):
         for instruction in computation:
