@@ -36,8 +36,9 @@ class _Node:
 def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
     """The largest groups of `by(key)`, then one row for everything else, so that the rows add up to the total."""
     groups = breakdown(report.entries, key, depth=depth, backend=report.backend)
-    rows = [Row(name, 0, None, cost) for name, cost in list(groups.items())[:limit]]
-    rest = [cost for cost in list(groups.values())[limit:] if cost]
+    chosen = set(sorted(groups, key=lambda name: _weight(groups[name], report.total), reverse=True)[:limit])
+    rows = [Row(name, 0, None, cost) for name, cost in groups.items() if name in chosen]
+    rest = [cost for name, cost in groups.items() if name not in chosen and cost]
     if rest:
         rows.append(Row(f"everything else ({len(rest)})", 0, None, Cost.sum(rest)))
     return rows

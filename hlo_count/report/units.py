@@ -18,6 +18,8 @@ def column(values: Sequence[float | None], unit: str = "") -> list[str]:
     """Values in one unit, that of the largest, so that they can be compared down a column; None is empty."""
     known = [abs(value) for value in values if value is not None]
     size, prefix = _scale(max(known, default=0), False)
+    if size == 1:
+        return ["" if v is None else f"{v:,} {unit}".rstrip() for v in values]
     return ["" if v is None else f"{_fixed(v / size)} {prefix}{unit}".rstrip() if v else "0" for v in values]
 
 

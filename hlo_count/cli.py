@@ -1,0 +1,350 @@
+"""The command line: `hlo-count count | diff | roofline | passes | devices | targets | calibrate | demo`.
+
+Exit codes: 0 done, 1 a budget or comparison failed, 2 the command or its input was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hlo_count
+from hlo_count.errors import BudgetExceeded, HloCountError
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+DONE, FAILED, WRONG = 0, 1, 2
+_PROGRAM_HELP = "package.module:function or file.py:function, an HLO text file, or - for standard input"
+_LIMITS = ("flops", "transcendentals", "int_ops", "bytes", "network_bytes", "peak_bytes")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Whatever goes wrong is one line on standard error and an exit code, never a traceback."""
+    parser = _parser()
+    try:
+        options = parser.parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return int(options.run(options))
+    except BudgetExceeded as exceeded:
+        print(exceeded, file=sys.stderr)
+        return FAILED
+    except HloCountError as problem:
+        print(f"hlo-count: {problem}", file=sys.stderr)
+        return WRONG
+    except BrokenPipeError:
+        # The reader of our output went away (a pager, head): nothing is left to say to it.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  it lives as long as the process
+        return DONE
+    except KeyboardInterrupt:
+        print("hlo-count: interrupted", file=sys.stderr)
+        return 130
+    except Exception as problem:  # the user's own function, or JAX tracing and compiling it
+        print(f"hlo-count: {type(problem).__name__}: {_first_lines(str(problem))}", file=sys.stderr)
+        return WRONG
+
+
+def _first_lines(text: str, most: int = 12) -> str:
+    lines = text.strip().splitlines() or [""]
+    return "\n".join(lines[:most] + (["..."] if len(lines) > most else []))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hlo-count", description="What a compiled JAX program really does: FLOP, bytes, and what limits it."
+    )
+    parser.add_argument("--version", action="version", version=f"hlo-count {hlo_count.__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    count = commands.add_parser("count", help="count a function, a dump, or standard input")
+    count.add_argument("program", help=_PROGRAM_HELP)
+    _add_program_options(count)
+    _add_report_options(count)
+    for name in _LIMITS:
+        count.add_argument(f"--max-{name.replace('_', '-')}", metavar="QUANTITY", help=f"fail above this, e.g. {_example(name)}")
+    count.set_defaults(run=_count)
+
+    demo = commands.add_parser("demo", help="count a transformer training step that is built in")
+    demo.add_argument("--target", help="what to compile for, or several with commas")
+    _add_report_options(demo)
+    demo.set_defaults(run=_demo)
+
+    diff = commands.add_parser("diff", help="compare two programs, or one before and after optimization")
+    diff.add_argument("program", help=_PROGRAM_HELP)
+    diff.add_argument("other", nargs="?", help="the program to compare with; without one, before and after optimization")
+    _add_program_options(diff)
+    diff.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    diff.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
+    diff.add_argument("--by", help="rows by scope, source, opcode or class")
+    diff.add_argument(
+        "--fail-above",
+        action="append",
+        metavar="5%",
+        help="exit with 1 when a counter grew by more: 5%% for any of them, or bytes=5%%; can be repeated",
+    )
+    diff.set_defaults(run=_diff)
+
+    roofline = commands.add_parser("roofline", help="time bounds on a device")
+    roofline.add_argument("program", help=_PROGRAM_HELP)
+    roofline.add_argument("--device", help="a profile's name or file; that of the target without one; 'all' for every one")
+    roofline.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    roofline.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _add_program_options(roofline)
+    roofline.set_defaults(run=_roofline)
+
+    passes = commands.add_parser("passes", help="what each compiler pass did to the counts")
+    passes.add_argument("program", help="package.module:function, or a directory of dumps")
+    passes.add_argument("--module", help="which module of a directory that has several")
+    passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")
+    passes.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    passes.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _add_program_options(passes)
+    passes.set_defaults(run=_passes)
+
+    devices = commands.add_parser("devices", help="the device profiles")
+    devices.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    devices.set_defaults(run=_devices)
+
+    targets = commands.add_parser("targets", help="what can be compiled for here, and what to install for the rest")
+    targets.set_defaults(run=_targets)
+
+    calibrate = commands.add_parser("calibrate", help="measure this machine, and keep it as the device 'local'")
+    calibrate.add_argument("--output", metavar="FILE", help="write the profile here instead of the user's configuration")
+    calibrate.set_defaults(run=_calibrate)
+    return parser
+
+
+def _add_program_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the function and how it is compiled")
+    group.add_argument("--arg", action="append", default=[], metavar="SHAPE", help="an argument: f32[128,784], s32, 3, [f32[2], f32[2]]")
+    group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
+    group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
+    group.add_argument("--target", help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets)")
+    group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
+    group.add_argument("--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order")
+    group.add_argument("--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs")
+    group.add_argument("--branch", action="append", metavar="CONDITIONAL=I", help="the branch a conditional takes")
+    group.add_argument("--strict", action="store_true", help="fail when anything is not known")
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", help="rows by opcode, class, dtype, unit, scope, source, computation, instruction, ...")
+    parser.add_argument("--depth", type=int, default=3, help="levels of scopes (3)")
+    parser.add_argument("--rows", type=int, default=12, help="rows of the table (12)")
+    parser.add_argument("--convention", default="default", choices=("default", "xla"), help="whose rules to count by")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _example(counter: str) -> str:
+    return "80MB" if "bytes" in counter else "2GFLOP" if counter == "flops" else "1M"
+
+
+# Commands
+
+
+def _count(options: argparse.Namespace) -> int:
+    targets = _target_list(options)
+    if len(targets) > 1:
+        return _show_targets({target: _report(options, options.program, target) for target in targets}, options)
+    report = _report(options, options.program, targets[0])
+    _show(report, options)
+    limits = {name: getattr(options, f"max_{name}") for name in _LIMITS if getattr(options, f"max_{name}") is not None}
+    if limits:
+        report.check(**limits)
+    return DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from hlo_count.demo import training_step
+
+    if not options.json:
+        print("Compiling one training step of a small transformer (6 layers in a scan) ...", file=sys.stderr)
+    targets = _target_list(options)
+    step, arguments = training_step()
+    reports = {t: hlo_count.count(step, *arguments, target=t, convention=options.convention) for t in targets}
+    if len(targets) > 1:
+        return _show_targets(reports, options)
+    _show(reports[targets[0]], options)
+    return DONE
+
+
+def _diff(options: argparse.Namespace) -> int:
+    from hlo_count.diff import diff
+
+    if options.other is not None:
+        result = diff(_report(options, options.program, options.target), _report(options, options.other, options.target))
+    else:
+        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        result = diff(fn, *args, **keywords, **kwargs)
+    if options.json:
+        _print_json(result.to_dict())
+    elif options.markdown:
+        print(result.markdown())
+    else:
+        print(result.table(by=options.by) if options.by else result)
+    failures = result.exceeds(_thresholds(options.fail_above)) if options.fail_above else []
+    for failure in failures:
+        print(f"hlo-count: {failure}", file=sys.stderr)
+    return FAILED if failures else DONE
+
+
+def _thresholds(given: list[str]) -> dict[str, float]:
+    """`5%` for every counter as {"*": 0.05}, `bytes=5%` for one."""
+    found = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        number = value.strip().removesuffix("%")
+        try:
+            found[name or "*"] = float(number) / (100 if value.strip().endswith("%") else 1)
+        except ValueError:
+            raise HloCountError(f"--fail-above {text!r}: write 5% or bytes=5%") from None
+    return found
+
+
+def _roofline(options: argparse.Namespace) -> int:
+    report = _report(options, options.program, options.target)
+    if options.device == "all":
+        from hlo_count.roofline.roofline import what_if
+
+        print(what_if(report))
+        return DONE
+    result = report.roofline(options.device)
+    if options.json:
+        _print_json(result.to_dict())
+    else:
+        print(result)
+    if options.plot:
+        result.plot(options.plot)
+        print(f"wrote {options.plot}", file=sys.stderr)
+    return DONE
+
+
+def _passes(options: argparse.Namespace) -> int:
+    from hlo_count.diff import passes, read_dumps
+
+    if Path(options.program).is_dir():
+        result = read_dumps(Path(options.program), module=options.module, pattern=options.filter)
+    else:
+        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        result = passes(fn, *args, pass_filter=options.filter, **keywords, **kwargs)
+    if options.json:
+        _print_json(result.to_dict())
+    else:
+        print(result)
+    if options.plot:
+        result.plot(options.plot)
+        print(f"wrote {options.plot}", file=sys.stderr)
+    return DONE
+
+
+def _devices(options: argparse.Namespace) -> int:
+    from hlo_count.roofline.device_table import device_rows, devices
+
+    if options.json:
+        _print_json(device_rows())
+    else:
+        print(devices())
+    return DONE
+
+
+def _targets(options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    rows = [(t.name, t.backend, "yes" if t.available else "no", t.note) for t in hlo_count.targets()]
+    print(tabulate(rows, headers=("target", "backend", "here", "note"), tablefmt="plain", maxcolwidths=[None, None, None, 60]))
+    return DONE
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    device = hlo_count.calibrate(path=Path(options.output) if options.output else None)
+    print(device)
+    return DONE
+
+
+# Programs
+
+
+def _report(options: argparse.Namespace, program: str, target: str | None) -> Report:
+    """The report of what a command was given: a text, or a function with its arguments."""
+    fn, args, kwargs, keywords = _call(options, program, target)
+    convention = getattr(options, "convention", "default")
+    return hlo_count.count(fn, *args, convention=convention, strict=options.strict, **keywords, **kwargs)
+
+
+def _call(
+    options: argparse.Namespace, program: str, target: str | None
+) -> tuple[Any, tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+    """What to pass to `count`: the program, its arguments, its keyword arguments, and count's own keywords."""
+    from hlo_count import command_arguments as given
+
+    keywords: dict[str, Any] = {}
+    if options.trip_count:
+        pairs = given.assignments(options.trip_count, "--trip-count")
+        keywords["trip_counts"] = {name: given.whole_number(n, "--trip-count") for name, n in pairs.items()}
+    if options.branch:
+        pairs = given.assignments(options.branch, "--branch")
+        keywords["branches"] = {name: given.whole_number(n, "--branch") for name, n in pairs.items()}
+    if program == "-" or not given.looks_like_function(program):
+        if options.arg or options.kwarg or options.args_from or target or options.mesh:
+            raise HloCountError(f"{program}: an HLO text takes no arguments and no target; name a function to compile one")
+        return _text(program), (), {}, keywords
+    if target is not None:
+        keywords["target"] = target
+    hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
+    if options.mesh:
+        keywords["mesh"] = given.mesh(options.mesh)
+    if options.spec:
+        keywords["in_specs"] = tuple(given.partition_spec(text) for text in options.spec)
+    fn = given.resolve(program)
+    args = tuple(given.argument(text) for text in options.arg)
+    if options.args_from:
+        made = given.resolve(options.args_from)()
+        args = (*(made if isinstance(made, tuple) else (made,)), *args)
+    kwargs = {name: given.argument(text) for name, text in given.assignments(options.kwarg, "--kwarg").items()}
+    return fn, args, kwargs, keywords
+
+
+def _text(program: str) -> Any:
+    from hlo_count.report.counting import decode, read
+
+    if program == "-":
+        return hlo_count.parse(decode(sys.stdin.buffer.read(), "<stdin>"), filename="<stdin>")
+    path = Path(program)
+    if not path.exists():
+        raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
+    return read(path)
+
+
+def _target_list(options: argparse.Namespace) -> list[str | None]:
+    return [name.strip() for name in options.target.split(",") if name.strip()] if options.target else [None]
+
+
+# Output
+
+
+def _show(report: Report, options: argparse.Namespace) -> None:
+    if options.json:
+        print(report.to_json())
+    else:
+        print(report.table(by=options.by, depth=options.depth, rows=options.rows))
+
+
+def _show_targets(reports: dict[Any, Report], options: argparse.Namespace) -> int:
+    from hlo_count.report.targets import targets_dict, targets_table
+
+    if options.json:
+        _print_json(targets_dict(reports))
+    else:
+        print(targets_table(reports))
+    return DONE
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=2))
