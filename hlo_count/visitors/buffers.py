@@ -180,9 +180,9 @@ class _Timeline:
         elif opcode == "call" and (callee := self._callee(instruction, "to_apply")) is not None:
             return self._run(callee, operands)
         else:
-            slots = self._asynchronous(instruction, operands)
-            if slots is None:
-                slots = self._define(instruction)
+            passed_on = self._asynchronous(instruction, operands)
+            slots = passed_on if passed_on is not None else self._define(instruction)
+            if passed_on is None:
                 for leaf, number, operand_leaf in in_place_pairs(instruction):
                     if number < len(operands):
                         self._unite_if_free(operands[number][operand_leaf], slots[leaf])

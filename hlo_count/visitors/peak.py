@@ -19,7 +19,8 @@ from hlo_count.visitors.buffers import (
     may_reuse,
     sequential_computations,
 )
-from hlo_count.visitors.memory_spaces import MAIN, backend_of, space_name
+from hlo_count.visitors.cost import MAIN
+from hlo_count.visitors.memory_spaces import backend_of, space_name
 
 _MayReuse = Callable[[Value, Value], bool]
 

@@ -238,6 +238,6 @@ def test_tpu_texts_count_what_is_in_hbm(name):
     memory = entry["memory"]
     found = peak_bytes(parse(text))
     assert found.arguments == memory["argument"]
-    # Pointers to the outputs take a tile of 512 bytes, and a scalar in HBM that the compiler drops takes another.
+    # Pointers to the outputs take a tile of 512 bytes, a scalar that the compiler keeps off HBM another.
     assert found.outputs == pytest.approx(memory["output"], abs=512)
     assert found.temporaries == pytest.approx(memory["temp"], abs=512)
