@@ -153,7 +153,9 @@ class _Timeline:
         for instruction in computation.instructions:
             opcode = instruction.opcode
             if opcode == "parameter":
-                at[instruction] = arguments[int(instruction.operand_text)]
+                number = int(instruction.operand_text)
+                # Texts written by hand may pass fewer than a computation takes.
+                at[instruction] = arguments[number] if number < len(arguments) else self._define(instruction)
             else:
                 operands = [at[operand] for operand in instruction.operands]
                 at[instruction] = self._step(instruction, operands)
@@ -206,7 +208,7 @@ class _Timeline:
         state = self._define(body.parameters[0])
         after = self._run(body, [state])
         result = self._define(instruction)
-        for before, inside, final, outside in zip(initial, state, after, result, strict=True):
+        for before, inside, final, outside in zip(initial, state, after, result, strict=False):
             if inside == final:
                 # Carried unchanged, it stays where it was, be it an argument or a constant.
                 self._unite(before, inside)
@@ -224,7 +226,7 @@ class _Timeline:
                 roots.append(self._run(branch, operands[number : number + 1]))
         result = self._define(instruction)
         for root in roots:
-            for inside, outside in zip(root, result, strict=True):
+            for inside, outside in zip(root, result, strict=False):
                 self._unite_if_free(inside, outside)
         for operand in operands:
             self._use(operand)
@@ -252,7 +254,8 @@ class _Timeline:
             return operands[0][: len(instruction.shape.leaves)]
         if opcode == "async-start" or (sugar is not None and sugar[1] == "start"):
             # ((operands), outputs, context …), the outputs those of the computation where the text has one.
-            callee = self._callee(instruction, "calls")
+            # What stands behind `calls` of a fusion-start is fused, and has no buffers.
+            callee = self._callee(instruction, "calls") if opcode == "async-start" else None
             outputs = self._run(callee, operands) if callee is not None else []
             return [*flat, *outputs, *self._define_from(instruction, len(flat) + len(outputs))]
         if opcode == "async-update" or (sugar is not None and sugar[1] == "update"):

@@ -189,6 +189,18 @@ def test_a_call_counts_where_it_stands():
     assert peak(body, before=BRANCHES).temporaries == (8 + 2 + 1) * KIB
 
 
+def test_an_asynchronous_computation_counts_where_it_starts_and_a_fused_one_has_no_buffers():
+    body = """  p = f32[256] parameter(0)
+  st = ((f32[256]), f32[256], s32[]) {}(p), {}calls=one
+  d = f32[256] {}(st)
+  ROOT s = f32[] custom-call(d), custom_call_target="sum"
+"""
+    wrapped = body.format("async-start", "", "async-done")
+    assert peak(wrapped, before=BRANCHES).temporaries == (2 + 1) * KIB
+    fused = body.format("fusion-start", "kind=kLoop, ", "fusion-done")
+    assert peak(fused, before=BRANCHES).temporaries == KIB
+
+
 def test_an_asynchronous_copy_holds_its_operand_until_it_is_done():
     body = """  p = f32[256] parameter(0)
   a = f32[256] custom-call(p), custom_call_target="f"
