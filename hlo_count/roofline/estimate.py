@@ -1,0 +1,149 @@
+"""The estimate: kernel after kernel in the order of the schedule, each as long as its slowest resource, plus launch.
+
+A memory access is served by the nearest cache that holds the kernel's working set. Asynchronous copies and
+collectives run beside what stands between their start and their done, one after another on their own channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.roofline.device import MemoryLevel
+from hlo_count.roofline.limits import Busy, Limits, longest, speed
+from hlo_count.roofline.work import counted_work
+from hlo_count.visitors.cost import MAIN, ON_CHIP, Cost
+from hlo_count.visitors.elementwise import ELEMENTWISE
+from hlo_count.visitors.walk import Walk
+
+LAUNCH = "launch"
+_LIBRARY = frozenset(("dot", "convolution", "custom-call", "fft"))
+"""What a CPU runs in a library, which splits the work over the cores itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """One run of a kernel: its resources at work, and seconds from its start to its end."""
+
+    busy: tuple[Busy, ...]
+    seconds: float
+    main_seconds: float
+    """How long it keeps the main memory busy."""
+
+
+class Estimate:
+    """What one execution of a program is expected to take on one device."""
+
+    def __init__(self, walk: Walk, limits: Limits) -> None:
+        self.walk = walk
+        self.limits = limits
+        self._kernels: dict[Instruction, KernelTime] = {}
+        self._runs: dict[Computation, tuple[float, float]] = {}
+
+    @cached_property
+    def seconds(self) -> float:
+        """The time of the schedule, with what calling any program takes where the device's profile states it."""
+        return (self.limits.device.call_overhead_s or 0.0) + max(self._run(self.walk.module.entry))
+
+    def of_kernel(self, kernel: Instruction) -> KernelTime:
+        """One run of one kernel."""
+        found = self._kernels.get(kernel)
+        if found is None:
+            found = self._kernels[kernel] = self._time(kernel)
+        return found
+
+    # The schedule
+
+    def _run(self, computation: Computation) -> tuple[float, float]:
+        """Seconds of one run of a computation, and how many of main memory's."""
+        found = self._runs.get(computation)
+        if found is not None:
+            return found
+        self._runs[computation] = (0.0, 0.0)  # a text that calls itself ends here
+        calls = dict(self.walk.edges(computation))
+        now = main = 0.0
+        channels: dict[str, float] = {}
+        finished: dict[Instruction, float] = {}
+        for instruction in computation.instructions:
+            opcode = instruction.opcode
+            if opcode.endswith(("-update", "-done")):
+                started = instruction.operands[0] if instruction.operands else None
+                ready = finished.get(started, now) if started is not None else now
+                if opcode.endswith("-update"):
+                    finished[instruction] = ready
+                else:
+                    now = max(now, ready)
+                continue
+            if instruction in calls and opcode != "fusion":
+                parts = [(float(e.times), self._run(e.callee)) for e in calls[instruction]]
+                seconds = sum(times * part[0] for times, part in parts)
+                main += sum(times * part[1] for times, part in parts)
+                sends = any(self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction])
+            else:
+                time = self.of_kernel(instruction)
+                seconds, main = time.seconds, main + time.main_seconds
+                sends = any(b.resource == "network" for b in time.busy)
+            if opcode.endswith("-start") and opcode != "call-start":
+                channel = "network" if sends else "copies"
+                finished[instruction] = channels[channel] = max(now, channels.get(channel, 0.0)) + seconds
+            else:
+                now += seconds
+        found = self._runs[computation] = (max([now, *finished.values(), main]), main)
+        return found
+
+    # One kernel
+
+    def _time(self, kernel: Instruction) -> KernelTime:
+        cost = self._cost(kernel)
+        if not cost:
+            return KernelTime((), 0.0, 0.0)
+        work = counted_work(self.walk, kernel, self.limits.fuses)
+        units = self.limits.units(work, typical=True)
+        part = self._part_of_cores(kernel)
+        if self.limits.device.backend == "cpu":  # special functions are made of vector instructions there
+            total = sum(b.seconds for b in units) / part
+            slowest = longest(units)
+            units = [] if slowest is None else [Busy(slowest.resource, total, slowest.what)]
+        level = self.limits.device.memory_for(cost.bytes / part)
+        memory = self._memory(cost, level, part)
+        main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
+        busy = (*units, *memory, *self.limits.network(cost.network_bytes, typical=True))
+        slowest = longest(list(busy))
+        launch = self.limits.device.launch_overhead_s or 0.0
+        if slowest is None or launch > slowest.seconds:
+            busy = (*busy, Busy(LAUNCH, launch, "launch overhead"))
+        return KernelTime(busy, launch + (0.0 if slowest is None else slowest.seconds), main_seconds)
+
+    def _cost(self, kernel: Instruction) -> Cost:
+        """One run of a kernel, a fusion with its body."""
+        cost = self.walk.cost_of(kernel, True)
+        if kernel.opcode == "fusion":
+            callee = kernel.callee("calls")
+            if callee is not None:
+                cost += self.walk.total_of(callee, kernels=False)
+        return cost
+
+    def _memory(self, cost: Cost, level: MemoryLevel, part: float) -> list[Busy]:
+        found = []
+        if cost.bytes:
+            both = self.limits.device.bandwidth() if level.bandwidth is None else level.bandwidth
+            read, write = level.read or both, level.write or both
+            seconds = cost.bytes_read / speed(read, True) + cost.bytes_written / speed(write, True)
+            name = "memory" if level is self.limits.device.main_memory else level.name
+            found.append(Busy(level.name, seconds / part, f"{name} bandwidth"))
+        on_chip = sum(n for key, n in cost.amounts.items() if key[1:] == (ON_CHIP,))
+        near = next((m for m in self.limits.device.memory if m.kind == "scratchpad" and m.bandwidth), None)
+        if on_chip and near is not None and near.bandwidth is not None:
+            found.append(Busy(near.name, on_chip / near.bandwidth.typical, f"{near.name} bandwidth"))
+        return found
+
+    def _part_of_cores(self, kernel: Instruction) -> float:
+        """The part of a CPU's cores that a kernel runs on: XLA writes down how its loops are split."""
+        device = self.limits.device
+        cores = device.cores.value if device.cores is not None else float(device.calibration.get("cores", 1))
+        if device.backend != "cpu" or kernel.opcode in _LIBRARY or "fusion_config" in kernel.attribute_text:
+            return 1.0
+        partitions = (kernel.backend_config or {}).get("outer_dimension_partitions", [])
+        return min(1.0, prod(int(n) for n in partitions) / cores)

@@ -1,0 +1,130 @@
+"""How long each resource of a device takes for some work: amounts over ceilings, or over what is sustained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hlo_count.errors import DeviceError
+from hlo_count.roofline.device import Device, Figure, MemoryLevel, Rate
+from hlo_count.roofline.fallback import figure_key
+from hlo_count.roofline.work import Work, WorkKey
+
+MATRIX, VECTOR, SPECIAL, NETWORK, CALL = "matrix", "vector", "special", "network", "call"
+"""Resources; a memory level is one under its own name."""
+
+Seconds = dict[str, float]
+"""Seconds that each resource is busy, by name: a unit with its dtype ("matrix bf16"), a memory level, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """One resource at work: for how long, and what takes most of that, in words."""
+
+    resource: str
+    seconds: float
+    what: str
+
+
+class Limits:
+    """The rates of one device, looked up once; `notes` collects what had to run elsewhere or is not sure."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.notes: dict[str, None] = {}
+        self._rates: dict[WorkKey, Rate] = {}
+        self._fuses: dict[str, bool] = {}
+
+    def fuses(self, dtype: str) -> bool:
+        """Whether the vector unit multiplies and adds in one slot in `dtype`, or in the type that runs it."""
+        found = self._fuses.get(dtype)
+        if found is None:
+            try:
+                run_as = self.device.peak(dtype, "vector").dtype
+            except DeviceError:
+                run_as = figure_key(dtype)  # the error comes where a rate is needed
+            found = self._fuses[dtype] = "fma" in self.device.vector.get(run_as, {})
+        return found
+
+    def rate(self, key: WorkKey) -> Rate:
+        """Operations per second. Raises DeviceError where the profile has no figure that could run it."""
+        found = self._rates.get(key)
+        if found is None:
+            unit, dtype, how = key
+            if unit == MATRIX:
+                found = self.device.peak(dtype, MATRIX, precision=how)
+            elif unit == VECTOR and how == "fma":
+                found = self.device.peak(dtype, VECTOR)
+            elif unit == VECTOR:
+                found = self.device.peak(dtype, VECTOR, op=None if how == "add" else how, fma=False)
+            else:
+                found = self.device.peak(dtype, SPECIAL, op=how, fma=False)
+            self._rates[key] = found
+            if found.note:
+                self.notes.setdefault(found.note)
+        return found
+
+    def units(self, work: Work, *, typical: bool = False) -> list[Busy]:
+        """Seconds of each unit for `work`, at its ceiling or as is typical; dtypes of one unit add up."""
+        parts: dict[str, dict[str, float]] = {}
+        for key, amount in work.items():
+            rate = self.rate(key)
+            seconds = amount / (rate.typical if typical else rate.value)
+            unit = parts.setdefault(rate.unit, {})
+            unit[rate.dtype] = unit.get(rate.dtype, 0.0) + seconds
+        return [
+            Busy(unit, sum(by_dtype.values()), f"{unit} {max(by_dtype, key=by_dtype.__getitem__)}")
+            for unit, by_dtype in parts.items()
+        ]
+
+    def levels(self, moved: float) -> list[Busy]:
+        """The least seconds of each memory level for a program that must read and write `moved` bytes.
+
+        What the levels nearer to the units hold need not come from further away: their capacity once for what they
+        kept from the run before, and once for what they have not written back at the end.
+        """
+        found = []
+        nearer = 0.0
+        for level in self.device.memory:
+            main = level is self.device.main_memory
+            left = moved - 2 * nearer
+            if left > 0 and (main or level.kind == "cache"):
+                if level.bandwidth is not None:
+                    found.append(Busy(level.name, left / level.bandwidth.value, _memory_name(level, main)))
+                elif main:
+                    self.device.bandwidth()  # raises, naming the figure
+            if level.kind == "cache":
+                nearer += level.size_bytes or float("inf")  # of a cache of unknown size nothing is certain
+        return found
+
+    def network(self, sent: float, *, typical: bool = False) -> list[Busy]:
+        """Seconds to send bytes over all links of the device. Raises DeviceError where it has no network."""
+        if not sent:
+            return []
+        net = self.device.network
+        if net is None:
+            raise DeviceError(
+                f"{self.device.name}: the program sends {sent:,.0f} bytes and the profile has no network; "
+                "add network.bandwidth to a profile"
+            )
+        return [Busy(NETWORK, sent / speed(net.bandwidth, typical), f"network ({net.name})")]
+
+
+def speed(figure: Figure, typical: bool) -> float:
+    return figure.typical if typical else figure.value
+
+
+def longest(busy: list[Busy]) -> Busy | None:
+    """The resource that takes longest; None where nothing takes any time."""
+    return max((b for b in busy if b.seconds > 0), key=lambda b: b.seconds, default=None)
+
+
+def weighted_sum(into: Work, work: Mapping[WorkKey, float], times: float) -> None:
+    """into += times * work."""
+    if times:
+        for key, amount in work.items():
+            into[key] = into.get(key, 0.0) + times * amount
+
+
+def _memory_name(level: MemoryLevel, main: bool) -> str:
+    return "memory bandwidth" if main else f"{level.name} bandwidth"

@@ -1,0 +1,315 @@
+"""Roofline: what a program must take, and what it is expected to take, on one device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hlo_count.errors import DeviceError, HloCountError
+from hlo_count.hlo.module import Instruction
+from hlo_count.roofline.bound import Bound
+from hlo_count.roofline.catalog import device as find_device
+from hlo_count.roofline.device import Device
+from hlo_count.roofline.device_table import devices
+from hlo_count.roofline.estimate import Estimate
+from hlo_count.roofline.limits import Busy, Limits, longest
+from hlo_count.roofline.work import WorkKey, counted_work
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.walk import Walk
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report  # a type alone: nothing of report is imported
+
+DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
+NOTHING = "nothing to do: the program computes nothing and moves nothing"
+_CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One kernel, all its runs together: seconds, FLOP and bytes of main memory.
+
+    `bound` is what the kernel alone cannot beat, with `bytes` moving over its boundary; the bound of the program is
+    less than the sum where a better schedule could keep values near. `limit` is what the estimate is limited by.
+    `compiler_estimate` (seconds) is there where the compiler wrote one down.
+    """
+
+    name: str
+    opcode: str
+    source: str
+    op_name: str
+    runs: float
+    bound: float
+    estimate: float
+    limit: str
+    flops: int
+    bytes: int
+    compiler_estimate: float | None = None
+
+    @property
+    def intensity(self) -> float:
+        """FLOP per byte of main memory; infinite without traffic, nan without either."""
+        if self.bytes:
+            return self.flops / self.bytes
+        return float("inf") if self.flops else float("nan")
+
+
+class Roofline:
+    """One program on one device. Times are seconds of one execution, on each of `num_devices` devices."""
+
+    def __init__(
+        self, walk: Walk, device: Device, *, compulsory_bytes: int, num_devices: int | None = None
+    ) -> None:
+        self.walk = walk
+        self.device = device
+        self.compulsory_bytes = compulsory_bytes
+        self.num_devices = walk.module.num_devices if num_devices is None else num_devices
+        self.limits = Limits(device)
+        self._bound = Bound(walk, self.limits, compulsory_bytes)
+        self._estimate = Estimate(walk, self.limits)
+        self.bound  # noqa: B018  a figure that is missing is told here, not when a table is printed
+        self.estimate  # noqa: B018
+
+    @property
+    def bound(self) -> float:
+        """Seconds that no schedule on this device can beat; 0 for a program that does nothing."""
+        return self._bound.seconds
+
+    @cached_property
+    def estimate(self) -> float:
+        """Seconds that the schedule as compiled is expected to take; never less than the bound."""
+        return max(self._estimate.seconds, self.bound)
+
+    @property
+    def busy(self) -> list[Busy]:
+        """Every resource that the program needs and its least seconds there, largest first."""
+        return sorted(self._bound.busy, key=lambda b: -b.seconds)
+
+    @property
+    def bottleneck(self) -> str:
+        """What sets the bound: "memory bandwidth", "matrix bf16", ...; a sentence where there is nothing to do."""
+        found = longest(self._bound.busy)
+        return NOTHING if found is None else found.what
+
+    @property
+    def is_lower_bound(self) -> bool:
+        """Whether something was not known, so that the true bound may be larger."""
+        return bool(self.walk.unknowns)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the numbers assume, a sentence each: unknowns, fallbacks between units, algorithms."""
+        found = []
+        if longest(self._bound.busy) is None:
+            found.append(NOTHING)
+        for unknown in self.walk.unknowns:
+            found.append(f"the bound is a lower bound of itself: {unknown}")
+        if self.matrix_seconds:
+            found.append(DIRECT)
+        return [*found, *self.limits.notes]
+
+    # Rows
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """A row for each kernel, that with the largest estimate first."""
+        found = [self._row(*kernel) for kernel in self.walk.kernels()]
+        return sorted((row for row in found if row.estimate or row.bound), key=lambda r: -r.estimate)
+
+    def _row(self, kernel: Instruction, times: Any, cost: Cost) -> Row:
+        runs = float(times)
+        least = longest(self._bound.of_kernel(kernel, cost.bytes))
+        bound = 0.0 if least is None else runs * least.seconds
+        time = self._estimate.of_kernel(kernel)
+        slowest = longest(list(time.busy))
+        cycles = compiler_cycles(kernel)
+        clock = self.device.clock_hz
+        all_runs = cost * times
+        metadata = kernel.metadata
+        return Row(
+            name=kernel.name,
+            opcode=kernel.opcode,
+            source=metadata.source,
+            op_name=metadata.op_name,
+            runs=runs,
+            bound=bound,
+            estimate=max(bound, runs * time.seconds),
+            limit="" if slowest is None else slowest.what,
+            flops=all_runs.flops,
+            bytes=all_runs.bytes,
+            compiler_estimate=None if cycles is None or clock is None else runs * cycles / clock,
+        )
+
+    @cached_property
+    def compiler_estimate(self) -> float | None:
+        """Seconds by the compiler's own `estimated_cycles` over the device's clock, of the kernels that carry them
+        (TPU programs on a device whose clock is known); None elsewhere."""
+        found = [row.compiler_estimate for row in self.rows if row.compiler_estimate is not None]
+        return sum(found) if found else None
+
+    # Utilization
+
+    @cached_property
+    def _matrix_work(self) -> dict[WorkKey, float]:
+        found: dict[WorkKey, float] = {}
+        for kernel, times, cost in self.walk.kernels():
+            if any(key[-1] == "matrix" for key in cost.amounts):
+                for key, amount in counted_work(self.walk, kernel, self.limits.fuses).items():
+                    if key[0] == "matrix":
+                        found[key] = found.get(key, 0.0) + float(times) * amount
+        return found
+
+    @property
+    def matrix_seconds(self) -> float:
+        """Seconds that the program's matrix FLOP take at the peaks of their dtypes and precisions."""
+        return sum(amount / self.limits.rate(key).value for key, amount in self._matrix_work.items())
+
+    def hfu(self, seconds: float) -> float:
+        """Hardware FLOP utilization: the compiled program's matrix FLOP over `seconds` and peak, recomputation
+        included; each dtype and precision against its own peak. 0 without matrix FLOP."""
+        _check_seconds(seconds)
+        return self.matrix_seconds / seconds
+
+    def mfu(self, seconds: float, *, model_flops: float, dtype: str | None = None) -> float:
+        """Model FLOP utilization: `model_flops`, the FLOP that the model itself needs in a step on all devices
+        together, over `seconds`, the number of devices and the peak.
+
+        The peak is that of `dtype`, by default of the dtype and precision that most of the program's matrix FLOP
+        are in. Raises HloCountError for a program without matrix FLOP where no dtype is given.
+        """
+        _check_seconds(seconds)
+        if dtype is not None:
+            rate = self.device.peak(dtype)
+        elif self._matrix_work:
+            rate = self.limits.rate(max(self._matrix_work, key=self._matrix_work.__getitem__))
+        else:
+            raise HloCountError(
+                f"{self.walk.module.name} has no matrix FLOP, so that mfu() does not know whose peak to take: pass dtype=…"
+            )
+        return model_flops / (seconds * rate.value * self.num_devices)
+
+    # Shown
+
+    def plot(self, path: str | Path, *, seconds: float | None = None, kernels: int = 6) -> Path:
+        """Draw the roofline into a file, PNG, SVG or PDF by its suffix; returns its path.
+
+        `seconds`: a measured time, at which the program is drawn in place of its estimate. `kernels`: how many of the
+        largest are drawn. Raises HloCountError without matplotlib (the extra `plot`) and for another suffix.
+        """
+        from hlo_count.roofline.plot import plot
+
+        return plot(self, Path(path), seconds=seconds, kernels=kernels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, for JSON."""
+        return {
+            "program": self.walk.module.name,
+            "device": self.device.name,
+            "num_devices": self.num_devices,
+            "bound_s": self.bound,
+            "estimate_s": self.estimate,
+            "compiler_estimate_s": self.compiler_estimate,
+            "bottleneck": self.bottleneck,
+            "is_lower_bound": self.is_lower_bound,
+            "compulsory_bytes": self.compulsory_bytes,
+            "resources": [{"name": b.what, "least_s": b.seconds} for b in self.busy],
+            "notes": self.notes,
+            "rows": [
+                {
+                    **{name: getattr(row, name) for name in Row.__dataclass_fields__},
+                    "intensity": row.intensity if row.bytes else None,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def __str__(self) -> str:
+        from hlo_count.roofline.roofline_table import table
+
+        return table(self)
+
+    def __repr__(self) -> str:
+        return f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
+
+
+def roofline(
+    walk: Walk, device: str | Path | Device, *, compulsory_bytes: int, num_devices: int | None = None
+) -> Roofline:
+    """The roofline of a counted program on a device: a profile's name, alias, file, or a target ("tpu:v5e:2x4").
+
+    Raises DeviceError for an unknown device, and for a figure that the program needs and the profile lacks.
+    """
+    return Roofline(walk, device_of(device), compulsory_bytes=compulsory_bytes, num_devices=num_devices)
+
+
+def device_of(name: str | Path | Device) -> Device:
+    """The profile of a device, or of the device that a target such as "tpu:v5e:2x4" or "h100-sxm:8" compiles for."""
+    if isinstance(name, str) and ":" in name and not name.endswith(".toml"):
+        kind, *rest = name.split(":")
+        name = rest[0] if kind in ("tpu", "gpu", "cuda") and rest else kind
+    return find_device(name)
+
+
+def compiler_cycles(kernel: Instruction) -> int | None:
+    """The cycles that the TPU compiler expects one run to take, from its backend config; None where it says none."""
+    found = _CYCLES.search(kernel.attribute_text)
+    return int(found[1]) if found is not None and int(found[1]) else None
+
+
+def _check_seconds(seconds: float) -> None:
+    if not seconds > 0:
+        raise HloCountError(f"a measured time of {seconds} s: pass the seconds of one execution, more than 0")
+
+
+# What if: one program on every device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhatIfRow:
+    """A program on one device: seconds, or in `problem` why its profile does not tell."""
+
+    device: str
+    bound: float | None = None
+    estimate: float | None = None
+    bottleneck: str = ""
+    problem: str = ""
+
+
+class WhatIf(list[WhatIfRow]):
+    """A program on every device, that with the lowest bound first; prints as a table."""
+
+    def __str__(self) -> str:
+        from hlo_count.roofline.roofline_table import what_if_table
+
+        return what_if_table(self)
+
+    __repr__ = __str__
+
+
+def what_if(report: Report, on: list[Device] | None = None) -> WhatIf:
+    """The bound and the estimate of a report's program on every device profile, or on those given.
+
+    The program is as it was compiled: a compiler for another device would fuse and tile otherwise.
+    """
+    found = sorted(_each(report, devices() if on is None else on), key=_by_bound)
+    return WhatIf(found)
+
+
+def _each(report: Report, on: list[Device]) -> Iterator[WhatIfRow]:
+    for device in on:
+        try:
+            one = Roofline(report.walk, device, compulsory_bytes=report.compulsory_bytes)
+        except DeviceError as problem:
+            yield WhatIfRow(device=device.name, problem=str(problem))
+        else:
+            yield WhatIfRow(
+                device=device.name, bound=one.bound, estimate=one.estimate, bottleneck=one.bottleneck
+            )
+
+
+def _by_bound(row: WhatIfRow) -> tuple[bool, float, str]:
+    return (row.bound is None, row.bound or 0.0, row.device)

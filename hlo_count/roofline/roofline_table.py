@@ -1,0 +1,139 @@
+"""Rooflines as text within 100 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hlo_count.roofline.roofline import Roofline, Row, WhatIfRow
+
+WIDTH = 100
+ROWS = 12
+_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def table(roofline: Roofline) -> str:
+    """The answer, the resources, the largest kernels, and what it all assumes."""
+    on = f"{roofline.num_devices} devices, each" if roofline.num_devices > 1 else "1 device"
+    lines = [f"{roofline.walk.module.name} · {roofline.device.name} · {on} · 1 FMA = 2 FLOP", ""]
+    weak = ", a lower bound of itself" if roofline.is_lower_bound else ""
+    lines.append(f"   bound  {seconds(roofline.bound):>9}   limited by {roofline.bottleneck}{weak}")
+    lines.append(f"estimate  {seconds(roofline.estimate):>9}   kernel after kernel")
+    if roofline.compiler_estimate is not None:
+        lines.append(
+            f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock"
+        )
+    shown = [(b.what, seconds(b.seconds)) for b in roofline.busy if b.seconds]
+    if shown:
+        lines += ["", "at least  " + _wrapped(" · ".join(f"{what} {time}" for what, time in shown), 10)]
+    if roofline.rows:
+        lines += ["", kernel_table(roofline.rows)]
+    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in _notes(roofline)]
+    return "\n".join(lines)
+
+
+def _notes(roofline: Roofline) -> list[str]:
+    notes = roofline.notes
+    return ["", *notes] if notes else []
+
+
+def kernel_table(rows: list[Row], most: int = ROWS) -> str:
+    """The largest kernels, and one line for all others, so that a column adds up."""
+    from tabulate import tabulate
+
+    head, rest = rows[:most], rows[most:]
+    has_compiler = any(row.compiler_estimate is not None for row in rows)
+    every = [*head, *([_everything_else(rest)] if rest else [])]
+    columns = {
+        "kernel": [_short(row.name, 26) for row in every],
+        "runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every],
+        "bound": column([row.bound for row in every], _TIMES),
+        "estimate": column([row.estimate for row in every], _TIMES),
+    }
+    if has_compiler:
+        columns["compiler"] = column([row.compiler_estimate for row in every], _TIMES)
+    columns["FLOP"] = column([row.flops for row in every], _AMOUNTS)
+    columns["bytes"] = column([row.bytes for row in every], _AMOUNTS)
+    columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
+    columns["limited by"] = [_short(row.limit, 16) for row in every]
+    cells = list(zip(*columns.values(), strict=True))
+    align = ["left", *["right"] * (len(columns) - 2), "left"]
+    text = tabulate(cells, headers=list(columns), tablefmt="plain", colalign=align, disable_numparse=True)
+    return "\n".join(line[:WIDTH].rstrip() for line in text.splitlines())
+
+
+def _everything_else(rows: list[Row]) -> Row:
+    from hlo_count.roofline.roofline import Row
+
+    estimates = [row.compiler_estimate for row in rows if row.compiler_estimate is not None]
+    return Row(
+        name=f"everything else ({len(rows)})",
+        opcode="",
+        source="",
+        op_name="",
+        runs=0,
+        bound=sum(row.bound for row in rows),
+        estimate=sum(row.estimate for row in rows),
+        limit="",
+        flops=sum(row.flops for row in rows),
+        bytes=sum(row.bytes for row in rows),
+        compiler_estimate=sum(estimates) if estimates else None,
+    )
+
+
+def what_if_table(rows: list[WhatIfRow]) -> str:
+    """One program on many devices; a device whose profile lacks a figure says which."""
+    from tabulate import tabulate
+
+    known = [row for row in rows if row.bound is not None]
+    cells = list(
+        zip(
+            [row.device for row in known],
+            column([row.bound for row in known], _TIMES),
+            column([row.estimate for row in known], _TIMES),
+            [row.bottleneck for row in known],
+            strict=True,
+        )
+    )
+    headers = ["device", "bound", "estimate", "limited by"]
+    align = ["left", "right", "right", "left"]
+    lines = [tabulate(cells, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True)]
+    lines += [_wrapped(f"{row.device}: {row.problem}", 2) for row in rows if row.bound is None]
+    return "\n".join(lines)
+
+
+def seconds(value: float) -> str:
+    """`87.2 µs`: three significant digits."""
+    return _scaled(value, *_scale([value], _TIMES))
+
+
+def column(values: Sequence[float | None], units: Sequence[tuple[float, str]]) -> list[str]:
+    """Values in one unit, that of the largest, so that they can be compared down a column."""
+    size, unit = _scale([value for value in values if value is not None], units)
+    return ["" if value is None else _scaled(value, size, unit) for value in values]
+
+
+def _scale(values: Sequence[float], units: Sequence[tuple[float, str]]) -> tuple[float, str]:
+    most = max(values, default=0.0)
+    return next(((size, unit) for size, unit in units if most >= size), units[-1])
+
+
+def _scaled(value: float, size: float, unit: str) -> str:
+    if not value:
+        return "0"
+    scaled = value / size
+    if scaled < 0.001:
+        return f"<0.001 {unit}"
+    places = 3 if scaled < 1 else 2 if scaled < 10 else 1 if scaled < 1000 else 0
+    return f"{scaled:.{places}f} {unit}".rstrip()
+
+
+def _short(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _wrapped(text: str, indent: int) -> str:
+    return textwrap.fill(text, WIDTH - indent, subsequent_indent=" " * indent, break_long_words=False)
