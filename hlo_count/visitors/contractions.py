@@ -81,7 +81,15 @@ def convolution(instruction: Instruction, body: Body) -> Cost:
     dimension gives each output exactly one valid tap (TPU prints every dot this way), or has a single output, which
     contracts the dimension whole, as a dot over two dimensions is printed.
     """
-    lhs, rhs = instruction.operands[0].shape, instruction.operands[1].shape
+    lhs, rhs = instruction.operands[:2]
+    return convolution_cost(instruction, lhs.shape, rhs.shape, instruction.shape)
+
+
+def convolution_cost(instruction: Instruction, lhs: Shape, rhs: Shape, result: Shape) -> Cost:
+    """That of a convolution of `lhs` with the kernel `rhs`, whose window and `dim_labels` the instruction has.
+
+    A dimension labelled `?` holds a few channels side by side (cuDNN's vectorized layouts).
+    """
     labels = instruction.attributes["dim_labels"]
     lhs_labels, _, rest = labels.partition("_")
     rhs_labels, _, out_labels = rest.partition("->")
@@ -89,10 +97,11 @@ def convolution(instruction: Instruction, body: Body) -> Cost:
     windows = parse_window(instruction.attribute("window"), len(spatial))
     batch = lhs.dimensions[lhs_labels.index("b")] // int(instruction.attribute("batch_group_count") or 1)
     pairs = rhs.dimensions[rhs_labels.index("i")] * rhs.dimensions[rhs_labels.index("o")] * batch
+    pairs *= prod(size for size, label in zip(rhs.dimensions, rhs_labels, strict=True) if label == "?")
     is_matmul = True
     for label, window in zip(spatial, windows, strict=True):
         size = lhs.dimensions[lhs_labels.index(label)]
-        out = instruction.shape.dimensions[out_labels.index(label)]
+        out = result.dimensions[out_labels.index(label)]
         valid, one_each, _ = valid_pairs(size, rhs.dimensions[rhs_labels.index(label)], out, window)
         pairs *= valid
         contracted_whole = out == 1 and valid == size

@@ -16,6 +16,8 @@ Formula = Callable[[Instruction], Cost]
 
 RULES: dict[str, Rule] = {}
 FORMULAS: dict[str, Formula] = {}
+MOVES_NOTHING: set[str] = set()
+"""Custom-call targets that are no work to the device: their operands and outputs are no traffic."""
 
 _R = TypeVar("_R", bound=Rule)
 _F = TypeVar("_F", bound=Formula)
@@ -34,12 +36,12 @@ def rule(*opcodes: str, override: bool = False) -> Callable[[_R], _R]:
     return register
 
 
-def custom_call(*targets: str, override: bool = False) -> Callable[[_F], _F]:
+def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True) -> Callable[[_F], _F]:
     """Register a formula for custom-call targets: `formula(instruction) -> Cost` of one execution.
 
     The instruction gives `operands`, `shape`, `attributes` and `backend_config`. Bytes that the formula's Cost holds
-    replace the default, each operand read once and each output written once. Raises HloCountError for a target that has
-    a formula, unless `override=True`.
+    replace the default, each operand read once and each output written once; `moves_bytes=False` says that there is no
+    traffic at all. Raises HloCountError for a target that has a formula, unless `override=True`.
     """
 
     def register(formula: _F) -> _F:
@@ -47,6 +49,7 @@ def custom_call(*targets: str, override: bool = False) -> Callable[[_F], _F]:
             if target in FORMULAS and not override:
                 raise HloCountError(f"custom call {target!r} has a formula already; pass override=True to replace it")
             FORMULAS[target] = formula
+            (MOVES_NOTHING.discard if moves_bytes else MOVES_NOTHING.add)(target)
         return formula
 
     return register

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.module import Computation, Instruction
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY, async_sugar
 from hlo_count.hlo.shapes import Shape
+from hlo_count.visitors.registry import MOVES_NOTHING
 
 Access = tuple[int, int]
 """(memory space, bytes)."""
@@ -54,6 +56,8 @@ def traffic(instruction: Instruction) -> tuple[list[Access], list[Access]]:
         return _whole(operands), written
     if opcode in ("send", "outfeed"):
         return _whole(operands), []
+    if opcode == "custom-call" and unquote(instruction.attributes.get("custom_call_target", "")) in MOVES_NOTHING:
+        return [], []
     if opcode == "get-dimension-size":  # the size stands beside the array
         return [], _leaves(instruction.shape)
     return _whole(operands), _leaves(instruction.shape)

@@ -11,7 +11,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.module import Computation, Instruction, Module
 from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
 from hlo_count.hlo.trip_counts import trip_count
-from hlo_count.visitors import applied, contractions, elementwise, movement, special  # noqa: F401  the list of rules
+from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
 from hlo_count.visitors.cost import ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost

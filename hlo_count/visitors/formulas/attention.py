@@ -1,0 +1,238 @@
+"""Fused attention of cuDNN and Transformer Engine: products and softmax over the (query, key) pairs that a mask lets by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+from hlo_count.hlo.module import Instruction
+from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
+from hlo_count.visitors.cost import Cost, Status
+from hlo_count.visitors.elementwise import elementwise_cost
+from hlo_count.visitors.formulas.reading import (
+    dimension,
+    ffi_attributes,
+    ffi_integer,
+    integers,
+    json_config,
+    missing,
+    number,
+    operand,
+    traffic_without_scratch,
+)
+from hlo_count.visitors.registry import custom_call
+
+
+def below_diagonal(queries: int, keys: int) -> int:
+    """(query, key) pairs with key <= query: n(n + 1)/2 for n of both."""
+    both = min(max(queries, 0), keys)
+    return both * (both + 1) // 2 + max(queries - keys, 0) * keys
+
+
+def visible_pairs(queries: int, keys: int, *, causal: bool = False, window: int = 0) -> int:
+    """(query, key) pairs that a mask lets by.
+
+    A causal mask lets query i see the keys up to i, counted from the first of both (cuDNN's top-left alignment). A
+    sliding window of `window` > 0 keys hides the keys up to i - window.
+    """
+    seen = below_diagonal(queries, keys) if causal else queries * keys
+    return seen - (below_diagonal(queries - window, keys) if window > 0 else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Batch times heads, their visible pairs and queries, the sizes of a head, and what happens to each score."""
+
+    heads: int
+    pairs: int
+    queries: int
+    key_size: int
+    value_size: int
+    dtype: str
+    bias: bool = False
+    dropout: bool = False
+    status: Status = "exact"
+
+    def forward(self) -> Cost:
+        """Two products, 2 · pairs · (key size + value size); a softmax in float32.
+
+        For each pair: scale, [add the bias,] compare with the maximum, subtract it, exponential, add to the sum. Each
+        element of the output is divided by the sum once (Dao 2023, FlashAttention-2, algorithm 1).
+        """
+        scores = self.heads * self.pairs
+        cost = contraction_cost(scores * (self.key_size + self.value_size), self.dtype)
+        cost += self._each("multiply", "maximum", "subtract", "exponential", "add")
+        cost += elementwise_cost("divide", "f32", self.heads * self.queries * self.value_size)
+        return self._settled(cost)
+
+    def backward(self) -> Cost:
+        """Five products, 2 · pairs · (3 key sizes + 2 value sizes): the scores again, and the gradients of q, k, v and P.
+
+        For each pair: scale, [bias,] subtract the logarithm of the sum, exponential; subtract the row's sum of
+        gradient · output, multiply by the probability, scale. That sum is a multiply and an add for each element of the
+        output (Dao 2023, algorithm 2).
+        """
+        scores = self.heads * self.pairs
+        cost = contraction_cost(scores * (3 * self.key_size + 2 * self.value_size), self.dtype)
+        cost += self._each("multiply", "subtract", "exponential", "subtract", "multiply", "multiply")
+        outputs = self.heads * self.queries * self.value_size
+        cost += elementwise_cost("multiply", "f32", outputs) + elementwise_cost("add", "f32", outputs)
+        return self._settled(cost)
+
+    def _each(self, *opcodes: str) -> Cost:
+        return Cost.sum(elementwise_cost(opcode, "f32", self.heads * self.pairs) for opcode in opcodes)
+
+    def _settled(self, cost: Cost) -> Cost:
+        if self.bias:
+            cost += self._each("add")
+        if self.dropout:  # a random number, a select, a multiply by 1 / (1 - rate)
+            scores = self.heads * self.pairs
+            cost += Cost.ops("other_ops", scores, "random", "f32") + self._each("select", "multiply")
+        return Cost(cost.amounts, self.status)
+
+
+# cuDNN
+
+_MASKS = {
+    "NO_MASK": (False, False),
+    "PADDING": (False, True),
+    "CAUSAL": (True, False),
+    "PADDING_CAUSAL": (True, True),
+    "ALIBI": (False, False),
+}
+"""Whether a mask is causal, and whether it depends on lengths that are only known when it runs."""
+
+
+def _cudnn(instruction: Instruction, backward: bool) -> Attention:
+    """What `cudnn_fmha_backend_config` and the shapes of q and v say (XLA, CudnnfMHABackendConfig; JAX, fused_attention).
+
+    The intermediate tensor is [batch, heads, queries, keys]. Lengths known only at run time (padding masks, packed
+    segments, paged keys) count in full, and a function applied to the scores not at all: an estimate.
+    """
+    path = "cudnn_fmha_backend_config"
+    config = json_config(instruction, path)
+    scores = integers(instruction, json_config(instruction, path, "intermediate_tensor_shape"), "dimensions")
+    if len(scores) != 4:
+        raise missing(
+            instruction, f"whose scores have {len(scores)} dimensions instead of batch, heads, queries, keys"
+        )
+    batch, heads, queries, keys = scores
+    q, v = operand(instruction, 0), operand(instruction, 2)
+
+    def numbers(name: str, side: str) -> tuple[int, ...]:
+        return integers(instruction, json_config(instruction, path, name), side)
+
+    if backward:
+        # bmm1_grad_gemm1 is dS · q, bmm2_grad_gemm2 is dO · v: the head is what is left of q, and contracted of v.
+        taken = numbers("bmm1_grad_gemm1_dot_dimension_numbers", "rhs_contracting_dimensions")
+        taken += numbers("bmm1_grad_gemm1_dot_dimension_numbers", "rhs_batch_dimensions")
+        key_size = prod(size for d, size in enumerate(q.dimensions) if d not in taken)
+        of_head = numbers("bmm2_grad_gemm2_dot_dimension_numbers", "rhs_contracting_dimensions")
+        value_size = prod(dimension(instruction, v, d) for d in of_head)
+    else:
+        of_head = numbers("bmm1_dot_dimension_numbers", "lhs_contracting_dimensions")
+        key_size = prod(dimension(instruction, q, d) for d in of_head)
+        taken = numbers("bmm2_dot_dimension_numbers", "rhs_contracting_dimensions")
+        taken += numbers("bmm2_dot_dimension_numbers", "rhs_batch_dimensions")
+        value_size = prod(size for d, size in enumerate(v.dimensions) if d not in taken)
+
+    mask = str(config.get("mask_type", "NO_MASK"))
+    if mask not in _MASKS:
+        raise missing(instruction, f"with the mask {mask}, which is not known")
+    causal, ragged = _MASKS[mask]
+    ragged = ragged or number(instruction, config, "max_seg_per_batch") > 1
+    ragged = ragged or config.get("is_paged_attention") is True or bool(instruction.called)
+    window = int(number(instruction, config, "sliding_window_length"))
+    target = instruction.attributes["custom_call_target"]
+    return Attention(
+        heads=batch * heads,
+        pairs=visible_pairs(
+            queries, keys, causal=causal or config.get("is_causal_mask") is True, window=window
+        ),
+        queries=queries,
+        key_size=key_size,
+        value_size=value_size,
+        dtype=contraction_dtype(q, v),
+        bias="Bias" in target or mask == "ALIBI",
+        dropout="Dropout" in target and number(instruction, config, "dropout_rate") > 0,
+        status="estimate" if ragged else "exact",
+    )
+
+
+@custom_call(
+    "__cudnn$fmhaSoftmax",
+    "__cudnn$fmhaSoftmaxF8",
+    "__cudnn$fmhaSoftmaxDropout",
+    "__cudnn$fmhaScaleBiasSoftmax",
+    "__cudnn$fmhaScaleBiasSoftmaxDropout",
+)
+def cudnn_attention(instruction: Instruction) -> Cost:
+    """Two products over the visible pairs, and the softmax between them: `Attention.forward`."""
+    return _cudnn(instruction, backward=False).forward() + traffic_without_scratch(instruction)
+
+
+@custom_call(
+    "__cudnn$fmhaSoftmaxBackward",
+    "__cudnn$fmhaSoftmaxBackwardF8",
+    "__cudnn$fmhaSoftmaxDropoutBackward",
+    "__cudnn$fmhaScaleBiasSoftmaxBackward",
+    "__cudnn$fmhaScaleBiasSoftmaxDropoutBackward",
+)
+def cudnn_attention_backward(instruction: Instruction) -> Cost:
+    """Five products over the visible pairs, and the softmax's gradient: `Attention.backward`."""
+    return _cudnn(instruction, backward=True).backward() + traffic_without_scratch(instruction)
+
+
+# Transformer Engine
+
+_ENGINE_MASKS = {0: "none", 1: "none", 2: "causal", 3: "causal", 4: "bottom right", 5: "bottom right"}
+"""NVTE_Mask_Type of Transformer Engine, fused_attn.h; the odd ones have padding besides."""
+
+
+def _engine(instruction: Instruction) -> Attention:
+    """What the attributes of Transformer Engine's calls say; lengths known only at run time count in full, an estimate."""
+    attributes = ffi_attributes(instruction)
+
+    def read(name: str) -> int:
+        return ffi_integer(instruction, attributes, name)
+
+    queries, keys, mask, left = (
+        read("q_max_seqlen"),
+        read("kv_max_seqlen"),
+        read("mask_type"),
+        read("window_size_left"),
+    )
+    if mask not in _ENGINE_MASKS:
+        raise missing(instruction, f"with the mask {mask}, which is not known")
+    kind = _ENGINE_MASKS[mask]
+    window = left + 1 if left >= 0 else 0
+    if kind == "bottom right" and queries != keys:
+        if window:
+            raise missing(instruction, "with a window along the diagonal of its last query and key")
+        pairs = queries * keys - below_diagonal(queries - 1, keys)
+    else:
+        pairs = visible_pairs(queries, keys, causal=kind != "none", window=window)
+    return Attention(
+        heads=read("input_batch") * read("attn_heads"),
+        pairs=pairs,
+        queries=queries,
+        key_size=read("qk_head_dim"),
+        value_size=read("v_head_dim"),
+        dtype=operand(instruction, 0).dtype,
+        bias=read("bias_type") != 0,
+        dropout=attributes.get("is_training") == "true"
+        and float(attributes.get("dropout_probability", "0")) > 0,
+        status="estimate" if mask % 2 or read("max_segments_per_seq") > 1 else "exact",
+    )
+
+
+@custom_call("te_fused_attn_forward_ffi")
+def engine_attention(instruction: Instruction) -> Cost:
+    """As cuDNN's, which it calls."""
+    return _engine(instruction).forward() + traffic_without_scratch(instruction)
+
+
+@custom_call("te_fused_attn_backward_ffi")
+def engine_attention_backward(instruction: Instruction) -> Cost:
+    """As cuDNN's, which it calls."""
+    return _engine(instruction).backward() + traffic_without_scratch(instruction)

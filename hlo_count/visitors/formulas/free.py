@@ -1,0 +1,38 @@
+"""Custom calls that cost nothing: notes to the compiler, names for buffers, and order."""
+
+from __future__ import annotations
+
+from hlo_count.hlo.module import Instruction
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.registry import custom_call
+
+
+@custom_call(
+    # how values are sharded, laid out and placed
+    *("Sharding", "SPMDFullToShardShape", "SPMDShardToFullShape", "ShardBarrierFrom", "ShardBarrierTo"),
+    *("xla.sdy.FuncResultSharding", "xla.sdy.GlobalToLocalShape", "xla.sdy.LocalToGlobalShape"),
+    *(
+        "CustomSPMDPartitioning",
+        "LayoutConstraint",
+        "annotate_device_placement",
+        "MoveToHost",
+        "MoveToDevice",
+    ),
+    # buffers, and other names for them
+    *("AllocateBuffer", "ConcatBitcast", "Pin", "Unpin"),
+    # what is known of indices
+    *("AssumeGatherIndicesInBound", "GatherScatterIndicesBitpacked"),
+    # order and checks
+    *("AsyncCollectiveStart", "AsyncCollectiveDone", "NopReturnToken", "shape_assertion", "__xla_gpu_assert"),
+    *("__xla_internal_call_marker_before", "__xla_internal_call_marker_after"),
+    moves_bytes=False,
+)
+def free(instruction: Instruction) -> Cost:
+    """No operations and no bytes."""
+    return Cost()
+
+
+@custom_call("PadToStatic", "SliceToDynamic", "CollectiveMetadata")
+def bytes_only(instruction: Instruction) -> Cost:
+    """Bytes only: an array put into a buffer of its largest size, and back; addresses of the buffers of other devices."""
+    return Cost()

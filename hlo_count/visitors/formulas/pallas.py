@@ -1,0 +1,77 @@
+"""Kernels that people write: Pallas on TPU by its cost estimate; the text tells nothing of any other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hlo_count.hlo.module import Instruction
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.formulas.reading import number, target
+from hlo_count.visitors.registry import UnknownCostOf, custom_call
+
+_ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transcendentals=…, bytes_accessed=…))"
+
+
+@custom_call("tpu_custom_call")
+def mosaic_tpu(instruction: Instruction) -> Cost:
+    """What `pl.CostEstimate` said of one call: an estimate, of the class `custom`, on the matrix unit.
+
+    Which unit a kernel uses is not in the text; the matrix unit is the fastest. `bytes_accessed` replaces the default
+    traffic where every array lies in main memory, since it does not tell the spaces apart.
+    """
+    estimate = _estimate_of(instruction)
+    if estimate is None:
+        raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
+    leaf = instruction.shape.first_leaf
+    dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
+    cost = Cost.ops(
+        "flops", int(number(instruction, estimate, "flops")), "custom", dtype, "matrix", "estimate"
+    )
+    evaluations = int(number(instruction, estimate, "transcendentals"))
+    cost += Cost.ops("transcendentals", evaluations, "custom", dtype, "special", "estimate")
+    accessed = int(number(instruction, estimate, "bytes_accessed"))
+    arrays = [instruction.shape, *(operand.shape for operand in instruction.operands)]
+    if accessed and not any(space for shape in arrays for space, _ in shape.bytes_by_space):
+        written = min(instruction.shape.bytes, accessed)
+        cost += Cost.traffic(read=accessed - written, written=written)
+    return cost
+
+
+def _estimate_of(instruction: Instruction) -> Mapping[str, Any] | None:
+    config = (instruction.backend_config or {}).get("custom_call_config")
+    estimate = config.get("cost_estimate") if isinstance(config, dict) else None
+    return estimate if isinstance(estimate, dict) else None
+
+
+@custom_call(
+    *(
+        "mosaic_gpu_v2",
+        "mosaic_gpu",
+        "__gpu$xla.gpu.triton",
+        "__triton",
+        "triton_kernel_call",
+        "triton_kernel_call_ffi",
+    ),
+    "__gpu$xla.gpu.ptx",
+)
+def gpu_kernel(instruction: Instruction) -> Cost:
+    """Not known: a GPU kernel's text is its code, and carries no cost estimate."""
+    name = target(instruction)
+    raise UnknownCostOf(
+        "is a GPU kernel (Pallas, Triton or PTX), whose text carries no cost estimate",
+        f'@hlo_count.custom_call("{name}", override=True) on a function that gives its Cost, '
+        f"the one of pl.CostEstimate where you have it",
+    )
+
+
+@custom_call(
+    *(f"xla_{kind}python_{device}_callback" for kind in ("", "ffi_") for device in ("cpu", "gpu")),
+    *("xla_ffi_partitioned_python_cpu_callback", "xla_ffi_partitioned_python_gpu_callback"),
+)
+def callback(instruction: Instruction) -> Cost:
+    """Not known: Python code on the host."""
+    raise UnknownCostOf(
+        "calls back into Python, whose cost no text tells",
+        f'@hlo_count.custom_call("{target(instruction)}", override=True) on a function that gives its Cost',
+    )
