@@ -1,10 +1,10 @@
-"""Random programs, read by our parser and by XLA's: as many instructions, the same figures, the same print."""
+"""Random programs, read by our parser and by XLA's: as many instructions, the same figures and print."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from random_hlo import EMITTERS, modules
+from random_hlo import OPCODES, modules
 from xla_reference import AVAILABLE, COMPARABLE, Reference, reference
 
 from hlo_count.hlo import Module, parse
@@ -14,7 +14,7 @@ from hlo_count.visitors.xla import xla_cost
 pytestmark = pytest.mark.skipif(not AVAILABLE, reason="this jaxlib has no jaxlib._hlo to read HLO text with")
 
 FAMILIES = {
-    "all": tuple(EMITTERS),
+    "all": tuple(OPCODES),
     "fusions": ("fused-slices", "fused-tuple", "fusion", "slice", "dynamic-slice", "gather"),
     "windows": ("convolution", "reduce-window", "select-and-scatter", "dot", "ragged-dot", "fft"),
     "calls": ("while", "conditional", "call", "async", "custom-call", "host", "tuple"),
@@ -76,7 +76,7 @@ def test_what_xla_prints_costs_the_same(text: str) -> None:
 
 def test_every_family_of_opcodes_makes_texts_that_xla_accepts() -> None:
     """Also keeps the strategy honest: each emitter alone gives a valid module."""
-    for name in EMITTERS:
+    for name in OPCODES:
 
         @settings(max_examples=5, deadline=None, database=None)
         @given(modules((name,), max_size=3))

@@ -1,4 +1,4 @@
-"""The convention `xla`: what XLA's own cost analysis says of a module, quirks included, to compare ours with."""
+"""The convention `xla`: what XLA's own cost analysis says of a module, quirks included."""
 
 from hlo_count.visitors.xla.analysis import XlaAnalysis, xla_cost, xla_costs, xla_instruction_cost
 from hlo_count.visitors.xla.rules import XlaCost

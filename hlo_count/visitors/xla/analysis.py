@@ -1,4 +1,4 @@
-"""The walk: what XLA's cost analysis says of an instruction with all that it calls, of a computation, of a module."""
+"""The walk: what XLA says of an instruction with all that it calls, of a computation, of a module."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hlo_count.visitors.xla.sizes import elements
 class XlaAnalysis:
     """Figures of the instructions and computations of a module, each computation walked once.
 
-    A computation costs the same wherever it is called from, and as often as it is called: XLA's analysis takes a loop
-    for one pass through its body and its condition.
+    A computation costs the same wherever it is called from: XLA's analysis takes a loop for one pass
+    through its body and its condition.
     """
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class XlaAnalysis:
         return XlaCost(inside.flops, inside.transcendentals, fusion_bytes(fusion, body))
 
     def _conditional(self, conditional: Instruction) -> XlaCost:
-        """The larger of each figure over the branches, where a 0 of a later branch replaces nothing, not even a -1."""
+        """The larger of each figure over the branches, where a later branch's 0 replaces nothing, not -1."""
         # The branch of a true predicate comes first, whichever way the text lists the two.
         called = sorted(conditional.called, key=lambda pair: pair[0] == "false_computation")
         first, *rest = [self.computation(computation) for _, computation in called]
@@ -117,7 +117,7 @@ class XlaAnalysis:
 
 
 def xla_cost(module: Module) -> XlaCost:
-    """What `HloCostAnalysis` of jaxlib 0.10.2 says of a module, bit for bit: loops once, custom calls -1, in float32.
+    """What `HloCostAnalysis` of jaxlib 0.10.2 says of a module, bit for bit: FLOP, transcendentals, bytes.
 
     Raises HloCountError where an instruction names a computation that is not there.
     """
@@ -146,12 +146,14 @@ def _sum(one: XlaCost, other: XlaCost) -> XlaCost:
 def _callee(instruction: Instruction, role: str) -> Computation:
     callee = instruction.callee(role)
     if callee is None:
-        raise HloCountError(f"{instruction.name} is a {instruction.opcode} without {role}=; is the text complete?")
+        raise HloCountError(
+            f"{instruction.name} is a {instruction.opcode} without {role}=; is the text complete?"
+        )
     return callee
 
 
 def _wrapped(start: Instruction, opcode: str) -> Computation:
-    """The computation that a sugared name such as `slice-start` stands for, its shapes those of the start's tuple."""
+    """What a sugared name such as `slice-start` stands for; the start's tuple has its shapes."""
     computation = Computation(start.computation.module, f"{start.name}.wrapped", line=start.line)
     operands, result = start.shape.elements[:2]
     parameters = [

@@ -10,15 +10,20 @@ from hlo_count.visitors.xla.float32 import int64
 
 
 def convolution_flops(instruction: Instruction) -> int:
-    """2 · (input features / feature groups) · output features · (batch / batch groups) · valid positions, the last per
-    spatial dimension and multiplied (`HloCostAnalysis::GetConvolutionFlops`)."""
+    """2 · (input features / feature groups) · output features · (batch / batch groups) · valid positions.
+
+    The positions of the spatial dimensions are multiplied (`HloCostAnalysis::GetConvolutionFlops`).
+    """
     lhs, rhs = instruction.operands[0].shape.dimensions, instruction.operands[1].shape.dimensions
     out = instruction.shape.dimensions
     lhs_labels, _, rest = instruction.attributes["dim_labels"].partition("_")
     rhs_labels, _, out_labels = rest.partition("->")
     positions = [
         valid_positions(
-            lhs[lhs_labels.index(str(n))], rhs[rhs_labels.index(str(n))], out[out_labels.index(str(n))], window
+            lhs[lhs_labels.index(str(n))],
+            rhs[rhs_labels.index(str(n))],
+            out[out_labels.index(str(n))],
+            window,
         )
         for n, window in enumerate(parse_window(instruction.attribute("window")))
     ]
@@ -29,14 +34,20 @@ def convolution_flops(instruction: Instruction) -> int:
 
 
 def valid_positions(inputs: int, kernel: int, outputs: int, window: WindowDimension) -> int:
-    """Pairs of a kernel index and an output index of one dimension that land on an input element, no padding or hole."""
+    """Pairs of a kernel and an output index of one dimension that land on an input, no padding or hole."""
     low, stride, holes = window.padding_low, window.stride, window.base_dilation
     one_each = window.window_dilation == 1 and kernel == outputs
     # A batch dimension written as a spatial one; XLA takes its size without looking further.
-    if one_each and inputs == outputs == holes and stride == max(1, inputs - 1) and low == window.padding_high == 0:
+    if (
+        one_each
+        and inputs == outputs == holes
+        and stride == max(1, inputs - 1)
+        and low == window.padding_high == 0
+    ):
         return inputs
     return sum(
-        _outputs_that_land(inputs, outputs, stride, holes, k * window.window_dilation - low) for k in range(kernel)
+        _outputs_that_land(inputs, outputs, stride, holes, k * window.window_dilation - low)
+        for k in range(kernel)
     )
 
 

@@ -10,14 +10,14 @@ _EXACT = 2**53
 def f32(value: float) -> float:
     """`value` rounded to the nearest float32, ties to even, infinite past its range.
 
-    Sums, products and halves of two float32 come out as float32 arithmetic gives them: a double has more than twice
-    the digits, so rounding first to it and then to float32 is rounding once.
+    Sums, products and halves of float32 come out as float32 arithmetic gives them: a double has more than
+    twice the digits, so rounding first to it and then to float32 is rounding once.
     """
     return c_float(value).value
 
 
 def f32_of_int(value: int) -> float:
-    """An int64 as float32, rounded once: past 2^53 its lowest bits become one sticky bit before a double holds it."""
+    """An int64 as float32, rounded once: past 2^53 its lowest bits become one sticky bit."""
     if -_EXACT <= value <= _EXACT:
         return c_float(value).value
     return c_float((value >> 11 | (value & 2047 != 0)) << 11).value

@@ -1,4 +1,4 @@
-"""Bytes that XLA counts for a fusion: its outputs, its large constants, and what its parameters are read for."""
+"""Bytes that XLA counts for a fusion: its outputs, large constants, and what its parameters are read for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hlo_count.visitors.xla.sizes import elements, shape_size
 
 
 def fusion_bytes(fusion: Instruction, body: Computation) -> float:
-    """`FusionProcessOutputBytesAccessed`, `FusionCountConstantsMemoryAccess`, `FusionProcessOperandBytesRead`."""
+    """The three sums of `HloCostAnalysis::HandleFusion`, in its order."""
     sizes = _output_sizes(fusion, body.root)
     sizes += [
         shape_size(i.shape) for i in body.instructions if i.opcode == "constant" and elements(i.shape) > 1
@@ -21,7 +21,7 @@ def fusion_bytes(fusion: Instruction, body: Computation) -> float:
 
 
 def _output_sizes(fusion: Instruction, root: Instruction) -> list[int]:
-    """A dynamic-update-slice writes its update only, where it is the root or feeds a tuple that is the root."""
+    """A dynamic-update-slice that is the root, or feeds a tuple that is the root, writes its update only."""
     sizes: list[int] = []
 
     def walk(shape: Shape, index: tuple[int, ...]) -> None:

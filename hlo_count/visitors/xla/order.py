@@ -6,8 +6,10 @@ from hlo_count.hlo import Computation, Instruction
 
 
 def visit_order(computation: Computation) -> list[Instruction]:
-    """Every instruction, dead ones too: from each dead end in the order of the text, then from the root, in post-order
-    over operands and then control predecessors (`HloComputation::Accept`, `PostOrderDFS`)."""
+    """Every instruction, as `HloComputation::Accept` visits it: from each dead end, then from the root.
+
+    Dead ends come in the order of the text; from each, post-order over operands, then control predecessors.
+    """
     instructions = computation.instructions
     has_successor = bytearray(len(instructions))
     before: list[tuple[Instruction, ...]] = []

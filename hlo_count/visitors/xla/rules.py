@@ -1,4 +1,4 @@
-"""What XLA's cost analysis says of each opcode, where it calls no other computation (`HloCostAnalysis::Handle...`)."""
+"""What XLA says of each opcode that calls no other computation: the `Handle...` of its `HloCostAnalysis`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ class XlaCost:
 Rule = Callable[[Instruction], XlaCost]
 
 NOTHING = XlaCost()
-TRANSCENDENTAL = frozenset(
-    "acos acosh asin asinh atan2 atanh cbrt cosine cosh erf exponential exponential-minus-one log log-plus-one logistic "
-    "power rsqrt sine sinh sqrt tan tanh".split()
+TRANSCENDENTAL = (
+    *("acos", "acosh", "asin", "asinh", "atan2", "atanh", "cbrt", "cosine", "cosh", "erf", "exponential"),
+    *("exponential-minus-one", "log", "log-plus-one", "logistic", "power", "rsqrt", "sine", "sinh", "sqrt"),
+    *("tan", "tanh"),
 )
 CALL_MARKERS = frozenset(('"xla_call_marker_before"', '"xla_call_marker_after"'))
 
@@ -87,7 +88,9 @@ def gather_bytes(i: Instruction) -> XlaCost:
 def scatter_bytes(i: Instruction) -> float:
     """3 · updates + indices."""
     count = len(i.operands) // 2
-    return _moved((*(3 * shape_size(u.shape) for u in i.operands[count + 1 :]), shape_size(i.operands[count].shape))).bytes
+    return _moved(
+        (*(3 * shape_size(u.shape) for u in i.operands[count + 1 :]), shape_size(i.operands[count].shape))
+    ).bytes
 
 
 def _tuple(i: Instruction) -> XlaCost:
@@ -95,7 +98,7 @@ def _tuple(i: Instruction) -> XlaCost:
 
 
 def _transpose(i: Instruction) -> XlaCost:
-    """Nothing moves where the permutation takes the one layout into the other (`ShapeUtil::TransposeIsBitcast`)."""
+    """Nothing moves where the permutation takes one layout into the other (`TransposeIsBitcast`)."""
     source, permutation = i.operands[0].shape, i.dims("dimensions")
     if source.dtype == i.shape.dtype:
         order = tuple(permutation[d] for d in i.shape.minor_to_major)
@@ -115,7 +118,7 @@ def _contracted(i: Instruction) -> int:
 
 
 def _ragged_dot(i: Instruction) -> XlaCost:
-    """A dot whose result loses a dimension for each group dimension: the first, then the second of the rest, ..."""
+    """A dot whose result loses a dimension per group dimension: the first, then the second of the rest ..."""
     sizes = list(i.shape.dimensions)
     for n in range(len(i.dims("rhs_group_dims"))):
         del sizes[n]
@@ -176,7 +179,7 @@ def _outfeed(i: Instruction) -> XlaCost:
 
 
 def _custom_call(i: Instruction) -> XlaCost:
-    """-1 stands for "unknown", and is summed like any other figure; the markers around a call cost nothing."""
+    """-1 stands for "unknown", and is summed like any other figure; markers around a call cost nothing."""
     return NOTHING if i.attributes.get("custom_call_target") in CALL_MARKERS else XlaCost(-1.0, 0.0, -1.0)
 
 
@@ -195,8 +198,10 @@ def applications(i: Instruction) -> int:
 
 
 def _window_applications(i: Instruction) -> int:
-    """(window - 1) · output; but a window that spans all of the one dimension it reduces, from each of its elements,
-    counts as a reduction followed by a broadcast."""
+    """(window - 1) · output, but once per row for a window that spans its one dimension from every element.
+
+    XLA takes the latter for a reduction followed by a broadcast.
+    """
     windows = parse_window(i.attribute("window"))
     outputs = elements(i.shape)
     reduced = [w for w in windows if w.size != 1]

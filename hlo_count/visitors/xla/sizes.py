@@ -16,10 +16,10 @@ def elements(shape: Shape) -> int:
 
 
 def shape_size(shape: Shape) -> int:
-    """Bytes of an array; of a tuple, its table of pointers (`ShapeUtil::ByteSizeOf`, `CpuExecutable::ShapeSizeBytes`).
+    """Bytes of an array; of a tuple, its table of pointers (`CpuExecutable::ShapeSizeBytes`).
 
-    Sub-byte elements take a byte each unless the layout says `E(n)`; an array with a dynamic dimension carries 4 bytes
-    for the size of each of its dimensions.
+    Sub-byte elements take a byte each unless the layout says `E(n)`; an array with a dynamic dimension
+    carries 4 bytes for the size of each of its dimensions.
     """
     dtype = shape.dtype
     if dtype == "tuple":
