@@ -36,7 +36,7 @@ class Instruction:
 
     __slots__ = (
         *("computation", "index", "name", "opcode", "shape", "operand_text", "attribute_text"),
-        *("_operands", "_attributes"),
+        *("_operands", "_attributes", "_called"),
     )
 
     computation: Computation
@@ -45,6 +45,7 @@ class Instruction:
     shape: Shape
     _operands: tuple[Instruction, ...] | None
     _attributes: dict[str, str] | None
+    _called: list[tuple[str, Computation]] | None
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Instruction:
         self.attribute_text = attribute_text
         self._operands = None
         self._attributes = None
+        self._called = None
 
     @property
     def operand_names(self) -> list[str]:
@@ -127,8 +129,11 @@ class Instruction:
     @property
     def called(self) -> list[tuple[str, Computation]]:
         """The computations it calls with the attribute that names each, in the order of the text."""
-        if "=" not in self.attribute_text:
-            return []
+        if self._called is None:
+            self._called = self._find_called() if "=" in self.attribute_text else []
+        return self._called
+
+    def _find_called(self) -> list[tuple[str, Computation]]:
         computations = self.computation.module.computations
         head, _, tail = self.attribute_text.partition(", metadata={")
         plain = '"' not in head and "branch_" not in head and "called_" not in head
@@ -205,6 +210,23 @@ class Computation:
     @cached_property
     def by_name(self) -> dict[str, Instruction]:
         return {instruction.name: instruction for instruction in self.instructions}
+
+    @cached_property
+    def opcodes(self) -> frozenset[str]:
+        """The opcodes that occur in it."""
+        return frozenset([i.opcode for i in self.instructions])
+
+    @property
+    def unused_parameters(self) -> set[Instruction]:
+        """Parameters that no instruction takes and that are not the root."""
+        # Asked of every fused computation, and hardly ever finds one: one search over all operands answers most.
+        text = ",".join([i.operand_text for i in self.instructions if i.opcode not in LEAF_OPCODES])
+        names = {self.root.name, *_NAMES.findall(text)}
+        doubtful = [p for p in self.instructions if p.opcode == "parameter" and p.name not in names]
+        if not doubtful:
+            return set()
+        names.update(name for i in self.instructions for name in i.operand_names)
+        return {p for p in doubtful if p.name not in names}
 
     @cached_property
     def parameters(self) -> list[Instruction]:

@@ -7,12 +7,10 @@ scanner, which reads it token by token.
 
 from __future__ import annotations
 
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from hlo_count.errors import HloCountError, ParseError
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
 from hlo_count.hlo.module import Computation, Instruction, Module
 from hlo_count.hlo.scanner import Scanner
@@ -47,22 +45,10 @@ def parse(text: str, *, filename: str | None = None) -> Module:
     """
     if "\x00" in text[:4096]:
         raise ParseError("this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source="")
-    with _no_garbage_collection():
+    with no_garbage_collection():
         module = _parse_module(text, filename)
         settle_shapes(module)
     return module
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Parsing makes many small objects and no cycles that could be freed: collecting meanwhile only costs time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _parse_module(text: str, filename: str | None) -> Module:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from hlo_count.hlo.module import Module
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP
 
@@ -23,12 +21,14 @@ def space_name(backend: str, number: int) -> str | None:
 
 
 _MARKS = (
-    ("tpu", re.compile(r'\{[\d,]*:T\(\d+[,\d]*\)|"window_config"|custom_call_target="tpu_custom_call"')),
-    ("gpu", re.compile(r'"operation_queue_id"|"fusion_backend_config"|custom_call_target="__(?:cu|triton|gpu)|__cublas')),
-    ("cpu", re.compile(r'"outer_dimension_partitions"|"fusion_config"|ynn_fusion|__onednn\$|"parallel_fusion"')),
+    ("cpu", ('"outer_dimension_partitions"', '"fusion_config"', "__ynn_fusion", "__onednn$")),
+    ("gpu", ('"operation_queue_id"', '"fusion_backend_config"', '"__cublas', '"__cudnn', '"__gpu$', '"__triton')),
+    ("tpu", (":T(", '"window_config"', '"tpu_custom_call"')),
 )
+"""Strings that only one backend's compiler writes."""
 
 
 def backend_of(module: Module) -> str:
     """Which backend's compiler wrote the text, by its marks: tpu, gpu, cpu, or unknown."""
-    return next((backend for backend, mark in _MARKS if mark.search(module.text)), "unknown")
+    text = module.text
+    return next((backend for backend, marks in _MARKS if any(mark in text for mark in marks)), "unknown")

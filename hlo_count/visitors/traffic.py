@@ -121,8 +121,7 @@ def _scatter(instruction: Instruction) -> tuple[list[Access], list[Access]]:
 
 
 def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access], list[Access]]:
-    opcodes = {each.opcode for each in callee.instructions}
-    if not opcodes & _PARTIAL:
+    if callee.opcodes.isdisjoint(_PARTIAL):
         return _plain_fusion_reads(instruction, callee), _leaves(instruction.shape)
     in_place = updates_in_place(callee)
     reads: list[Access] = []
@@ -141,13 +140,11 @@ def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access]
 
 def _plain_fusion_reads(instruction: Instruction, callee: Computation) -> list[Access]:
     """Every parameter that anything uses, whole: nothing in the body takes a part of one."""
-    used = {name for each in callee.instructions for name in each.operand_names}
-    used.add(callee.root.name)
-    parameters = callee.parameters
-    operands = instruction.operands
-    if len(parameters) == len(operands) and not all(parameter.name in used for parameter in parameters):
-        operands = tuple(o for o, p in zip(operands, parameters, strict=True) if p.name in used)
-    return _whole(operands)
+    unused = callee.unused_parameters
+    if not unused:
+        return _whole(instruction.operands)
+    numbers = {int(parameter.operand_text) for parameter in unused}
+    return _whole(operand for n, operand in enumerate(instruction.operands) if n not in numbers)
 
 
 def through_bitcasts(value: Instruction) -> Instruction:

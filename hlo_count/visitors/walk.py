@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 from hlo_count.errors import HloCountError
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.module import Computation, Instruction, Module
-from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
+from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, async_sugar
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
-from hlo_count.visitors.cost import ZERO, Cost, Key, Status, weakest
+from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
@@ -26,8 +28,11 @@ Times = int | Fraction
 
 _SILENT = frozenset(movement.MOVEMENT - {"copy-start"})
 """Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
+_ALIKE = ELEMENTWISE | _SILENT
+"""Opcodes whose cost inside a fusion follows from the opcode and the shape."""
 _SENDS = frozenset((*COLLECTIVES, "send", "all-gather-start", "all-reduce-start", "collective-permute-start"))
 _CALLS = frozenset(("fusion", "call", "while", "conditional", "async-start"))
+_CALL_NOTHING = OPCODES - _CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,10 @@ class Walk:
     @cached_property
     def total(self) -> Cost:
         """The sum over the computations of what each costs times how often it runs."""
-        return Cost.sum(self._own_cost(*key) * times for key, times in self.runs.items())
+        with no_garbage_collection():
+            if any(isinstance(times, Fraction) for times in self.runs.values()):
+                return Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
+            return Cost.sum(self._own_cost(*key) * times for key, times in self.runs.items())
 
     @cached_property
     def runs(self) -> dict[tuple[Computation, bool], Times]:
@@ -131,7 +139,9 @@ class Walk:
             cost = ZERO
         else:
             cost = self._ops(instruction)
-        if not kernel or opcode in FREE or ("bytes_read" in {k[0] for k in cost.amounts}):
+        if not kernel and _has_bytes(cost):  # a fusion moves data at its boundary only
+            cost = cost.only(*OP_COUNTERS, "network_bytes")
+        if not kernel or opcode in FREE or _has_bytes(cost):
             return self._settled(cost, instruction, opcode)
         amounts: dict[Key, int] = dict(cost.amounts)
         status = self._add_traffic(amounts, instruction)
@@ -251,19 +261,15 @@ class Walk:
 
     def _own_operations(self, computation: Computation) -> Cost:
         """The hot path: a fused computation, its elementwise instructions of one shape taken together."""
-        alike: dict[tuple[str, int], list[Instruction]] = {}
+        instructions = computation.instructions
+        shapes = {id(i.shape): i.shape for i in instructions}
         parts: list[Cost] = []
-        for instruction in computation.instructions:
-            opcode = instruction.opcode
-            if opcode in _SILENT:
-                continue
+        for (opcode, shape_id), number in Counter([(i.opcode, id(i.shape)) for i in instructions]).items():
             if opcode in ELEMENTWISE:
-                alike.setdefault((opcode, id(instruction.shape)), []).append(instruction)
-            else:
-                parts.append(self.cost_of(instruction, False))
-        for (opcode, _), group in alike.items():
-            shape = group[0].shape
-            parts.append(elementwise_cost(opcode, shape.dtype, shape.size) * len(group))
+                shape = shapes[shape_id]
+                parts.append(elementwise_cost(opcode, shape.dtype, shape.size) * number)
+        if not computation.opcodes <= _ALIKE:
+            parts += [self.cost_of(i, False) for i in instructions if i.opcode not in _ALIKE]
         return Cost.sum(parts)
 
     # What calls what
@@ -273,6 +279,8 @@ class Walk:
         found = self._edges.get(computation)
         if found is None:
             found = self._edges[computation] = []
+            if computation.opcodes <= _CALL_NOTHING:
+                return found
             for instruction in computation.instructions:
                 opcode = instruction.opcode
                 if opcode not in _CALLS:
@@ -322,6 +330,11 @@ class Walk:
                 "estimate",
             )
         return [Edge(branches[chosen], 1, True)]
+
+
+def _has_bytes(cost: Cost) -> bool:
+    """Whether a formula gave bytes itself."""
+    return any(key[0].startswith("bytes") for key in cost.amounts)
 
 
 _KERNEL_FREE = FREE & _SILENT
