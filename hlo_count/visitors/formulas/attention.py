@@ -1,4 +1,4 @@
-"""Fused attention of cuDNN and Transformer Engine: products and softmax over the (query, key) pairs that a mask lets by."""
+"""Fused attention of cuDNN and Transformer Engine, over the (query, key) pairs that a mask lets by."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def below_diagonal(queries: int, keys: int) -> int:
 def visible_pairs(queries: int, keys: int, *, causal: bool = False, window: int = 0) -> int:
     """(query, key) pairs that a mask lets by.
 
-    A causal mask lets query i see the keys up to i, counted from the first of both (cuDNN's top-left alignment). A
-    sliding window of `window` > 0 keys hides the keys up to i - window.
+    A causal mask lets query i see the keys up to i, counted from the first of both (cuDNN's top-left
+    alignment). A sliding window of `window` > 0 keys hides the keys up to i - window.
     """
     seen = below_diagonal(queries, keys) if causal else queries * keys
     return seen - (below_diagonal(queries - window, keys) if window > 0 else 0)
@@ -41,7 +41,7 @@ def visible_pairs(queries: int, keys: int, *, causal: bool = False, window: int 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """Batch times heads, their visible pairs and queries, the sizes of a head, and what happens to each score."""
+    """Batch times heads, their visible pairs and queries, the sizes of a head, what happens to each score."""
 
     heads: int
     pairs: int
@@ -56,8 +56,9 @@ class Attention:
     def forward(self) -> Cost:
         """Two products, 2 · pairs · (key size + value size); a softmax in float32.
 
-        For each pair: scale, [add the bias,] compare with the maximum, subtract it, exponential, add to the sum. Each
-        element of the output is divided by the sum once (Dao 2023, FlashAttention-2, algorithm 1).
+        For each pair: scale, [add the bias,] compare with the maximum, subtract it, exponential, add to the
+        sum. Each element of the output is divided by the sum once (Dao 2023, FlashAttention-2, algorithm
+        1).
         """
         scores = self.heads * self.pairs
         cost = contraction_cost(scores * (self.key_size + self.value_size), self.dtype)
@@ -66,11 +67,11 @@ class Attention:
         return self._settled(cost)
 
     def backward(self) -> Cost:
-        """Five products, 2 · pairs · (3 key sizes + 2 value sizes): the scores again, and the gradients of q, k, v and P.
+        """Five products, 2 · pairs · (3 key sizes + 2 value sizes): the scores, gradients of them, of q, k and v.
 
-        For each pair: scale, [bias,] subtract the logarithm of the sum, exponential; subtract the row's sum of
-        gradient · output, multiply by the probability, scale. That sum is a multiply and an add for each element of the
-        output (Dao 2023, algorithm 2).
+        For each pair: scale, [bias,] subtract the logarithm of the sum, exponential; subtract the row's sum
+        of gradient · output, multiply by the probability, scale. That sum is a multiply and an add for each
+        element of the output (Dao 2023, algorithm 2).
         """
         scores = self.heads * self.pairs
         cost = contraction_cost(scores * (3 * self.key_size + 2 * self.value_size), self.dtype)
@@ -104,10 +105,11 @@ _MASKS = {
 
 
 def _cudnn(instruction: Instruction, backward: bool) -> Attention:
-    """What `cudnn_fmha_backend_config` and the shapes of q and v say (XLA, CudnnfMHABackendConfig; JAX, fused_attention).
+    """What `cudnn_fmha_backend_config` and the shapes of q and v say (XLA, CudnnfMHABackendConfig).
 
-    The intermediate tensor is [batch, heads, queries, keys]. Lengths known only at run time (padding masks, packed
-    segments, paged keys) count in full, and a function applied to the scores not at all: an estimate.
+    The intermediate tensor is [batch, heads, queries, keys]. Lengths known only at run time (padding masks,
+    packed segments, paged keys) count in full, and a function applied to the scores not at all: an
+    estimate.
     """
     path = "cudnn_fmha_backend_config"
     config = json_config(instruction, path)
@@ -123,7 +125,7 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
         return integers(instruction, json_config(instruction, path, name), side)
 
     if backward:
-        # bmm1_grad_gemm1 is dS · q, bmm2_grad_gemm2 is dO · v: the head is what is left of q, and contracted of v.
+        # bmm1_grad_gemm1 is dS · q: the head is what is left of q; bmm2_grad_gemm2 is dO · v, contracted over it.
         taken = numbers("bmm1_grad_gemm1_dot_dimension_numbers", "rhs_contracting_dimensions")
         taken += numbers("bmm1_grad_gemm1_dot_dimension_numbers", "rhs_batch_dimensions")
         key_size = prod(size for d, size in enumerate(q.dimensions) if d not in taken)
@@ -190,7 +192,7 @@ _ENGINE_MASKS = {0: "none", 1: "none", 2: "causal", 3: "causal", 4: "bottom righ
 
 
 def _engine(instruction: Instruction) -> Attention:
-    """What the attributes of Transformer Engine's calls say; lengths known only at run time count in full, an estimate."""
+    """What the attributes say; lengths known only at run time count in full, an estimate."""
     attributes = ffi_attributes(instruction)
 
     def read(name: str) -> int:

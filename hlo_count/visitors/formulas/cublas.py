@@ -1,4 +1,4 @@
-"""cuBLAS and cuBLASLt: matrix products with what is fused behind them, grouped products, block-scaled products."""
+"""cuBLAS and cuBLASLt: matrix products with what is fused behind them, grouped and block-scaled ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hlo_count.visitors.formulas.reading import (
 from hlo_count.visitors.registry import custom_call
 
 GELU = ("multiply",) * 6 + ("add",) * 2 + ("tanh",)
-"""x/2 · (1 + tanh(c · (x + 0.044715 · x³))), the approximation that cuBLASLt documents (Hendrycks and Gimpel 2016)."""
+"""x/2 · (1 + tanh(c · (x + 0.044715 · x³))), the approximation of cuBLASLt (Hendrycks and Gimpel 2016)."""
 _EPILOGUES: dict[str, tuple[str, ...]] = {
     "DEFAULT": (),
     "BIAS": ("add",),
@@ -35,16 +35,17 @@ _EPILOGUES: dict[str, tuple[str, ...]] = {
     "SILU": ("logistic", "multiply"),
     "BIAS_SILU": ("add", "logistic", "multiply"),
 }
-"""What each epilogue does to an element of the result (XLA, backend_configs.proto, GemmBackendConfig.Epilogue)."""
+"""What each epilogue does to an element (XLA, backend_configs.proto, GemmBackendConfig.Epilogue)."""
 
 
 @custom_call("__cublas$gemm", "__cublas$lt$matmul", "__cublas$lt$matmul$f8", "__cublas$lt$matmul$mx")
 def gemm(instruction: Instruction) -> Cost:
     """2 · N · prod(contracting dimensions of lhs), then the epilogue for each of the N results.
 
-    D = epilogue(alpha · A·B + beta · C): alpha other than 1, beta other than 0 (an add) and 1 (a multiply as well), bias,
-    activation and the maximum that `damax_output` asks for are an operation an element each. The scales of 8-bit operands
-    are one factor, folded into alpha (cuBLAS documentation, cublasLtMatmul).
+    D = epilogue(alpha · A·B + beta · C): alpha other than 1, beta other than 0 (an add) and 1 (a multiply
+    as well), bias, activation and the maximum that `damax_output` asks for are an operation an element
+    each. The scales of 8-bit operands are one factor, folded into alpha (cuBLAS documentation,
+    cublasLtMatmul).
     """
     config = json_config(instruction, "gemm_backend_config")
     numbers = json_config(instruction, "gemm_backend_config", "dot_dimension_numbers")
@@ -94,7 +95,7 @@ def grouped_gemm(instruction: Instruction) -> Cost:
 
 @custom_call("__cudnn$blockScaledDot", "__op$block_scaled_dot")
 def block_scaled_dot(instruction: Instruction) -> Cost:
-    """2 · N · k of [batch,] m × k by [batch,] n × k; the tensor cores apply the scales (JAX, scaled_matmul)."""
+    """2 · N · k of [batch,] m × k by [batch,] n × k; tensor cores apply the scales (JAX, scaled_matmul)."""
     lhs, rhs = operand(instruction, 0, rank=2), operand(instruction, 1, rank=2)
     product: Shape = result(instruction)
     pairs = product.size * lhs.dimensions[-1]

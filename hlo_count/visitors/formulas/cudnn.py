@@ -25,16 +25,17 @@ Roles = tuple[Shape, Shape, Shape]
 
 _ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "kNone": (),
+    "kSigmoid": ("logistic",),
     "kRelu": ("maximum",),
     "kRelu6": ("clamp",),
     "kReluX": ("clamp",),
+    "kTanh": ("tanh",),
     "kBandPass": ("clamp",),
     "kElu": ("exponential-minus-one", "multiply", "select"),
     "kLeakyRelu": ("multiply", "maximum"),
-    "kSigmoid": ("logistic",),
-    "kTanh": ("tanh",),
+    "kGeluExact": ("multiply", "erf", "add", "multiply", "multiply"),
 }
-"""What an activation does to an element (XLA, dnn.proto, ActivationMode)."""
+"""What an activation does to an element, in the order of its numbers (XLA, dnn.proto, ActivationMode)."""
 _GRAPH_OPS = {
     "scale": "multiply",
     "invscale": "divide",
@@ -97,12 +98,16 @@ _register("__cudnn$convBackwardFilter", _backward_filter)
 
 @custom_call("__cudnn$convBiasActivationForward")
 def fused_convolution(instruction: Instruction) -> Cost:
-    """activation(scale · convolution + side scale · side input + bias): the convolution, and each part an element.
+    """activation(scale · convolution + side scale · side input + bias), each part an operation an element.
 
     Operands are input, filter, bias and, where there is one, the side input (XLA, GpuConvParams).
     """
     config = json_config(instruction, "cudnn_conv_backend_config")
     activation = str(config.get("activation_mode", "kNone"))
+    if activation.isdigit() and int(activation) < len(
+        _ACTIVATIONS
+    ):  # an enum's number, as older texts have it
+        activation = list(_ACTIVATIONS)[int(activation)]
     if activation not in _ACTIVATIONS:
         raise missing(instruction, f"with the activation {activation}, which is not known")
     behind = ["add", *_ACTIVATIONS[activation]]
@@ -132,13 +137,14 @@ def reorder(instruction: Instruction) -> Cost:
 
 
 _NORM = {"LAYER_FWD_INFER": 7, "LAYER_FWD_TRAIN": 7, "LAYER_BWD": 9}
-"""Operations an element. Forward: the sums of the mean and of the squares (3 with the square), centre, normalize, scale,
-bias. Backward: centre, normalize, the gradients of scale (2) and bias, and of the input (4), as for batch-norm-grad."""
+"""Operations an element. Forward: the sums of the mean and of the squares (3 with the square), centre, normalize,
+scale, bias. Backward: centre, normalize, the gradients of scale (2), of bias, and of the input (4), as for
+batch-norm-grad."""
 
 
 @custom_call("__cudnn$norm")
 def norm(instruction: Instruction) -> Cost:
-    """Layer normalization by its definition (Ba, Kiros and Hinton 2016): a few operations an element, an rsqrt a row."""
+    """By its definition (Ba, Kiros and Hinton 2016): a few operations an element, an rsqrt a row."""
     kind = json_config(instruction, "cudnn_norm_backend_config").get("kind", "LAYER_FWD_INFER")
     if kind not in _NORM:
         raise missing(instruction, f"of the kind {kind}, which is not known")

@@ -34,5 +34,5 @@ def free(instruction: Instruction) -> Cost:
 
 @custom_call("PadToStatic", "SliceToDynamic", "CollectiveMetadata")
 def bytes_only(instruction: Instruction) -> Cost:
-    """Bytes only: an array put into a buffer of its largest size, and back; addresses of the buffers of other devices."""
+    """Bytes only: an array in a buffer of its largest size, and back; where other devices have theirs."""
     return Cost()

@@ -1,8 +1,8 @@
 """Linear algebra of LAPACK, cuSOLVER, hipSOLVER and cuBLAS, under all the names that JAX and XLA give it.
 
-Counts are the leading terms for real matrices; complex ones take four times as many. LAWN 41 is LAPACK Working Note 41
-(Blackford and Dongarra, operation counts), GVL is Golub and Van Loan, Matrix Computations, 4th edition. Iterative methods
-end when they converge: their textbook counts are estimates.
+Counts are the leading terms for real matrices; complex ones take four times as many. LAWN 41 is LAPACK
+Working Note 41 (Blackford and Dongarra, operation counts), GVL is Golub and Van Loan, Matrix Computations,
+4th edition. Iterative methods end when they converge: their textbook counts are estimates.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BATCHED = ("getrf", "geqrf")
 
 
 def targets(family: str) -> list[str]:
-    """Every name of a LAPACK routine: of real and complex types, on CPU and GPUs, typed FFI calls and the older ones."""
+    """Every name of a LAPACK routine: real and complex, on CPU and GPUs, typed FFI calls and older ones."""
     complex_family = _COMPLEX_NAMES.get(family, family)
     cpu = [f"lapack_{prefix}{family}" for prefix in "sd"] + [
         f"lapack_{prefix}{complex_family}" for prefix in "cz"
@@ -68,7 +68,7 @@ def lu_flops(m: int, n: int) -> Fraction:
 
 
 def householder_flops(m: int, n: int, k: int) -> Fraction:
-    """4mnk - 2(m + n)k² + 4k³/3, of k reflectors on m × n: 4n³/3 of a square matrix (LAWN 41, xGEQRF and xORGQR)."""
+    """4mnk - 2(m + n)k² + 4k³/3, of k reflectors on m × n: 4n³/3 if square (LAWN 41, xGEQRF and xORGQR)."""
     return 4 * m * n * k - 2 * (m + n) * k**2 + Fraction(4 * k**3, 3)
 
 
@@ -78,17 +78,26 @@ def eigh_flops(n: int, vectors: bool = True) -> Fraction:
 
 
 def svd_flops(m: int, n: int, *, vectors: bool = True, full: bool = False) -> Fraction:
-    """Golub-Reinsch, for m >= n (GVL figure 8.6.1): 14mn² + 8n³, with all of U 4m²n + 8mn² + 9n³, values only 4mn² - 4n³/3."""
+    """Golub-Reinsch, for m >= n (GVL figure 8.6.1).
+
+    14mn² + 8n³; with all of U 4m²n + 8mn² + 9n³; values only 4mn² - 4n³/3.
+    """
     m, n = max(m, n), min(m, n)
     if not vectors:
         return 4 * m * n**2 - Fraction(4 * n**3, 3)
     return Fraction(4 * m**2 * n + 8 * m * n**2 + 9 * n**3 if full else 14 * m * n**2 + 8 * n**3)
 
 
-def _wants(instruction: Instruction, *names: str) -> bool:
-    """Whether any of some flags is set: `true`, or LAPACK's letter (`86` is V; `78` is N); also where none is given."""
+def _wants(instruction: Instruction, *names: str, older: tuple[int, ...] = ()) -> bool:
+    """Whether any of some flags is set: `true`, or LAPACK's letter (86 is V, 78 is N); also where none is given.
+
+    JAX 0.4.30 passes them as constants, the operands `older`.
+    """
     attributes = ffi_attributes(instruction)
     given = [attributes[name] for name in names if name in attributes]
+    if not given:
+        operands = [instruction.operands[n] for n in older if n < len(instruction.operands)]
+        given = [each.operand_text for each in operands if each.opcode == "constant"]
     return not given or any(value not in ("false", "0", str(ord("N"))) for value in given)
 
 
@@ -111,7 +120,7 @@ def lu(instruction: Instruction) -> Cost:
 
 @routine("geqrf", *targets("geqp3"), "cuhybrid_geqp3", "hiphybrid_geqp3")
 def qr(instruction: Instruction) -> Cost:
-    """4mnk - 2(m + n)k² + 4k³/3, k = min(m, n) (LAWN 41); pivoting columns adds terms of lower order (GVL 5.4.2)."""
+    """4mnk - 2(m + n)k² + 4k³/3, k = min(m, n) (LAWN 41); pivoting adds terms of lower order (GVL 5.4.2)."""
     (a,) = matrices(instruction)
     m, n = a.dimensions[-2:]
     return linalg_cost(householder_flops(m, n, min(m, n)) * batch_of(a), a.dtype)
@@ -162,7 +171,7 @@ def cublas_triangular_solve(instruction: Instruction) -> Cost:
 
 @routine("syrk")
 def symmetric_product(instruction: Instruction) -> Cost:
-    """k · n · (n + 1) of A · Aᵀ, A n × k: half of a product and its diagonal (LAWN 41, xSYRK); class matmul."""
+    """k · n · (n + 1) of A · Aᵀ, A n × k: half of a product, with its diagonal (LAWN 41, xSYRK); class matmul."""
     a, c = matrices(instruction)[0], result(instruction)
     n = c.dimensions[-1] if c.rank >= 2 else 0
     k = a.size // max(batch_of(a) * n, 1)
@@ -222,12 +231,12 @@ def eigh(instruction: Instruction) -> Cost:
 
 @routine("gesvd", *(name for name in targets("gesdd") if name.startswith("lapack")))
 def svd(instruction: Instruction) -> Cost:
-    """Golub-Reinsch (GVL figure 8.6.1); with all of U where one result is a square as large as the longer side."""
+    """Golub-Reinsch (GVL figure 8.6.1); with all of U where one result is a square of the longer side."""
     (a,) = matrices(instruction)
     m, n = a.dimensions[-2:]
     square = (max(m, n),) * 2
     full = m != n and any(leaf.dimensions[-2:] == square for leaf in instruction.shape.leaves)
-    flops = svd_flops(m, n, vectors=_wants(instruction, "mode", "compute_uv"), full=full)
+    flops = svd_flops(m, n, vectors=_wants(instruction, "mode", "compute_uv", older=(1,)), full=full)
     return linalg_cost(flops * batch_of(a), a.dtype, "estimate")
 
 
@@ -235,7 +244,7 @@ def svd(instruction: Instruction) -> Cost:
 def eig(instruction: Instruction) -> Cost:
     """25n³ with eigenvectors, 10n³ without: Hessenberg reduction and QR iteration (GVL 7.5.6)."""
     (a,) = matrices(instruction)
-    wanted = _wants(instruction, "compute_left", "compute_right", "left", "right")
+    wanted = _wants(instruction, "compute_left", "compute_right", "left", "right", older=(2, 3))
     return linalg_cost((25 if wanted else 10) * a.dimensions[-1] ** 3 * batch_of(a), a.dtype, "estimate")
 
 
@@ -243,5 +252,5 @@ def eig(instruction: Instruction) -> Cost:
 def schur(instruction: Instruction) -> Cost:
     """25n³ with the Schur vectors, 10n³ without (GVL 7.5.6)."""
     (a,) = matrices(instruction)
-    each = 25 if _wants(instruction, "mode") else 10
+    each = 25 if _wants(instruction, "mode", older=(2,)) else 10
     return linalg_cost(each * a.dimensions[-1] ** 3 * batch_of(a), a.dtype, "estimate")

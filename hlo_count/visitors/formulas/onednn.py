@@ -1,4 +1,4 @@
-"""oneDNN on CPU: matrix products, convolutions, softmax and layer normalization with what is fused behind them."""
+"""oneDNN on CPU: products, convolutions, softmax and layer normalization with what is fused behind them."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def matmul(instruction: Instruction) -> Cost:
 def convolution(instruction: Instruction) -> Cost:
     """2 · kernel's in channels · out channels · batch · valid pairs; then what is fused.
 
-    Class `matmul` where each output has one valid tap. Older XLA adds 1 to every number of the config, because protocol
-    buffers leave out what is 0 (XLA, onednn_contraction_rewriter.cc).
+    Class `matmul` where each output has one valid tap. Older XLA adds 1 to every number of the config,
+    because protocol buffers leave out what is 0 (XLA, onednn_contraction_rewriter.cc).
     """
     path = "onednn_conv_config"
     config = json_config(instruction, path)

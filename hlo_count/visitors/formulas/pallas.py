@@ -17,8 +17,8 @@ _ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transc
 def mosaic_tpu(instruction: Instruction) -> Cost:
     """What `pl.CostEstimate` said of one call: an estimate, of the class `custom`, on the matrix unit.
 
-    Which unit a kernel uses is not in the text; the matrix unit is the fastest. `bytes_accessed` replaces the default
-    traffic where every array lies in main memory, since it does not tell the spaces apart.
+    Which unit a kernel uses is not in the text; the matrix unit is the fastest. `bytes_accessed` replaces
+    the default traffic where every array lies in main memory, since it does not tell the spaces apart.
     """
     estimate = _estimate_of(instruction)
     if estimate is None:

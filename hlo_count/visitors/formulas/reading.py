@@ -40,7 +40,7 @@ def operand(instruction: Instruction, index: int, rank: int = 0) -> Shape:
 
 
 def matrices(instruction: Instruction, count: int = 1) -> list[Shape]:
-    """The first `count` operands that are matrices or batches of such; calls of older JAX have scalars before them."""
+    """The first `count` operands that are matrices or batches of them; older JAX has scalars before them."""
     found = [each.shape for each in instruction.operands if each.shape.is_array and each.shape.rank >= 2]
     if len(found) < count:
         raise missing(instruction, f"with {len(found)} matrices among its operands instead of {count}")
@@ -80,7 +80,7 @@ def json_config(instruction: Instruction, *path: str) -> dict[str, Any]:
 
 
 def integers(instruction: Instruction, config: Mapping[str, Any], name: str) -> tuple[int, ...]:
-    """A list of integers in a config; JSON of protocol buffers has them as strings and leaves empty lists out."""
+    """A list of integers in a config; protocol buffers as JSON have strings, and leave empty lists out."""
     values = config.get(name, [])
     try:
         return tuple(int(value) for value in values)
@@ -98,7 +98,7 @@ def number(instruction: Instruction, config: Mapping[str, Any], name: str, defau
 
 
 def ffi_attributes(instruction: Instruction) -> dict[str, str]:
-    """The attributes of an FFI call, written in MLIR's syntax: `{mode = 86 : ui8, lower = true}` as text by name.
+    """The attributes of an FFI call, in MLIR's syntax: `{mode = 86 : ui8, lower = true}`, as text by name.
 
     Types are dropped. Empty where there are none; some texts wrap them in a JSON config.
     """
@@ -137,8 +137,8 @@ def pointwise(shape: Shape, *opcodes: str) -> Cost:
 def traffic_without_scratch(instruction: Instruction) -> Cost:
     """Each operand read and each result written once, but for the scratch that a library asks for.
 
-    cuBLAS and cuDNN calls give a tuple whose last element is a flat s8 or u8 buffer: room that was set aside, of which
-    nobody knows how much is touched (XLA, cublas_cudnn.h).
+    cuBLAS and cuDNN calls give a tuple whose last element is a flat s8 or u8 buffer: room that was set
+    aside, of which nobody knows how much is touched (XLA, cublas_cudnn.h).
     """
     leaves = list(instruction.shape.leaves)
     if len(leaves) > 1 and leaves[-1].dtype in ("s8", "u8") and leaves[-1].rank == 1:

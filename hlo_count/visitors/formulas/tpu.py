@@ -22,8 +22,8 @@ custom_call("ProductOfElementaryHouseholderReflectors")(linalg.householder_produ
 def triangular_inverse(instruction: Instruction) -> Cost:
     """n³/3 for each block, a triangular inverse (LAWN 41, xTRTRI).
 
-    The T of a compact WY form I - V·T·Vᵀ is one too, of the upper half of Vᵀ·V (Puglisi 1992); the compiler makes Vᵀ·V, and
-    applies the inverses, by products of its own.
+    The T of a compact WY form I - V·T·Vᵀ is one too, of the upper half of Vᵀ·V (Puglisi 1992); the compiler
+    makes Vᵀ·V, and applies the inverses, by products of its own.
     """
     (a,) = matrices(instruction)
     return linalg_cost(Fraction(a.dimensions[-1] ** 3 * batch_of(a), 3), a.dtype)
