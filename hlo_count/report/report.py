@@ -199,6 +199,15 @@ class Report:
         name = device if device is not None else self.target or self.device_kind or "local"
         return roofline(self.walk, name, compulsory_bytes=self.compulsory_bytes, **options)
 
+    def check(self, **limits: Any) -> None:
+        """Raise BudgetExceeded if a limit is passed: `check(flops="2 GFLOP", min_intensity=10, max_ops={"fusion": 40})`.
+
+        The keywords are those of `hlo_count.report.limits.limits_of`, which raises HloCountError for a misspelt one.
+        """
+        from hlo_count.report.exceeded import check
+
+        check(self, **limits)
+
     # Shown and exported
 
     def to_dict(self) -> dict[str, Any]:

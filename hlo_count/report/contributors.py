@@ -1,0 +1,118 @@
+"""Who is to blame for an amount: the lines of source behind it, largest first."""
+
+from __future__ import annotations
+
+import linecache
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hlo_count.hlo.module import Instruction
+from hlo_count.report.breakdown import op_class, scope
+from hlo_count.report.limits import Limits, Measured, show, show_counter
+from hlo_count.report.live import live_at_peak
+from hlo_count.report.operations import matching
+from hlo_count.report.rows import readable
+from hlo_count.visitors.network import collective
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Contributor:
+    """A part of an amount: the `file:line` that asked for it, its text where the file is at hand, its scope."""
+
+    amount: float
+    source: str
+    code: str
+    what: str
+
+
+def contributors(report: Report, measured: Measured, limits: Limits) -> list[Contributor]:
+    """The lines behind what a limit is on, largest first; empty where there is nothing to tell."""
+    limit = measured.limit
+    parts: list[tuple[Instruction, float, str]]
+    if limit.kind in ("ops", "forbid"):
+        parts = [(i, 1, _described(i)) for i in matching(report.module, limit.counter)]
+    elif limit.kind == "bound":
+        by_name = {i.name: i for i in report.module.instructions()}
+        rows = report.roofline(limits.device).rows
+        parts = [(by_name[row.name], row.bound, row.limit) for row in rows if row.bound]
+    elif limit.kind == "counter" and report.convention == "default":
+        parts = parts_of(report, limit.counter)
+    else:
+        return []
+    return grouped(parts)
+
+
+def parts_of(report: Report, counter: str) -> list[tuple[Instruction, float, str]]:
+    """(instruction, amount, what it is) of a counter; bytes stand for the intensity."""
+    if counter == "peak_bytes":
+        return [(i, size, _described(i)) for i, size in live_at_peak(report.module)]
+    if counter in ("argument_bytes", "compulsory_bytes"):
+        return [(p, p.shape.bytes, _described(p)) for p in report.module.entry.parameters]
+    if counter == "output_bytes":
+        root = report.module.entry.root
+        outputs = root.operands if root.opcode == "tuple" else [root]
+        return [(i, i.shape.bytes, _described(i)) for i in outputs]
+    counter = "bytes" if counter == "intensity" else counter
+    found = []
+    for instruction, _, cost in report.entries:
+        amount = getattr(cost, counter)
+        if amount:
+            begun = collective(instruction)
+            what = f"{begun.kind} {begun.dtype}" if begun is not None else op_class(instruction, cost)
+            found.append((instruction, amount, what))
+    return found
+
+
+def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
+    """One contributor a line of source, under the scope and kind of its largest part."""
+    groups: dict[str, list[tuple[float, Instruction, str]]] = {}
+    for instruction, amount, what in parts:
+        groups.setdefault(instruction.metadata.source or instruction.name, []).append(
+            (amount, instruction, what)
+        )
+    found = []
+    for source, members in groups.items():
+        _, instruction, what = max(members, key=lambda member: member[0])
+        scopes = scope_of(instruction)
+        label = f"{scopes}: {what}" if scopes else what
+        found.append(Contributor(sum(m[0] for m in members), source, code_of(source), label))
+    return sorted(found, key=lambda c: (-c.amount, not c.code))
+
+
+def scope_of(instruction: Instruction, depth: int = 4) -> str:
+    """Its innermost scopes as people read them, "" where it has none."""
+    return "/".join([readable(part) for part in scope(instruction.metadata.op_name)][-depth:])
+
+
+def code_of(source: str) -> str:
+    """The text of a `file:line`, "" where the file is not at hand."""
+    file, _, line = source.rpartition(":")
+    return linecache.getline(file, int(line)).strip() if file and line.isdigit() else ""
+
+
+def short_source(source: str) -> str:
+    """A path as one would type it here, or by its last two parts."""
+    file, colon, line = source.rpartition(":")
+    if not colon or not os.path.isabs(file):
+        return source
+    path, here = Path(file), Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else Path(*path.parts[-2:])
+    return f"{shown}:{line}"
+
+
+def _described(i: Instruction) -> str:
+    shapes = [f"{leaf.dtype}[{','.join(map(str, leaf.dimensions))}]" for leaf in i.shape.leaves[:1]]
+    name = i.metadata.op_name if i.opcode == "parameter" and i.metadata.op_name else i.opcode
+    return " ".join([name, *shapes])
+
+
+def amount_text(measured: Measured, value: Any) -> str:
+    """A part in the unit of its whole."""
+    if measured.limit.counter == "intensity":
+        return show_counter("bytes", value)
+    return show(measured.limit, value)

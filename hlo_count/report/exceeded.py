@@ -1,0 +1,129 @@
+"""The message of a budget that was exceeded: for a terminal and for a log without colours, 90 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hlo_count.errors import BudgetExceeded
+from hlo_count.report.contributors import Contributor, amount_text, contributors, short_source
+from hlo_count.report.limits import Limits, Measured, limits_of, measure
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+WIDTH = 90
+"""What pytest puts before each line comes on top."""
+_SHOWN = 5
+
+
+def check(report: Report, **limits: object) -> None:
+    """Raise BudgetExceeded if the report passes one of the limits (see `limits_of`)."""
+    wanted = limits_of(**limits)
+    measured = measure(report, wanted)
+    if any(m.exceeded for m in measured):
+        raise BudgetExceeded(message(report, measured, wanted))
+
+
+def message(report: Report, measured: Sequence[Measured], limits: Limits, grown: str = "") -> str:
+    """What was exceeded and by how much, what grew, and the largest contributors to each."""
+    exceeded = [m for m in measured if m.exceeded]
+    parts = [headline(exceeded), "", program(report), "", verdicts(exceeded)]
+    if grown:
+        parts += ["", grown]
+    for m in exceeded:
+        if m.limit.kind == "status":
+            parts += ["", *_unknowns(report)]
+        found = contributors(report, m, limits)
+        if found:
+            parts += ["", _section(m), *contributor_lines(m, found)]
+    return "\n".join(parts)
+
+
+def headline(exceeded: Sequence[Measured]) -> str:
+    """The worst in a few words: what pytest's summary shows."""
+    first = exceeded[0]
+    more = f", and {len(exceeded) - 1} more" if len(exceeded) > 1 else ""
+    if first.limit.kind == "status":
+        return f"the count is a lower bound: {first.shown}{more}"
+    if first.limit.kind == "forbid":
+        return f"forbidden {first.limit.counter}: {first.actual} in the program{more}"
+    side = "below" if first.limit.lower else "over"
+    return f"{first.limit.name} {first.shown} is {side} {first.limit.shown} ({first.excess}){more}"
+
+
+def program(report: Report) -> str:
+    """Which program was counted, compiled for what, by which jax."""
+    parts = [report.name, report.target or report.backend.upper()]
+    if report.num_devices != 1:
+        parts.append(f"one of {report.num_devices} devices")
+    parts.append(f"jax {report.jax_version}" if report.jax_version else "from text")
+    return " · ".join(parts)
+
+
+def verdicts(measured: Sequence[Measured]) -> str:
+    """Actual, limit and excess, a line a limit."""
+    rows = [("", "actual", "limit", "excess")]
+    rows += [
+        (m.limit.name, m.shown, ("≥ " if m.limit.lower else "≤ ") + m.limit.shown, m.excess) for m in measured
+    ]
+    return "\n".join(aligned(rows, "<>>>"))
+
+
+def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]:
+    """The largest, and one line for everything else."""
+    total = sum(c.amount for c in found)
+    shown, rest = found[:_SHOWN], found[_SHOWN:]
+    cells = [
+        (amount_text(measured, c.amount), f"{100 * c.amount / total:.1f} %", place(c.source)) for c in shown
+    ]
+    lines = []
+    for line, c in zip(aligned(cells, ">><"), shown, strict=True):
+        lines.append(cut(f"{line}  {c.code or c.what}", WIDTH))
+        if c.code:
+            lines.append(cut(f"      {c.what}", WIDTH))
+    if rest:
+        lines.append(
+            f"  everything else ({len(rest)} lines): {amount_text(measured, sum(c.amount for c in rest))}"
+        )
+    return lines
+
+
+def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
+    """Rows as lines, two blanks between columns and before the first."""
+    widths = [max(len(row[n]) for row in rows) for n in range(len(sides))]
+    return [
+        "".join(
+            f"  {cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def place(source: str) -> str:
+    """A `file:line` that fits a column."""
+    return cut(short_source(source), 36, start=True)
+
+
+def cut(text: str, room: int, *, start: bool = False) -> str:
+    """At most `room` characters: cut at its end, or at its start."""
+    if len(text) <= room:
+        return text
+    return "…" + text[len(text) - room + 1 :] if start else text[: room - 1] + "…"
+
+
+def _section(m: Measured) -> str:
+    if m.limit.kind in ("ops", "forbid"):
+        return f"instructions that match {m.limit.counter}, by source line"
+    what = {"peak_bytes": "what is in memory at the peak", "bound": "kernels that take longest at best"}
+    of = "bytes" if m.limit.counter == "intensity" else m.limit.counter
+    return what.get(m.limit.counter, f"largest contributors to {of}") + ", by source line"
+
+
+def _unknowns(report: Report) -> list[str]:
+    lines = ["not known, so that the true cost may be larger (or pass allow_lower_bound=True)"]
+    for unknown in report.unknowns[:_SHOWN]:
+        place = f" ({short_source(unknown.source)})" if unknown.source else ""
+        lines.append(cut(f"  {unknown.instruction}{place} {unknown.reason}", WIDTH))
+        lines.append(cut(f"    settle it: {unknown.remedy}", WIDTH))
+    return lines
