@@ -132,7 +132,8 @@ def parse_window(text: str | None, rank: int = 0) -> tuple[WindowDimension, ...]
     count = len(next(iter(fields.values())).split("x"))
     sizes = numbers("size", 1)
     strides, base, window = numbers("stride", 1), numbers("lhs_dilate", 1), numbers("rhs_dilate", 1)
-    reversal = numbers("rhs_reversal", 0)
+    # XLA takes a list of reversals that is too short.
+    reversal = (numbers("rhs_reversal", 0) + [0] * count)[:count]
     pads = [tuple(map(int, pad.split("_"))) for pad in fields.get("pad", "x".join(["0_0"] * count)).split("x")]
     return tuple(
         WindowDimension(sizes[i], strides[i], pads[i][0], pads[i][1], base[i], window[i], bool(reversal[i]))

@@ -1,7 +1,7 @@
 """Shapes of results that the text leaves out, from the operands: what XLA's shape inference would say.
 
-Hand-written HLO may omit them. Texts that XLA prints never do, except that a `tuple`, a `send` and a `send-done` always
-have the shape that their operands give, whatever the text says.
+Hand-written HLO may omit them. Texts that XLA prints never do, except that a `tuple`, a `send`, a `recv` and some
+others always have the shape that their operands give, whatever the text says.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hlo_count.hlo.module import Instruction, Module
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
 from hlo_count.hlo.shapes import Layout, Shape, array, tuple_of
 
-_RECOMPUTED = frozenset(("tuple", "send", "send-done"))
+_RECOMPUTED = frozenset(("tuple", "send", "send-done", "recv", "recv-done", "infeed", "outfeed", "add-dependency"))
 _TOKEN = Shape("token")
 _U32 = array("u32", ())
 
@@ -24,6 +24,8 @@ _U32 = array("u32", ())
 def settle_shapes(module: Module) -> None:
     """Give every instruction its shape. Raises HloCountError where the operands do not settle it."""
     for computation in module.computations.values():
+        if computation.is_printed and computation.opcodes.isdisjoint(_RECOMPUTED):
+            continue
         for instruction in computation.instructions:
             if instruction.shape is None or instruction.opcode in _RECOMPUTED:
                 _settle(instruction)
@@ -53,7 +55,7 @@ def _elementwise(i: Instruction) -> Shape:
     """The widest operand: scalars and missing layouts give way. Dynamic dimensions and `E(n)` are kept."""
     shapes = [operand.shape for operand in i.operands]
     shape = shapes[1] if i.opcode == "select" else shapes[1] if i.opcode == "clamp" else shapes[0]
-    best = next((s for s in shapes if s.rank == max(s.rank for s in shapes)), shape)
+    best = next(s for s in (shape, *shapes) if s.rank == max(s.rank for s in shapes))
     dynamic = tuple(any(s.dynamic[d] for s in shapes if s.rank == best.rank and s.dynamic) for d in range(best.rank))
     return replace(best, dtype=shape.dtype, dynamic=dynamic if any(dynamic) else ())
 
@@ -310,6 +312,22 @@ def _send(i: Instruction) -> Shape:
     return tuple_of((i.operands[0].shape, _U32, _TOKEN))
 
 
+def _recv(i: Instruction) -> Shape:
+    if i.shape is None or not i.shape.elements:
+        raise ValueError("nothing says what it receives")
+    return tuple_of((i.shape.elements[0], _U32, _TOKEN))
+
+
+def _recv_done(i: Instruction) -> Shape:
+    return tuple_of((i.operands[0].shape.elements[0], _TOKEN))
+
+
+def _infeed(i: Instruction) -> Shape:
+    if i.shape is None or not i.shape.elements:
+        raise ValueError("nothing says what it brings in")
+    return tuple_of((i.shape.elements[0], _TOKEN))
+
+
 def _scan(i: Instruction) -> Shape:
     """The body's results; all but the last `num_carries` gain the scanned dimension."""
     root = _callee_root("to_apply")(i)
@@ -370,6 +388,10 @@ _RULES: dict[str, Callable[[Instruction], Shape]] = {
     "after-all": _token,
     "send": _send,
     "send-done": _token,
+    "recv": _recv,
+    "recv-done": _recv_done,
+    "infeed": _infeed,
+    "outfeed": _token,
     **dict.fromkeys(("all-reduce", "all-reduce-start", "collective-broadcast", "all-to-all"), _first_or_tuple),
     "collective-permute": _first_or_tuple,
     "collective-permute-start": _permute_start,

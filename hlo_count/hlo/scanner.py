@@ -17,7 +17,7 @@ _SKIP = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)+", re.S)
 _WORD = re.compile(r"[A-Za-z_][\w.\-]*")
 _NAME = re.compile(r"%?([\w.\-]+)")
 _ATTRIBUTE = re.compile(r"([A-Za-z_][\w\-]*)\s*=")
-_SHAPE_START = re.compile(r"\(|b\(|[a-z][a-z0-9]*\[")
+_SHAPE_START = re.compile(r"\(|b\(|[a-z][a-z0-9]*\s*\[")
 _TABLES_START = re.compile(r"FileNames\b|FunctionNames\b|FileLocations\b|StackFrames\b")
 _TABLES_END = re.compile(r"^(?![ \t]*(?:$|\d|FileNames|FunctionNames|FileLocations|StackFrames))", re.M)
 _PLAIN = re.compile(r"[^\s,\"'(){}\[\]/]+|/(?![/*])")
@@ -316,6 +316,9 @@ class Scanner:
         if name in _CALLEE_LISTS and self.text.startswith("{", at):
             return self._callee_list(name, at)
         start = at
+        if name == "literal":  # a shape, then its value
+            _, at = self.shape(at)
+            at = self.skip(at)
         while at < len(self.text):
             char = self.text[at]
             if char in "({[":

@@ -155,9 +155,10 @@ def parse_shape(text: str) -> Shape:
     return shape
 
 
-_SPACE = re.compile(r"(?:\s+|/\*.*?\*/)*", re.S)
-_ARRAY = re.compile(r"([a-z][a-z0-9]*)\[([^\]]*)\]")
-_LAYOUT_OPEN = re.compile(r"\{(?=\s*[0-9:}])")
+_SPACE = re.compile(r"(?:\s+|/\*.*?\*/|//[^\n]*)*", re.S)
+_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
+_ARRAY = re.compile(r"([a-z][a-z0-9]*)\s*\[([^\]]*)\]")
+_LAYOUT_OPEN = re.compile(r"\s*\{(?=\s*[0-9:])|\{(?=\s*\})")
 _LAYOUT_END = re.compile(r"[^{}]*\}")
 _DIMENSION = re.compile(r"\s*(<=)?\s*(\d+)\s*\Z")
 
@@ -220,7 +221,7 @@ def _dimensions(text: str, whole: str) -> tuple[tuple[int, ...], tuple[bool, ...
         return (), ()
     sizes: list[int] = []
     dynamic: list[bool] = []
-    for part in text.split(","):
+    for part in _COMMENT.sub("", text).split(","):
         if part.strip() == "?":
             sizes.append(UNBOUNDED)
             dynamic.append(True)

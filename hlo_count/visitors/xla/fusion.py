@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from hlo_count.hlo import Computation, Instruction, Shape
 from hlo_count.visitors.xla.float32 import f32, f32_of_int
-from hlo_count.visitors.xla.sizes import elements, shape_size
+from hlo_count.visitors.xla.sizes import elements, shape_size, value_size
 
 
 def fusion_bytes(fusion: Instruction, body: Computation) -> float:
     """The three sums of `HloCostAnalysis::HandleFusion`, in its order."""
     sizes = _output_sizes(fusion, body.root)
-    sizes += [
-        shape_size(i.shape) for i in body.instructions if i.opcode == "constant" and elements(i.shape) > 1
-    ]
+    sizes += [value_size(i) for i in body.instructions if i.opcode == "constant" and elements(i.shape) > 1]
     sizes += [_parameter_size(parameter) for parameter in body.parameters]
     total = 0.0
     for size in sizes:
@@ -31,7 +29,7 @@ def _output_sizes(fusion: Instruction, root: Instruction) -> list[int]:
         elif shape.is_array or shape.dtype == "buffer":
             source = root.operands[index[0]] if len(index) == 1 and root.opcode == "tuple" else root
             updates = source.opcode == "dynamic-update-slice"
-            sizes.append(shape_size(source.operands[1].shape if updates else shape))
+            sizes.append(value_size(source.operands[1]) if updates else shape_size(shape))
 
     walk(fusion.shape, ())
     return sizes
@@ -68,23 +66,23 @@ def _read_size(value: Instruction) -> int:
         if user.opcode == "fusion":
             size += _read_by_nested(value, user)
         elif user.opcode in ("broadcast", "reshape"):
-            size += shape_size(value.shape)
+            size += value_size(value)
         else:
             read, shares = _read_by(value, user)
             if not shares:
                 size += read
             elif not shared:
                 shared = True
-                size += shape_size(value.shape)
+                size += value_size(value)
     return size
 
 
 def _read_by(value: Instruction, user: Instruction) -> tuple[int, bool]:
     """Bytes of a slicing user's own, or 0 and True for a user that reads all of it together with others."""
     if user.opcode == "slice":
-        return shape_size(user.shape), False
+        return value_size(user), False
     if user.opcode == "dynamic-slice" and value is user.operands[0]:
-        return shape_size(user.shape), False
+        return value_size(user), False
     if user.opcode == "dynamic-update-slice" and value is user.operands[0]:
         return 0, False  # the output takes its place
     return 0, True
@@ -108,7 +106,7 @@ def _read_by_nested(value: Instruction, fusion: Instruction) -> int:
                     size += read
                 elif not shared:
                     shared = True
-                    size += shape_size(fusion.shape)
+                    size += value_size(fusion)
             elif not shared:
                 shared = True
                 size += _read_size(parameter)

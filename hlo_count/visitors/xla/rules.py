@@ -11,7 +11,7 @@ from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
 from hlo_count.visitors.xla.convolution import convolution_flops
 from hlo_count.visitors.xla.float32 import f32, f32_of_int, int64
-from hlo_count.visitors.xla.sizes import array_leaves, elements, leaf_sizes, shape_size
+from hlo_count.visitors.xla.sizes import array_leaves, elements, leaf_sizes, shape_size, value_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def default_bytes(instruction: Instruction) -> float:
     for size in leaf_sizes(instruction.shape):
         total = f32(total + f32_of_int(size))
     for operand in instruction.operands:
-        total = f32(total + f32_of_int(shape_size(operand.shape)))
+        total = f32(total + f32_of_int(value_size(operand)))
     return total
 
 
@@ -69,32 +69,32 @@ def _transcendental(i: Instruction) -> XlaCost:
 
 
 def _slice(i: Instruction) -> XlaCost:
-    return _moved((2 * shape_size(i.shape),))
+    return _moved((2 * value_size(i),))
 
 
 def _dynamic_slice(i: Instruction) -> XlaCost:
-    return _moved((2 * shape_size(i.shape), shape_size(i.operands[1].shape)))
+    return _moved((2 * value_size(i), value_size(i.operands[1])))
 
 
 def _dynamic_update_slice(i: Instruction) -> XlaCost:
-    return _moved((2 * shape_size(i.operands[1].shape), shape_size(i.operands[2].shape)))
+    return _moved((2 * value_size(i.operands[1]), value_size(i.operands[2])))
 
 
 def gather_bytes(i: Instruction) -> XlaCost:
     """2 · output + indices."""
-    return _moved((2 * shape_size(i.shape), shape_size(i.operands[1].shape)))
+    return _moved((2 * value_size(i), value_size(i.operands[1])))
 
 
 def scatter_bytes(i: Instruction) -> float:
     """3 · updates + indices."""
     count = len(i.operands) // 2
     return _moved(
-        (*(3 * shape_size(u.shape) for u in i.operands[count + 1 :]), shape_size(i.operands[count].shape))
+        (*(3 * value_size(u) for u in i.operands[count + 1 :]), value_size(i.operands[count]))
     ).bytes
 
 
 def _tuple(i: Instruction) -> XlaCost:
-    return _moved((shape_size(i.shape),))
+    return _moved((value_size(i),))
 
 
 def _transpose(i: Instruction) -> XlaCost:
@@ -150,7 +150,7 @@ def _cholesky(i: Instruction) -> XlaCost:
 def _triangular_solve(i: Instruction) -> XlaCost:
     """2 · n · elements of b; half of the matrix is read."""
     a, b = i.operands[0].shape, i.operands[1].shape
-    moved = f32_of_int(shape_size(i.shape))
+    moved = f32_of_int(value_size(i))
     moved = f32(moved + f32_of_int(shape_size(a)) / 2)
     moved = f32(moved + f32_of_int(shape_size(b)))
     return _figures(2 * a.dimensions[-1] * elements(b), moved)
@@ -159,7 +159,7 @@ def _triangular_solve(i: Instruction) -> XlaCost:
 def _all_reduce(i: Instruction) -> XlaCost:
     """As if between two replicas: one addition per output element."""
     outputs = array_leaves(i.shape)
-    moved = _moved((*map(shape_size, outputs), *(shape_size(o.shape) for o in i.operands)))
+    moved = _moved((*map(shape_size, outputs), *(value_size(o) for o in i.operands)))
     return XlaCost(f32(sum(float(elements(output)) for output in outputs)), 0.0, moved.bytes)
 
 

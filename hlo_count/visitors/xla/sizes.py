@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hlo_count.hlo import Shape
+from hlo_count.hlo import Instruction, Shape
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.visitors.xla.float32 import int64
 
@@ -34,6 +34,14 @@ def shape_size(shape: Shape) -> int:
     else:
         size = int64(shape.size * _STORED[dtype])
     return size + 4 * len(shape.dimensions) if shape.dynamic else size
+
+
+def value_size(instruction: Instruction) -> int:
+    """Bytes of what an instruction gives; a constant's literal has no `E(n)`, whatever the layout says."""
+    shape = instruction.shape
+    if instruction.opcode == "constant" and shape.layout is not None and shape.layout.element_bits:
+        return int64(shape.size * _STORED[shape.dtype])
+    return shape_size(shape)
 
 
 def leaf_sizes(shape: Shape) -> list[int]:
