@@ -219,13 +219,13 @@ class Computation:
     @property
     def unused_parameters(self) -> set[Instruction]:
         """Parameters that no instruction takes and that are not the root."""
-        # Asked of every fused computation, and hardly ever finds one: one search over all operands answers most.
-        text = ",".join([i.operand_text for i in self.instructions if i.opcode not in LEAF_OPCODES])
-        names = {self.root.name, *_NAMES.findall(text)}
-        doubtful = [p for p in self.instructions if p.opcode == "parameter" and p.name not in names]
+        # Asked of every fused computation, and hardly ever finds one: splitting all operands at once answers most.
+        used = set(", ".join([i.operand_text for i in self.instructions]).split(", "))
+        used.add("%" + self.root.name)
+        doubtful = [p for p in self.instructions if p.opcode == "parameter" and "%" + p.name not in used]
         if not doubtful:
             return set()
-        names.update(name for i in self.instructions for name in i.operand_names)
+        names = {self.root.name, *(name for i in self.instructions for name in i.operand_names)}
         return {p for p in doubtful if p.name not in names}
 
     @cached_property
@@ -242,6 +242,11 @@ class Computation:
             for operand in dict.fromkeys(instruction.operands):
                 found[operand].append(instruction)
         return found
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether the text has it as XLA prints one: an instruction a line, each with its shape."""
+        return self.lines is None
 
     @property
     def is_entry(self) -> bool:

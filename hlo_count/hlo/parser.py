@@ -20,14 +20,16 @@ _P1 = r"[^()\n]*(?:\([^()\n]*\)[^()\n]*)*"
 _P2 = rf"[^()\n]*(?:\({_P1}\)[^()\n]*)*"
 _P3 = rf"[^()\n]*(?:\({_P2}\)[^()\n]*)*"
 _P4 = rf"[^()\n]*(?:\({_P3}\)[^()\n]*)*"
-_SHAPE = rf"[a-z][a-z0-9]*\[[^\]\n]*\](?:\{{[^{{}}\n]*\}})?|\({_P4}\)"
+# An operand that is a whole instruction, `f32[] constant(2)`, has a word before its parenthesis: that is for the scanner.
+_OPERANDS = rf"[^()\n]*(?:(?<![a-z0-9\-])\({_P2}\)[^()\n]*)*"
+_SHAPE = rf"[a-z][^ (\n]*|[a-z][^ (\n]*\{{[^{{}}\n]*\}}|\({_P4}\)"
 
 INSTRUCTION_LINE = re.compile(
-    rf"^[ \t]+(ROOT )?%?([\w.\-]+) = ({_SHAPE}) ([a-z][\w\-]*)\(({_P3})\)(,[^\n]*[^\s,]|)[ \t]*$", re.M
+    rf"^[ \t]+(ROOT )?%?([\w.\-]+) = ({_SHAPE}) ([a-z][\w\-]*)\(({_OPERANDS})\)(,[^\n]*[^\s,]|)[ \t]*$", re.M
 )
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
-_COMMENT = re.compile(r"//|/\*(?!index=\d+\*/)")
+_COMMENT = re.compile(r"/\*(?!index=\d+\*/)")
 
 
 class _ShapeTable(dict[str, Shape]):
@@ -85,9 +87,7 @@ def _printed_computation(
         return None
     stop = closing.start()
     found = INSTRUCTION_LINE.findall(text, start, stop)
-    if not found or len(found) != text.count("\n", start, stop) + 1 or _COMMENT.search(text, start, stop):
-        return None
-    if any("(" in groups[4] and groups[3] != "constant" and _nests(groups[4]) for groups in found):
+    if not found or len(found) != text.count("\n", start, stop) + 1 or _has_comment(text, start, stop):
         return None
     computation = Computation(module, header[2], offset=start)
     try:
@@ -104,9 +104,9 @@ def _printed_computation(
     return computation, header[1] is not None, closing.end()
 
 
-_OPCODE_OPENS = re.compile(r"[a-z][a-z0-9\-]+\(")
-
-
-def _nests(operand_text: str) -> bool:
-    """Whether an operand is a whole instruction: `f32[] constant(2)`. Tiles and tuple shapes have no word before '('."""
-    return _OPCODE_OPENS.search(operand_text) is not None
+def _has_comment(text: str, start: int, stop: int) -> bool:
+    """Whether there is a comment other than `/*index=5*/`, which lists print."""
+    if text.find("//", start, stop) >= 0:
+        return True
+    at = text.find("/*", start, stop)
+    return at >= 0 and _COMMENT.search(text, at, stop) is not None

@@ -19,6 +19,7 @@ from hlo_count.roofline.estimate import Estimate
 from hlo_count.roofline.limits import Busy, Limits, longest
 from hlo_count.roofline.work import WorkKey, counted_work
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
 
 if TYPE_CHECKING:
@@ -106,8 +107,12 @@ class Roofline:
         found = []
         if longest(self._bound.busy) is None:
             found.append(NOTHING)
+        alike: dict[str, list[Unknown]] = {}
         for unknown in self.walk.unknowns:
-            found.append(f"the bound is a lower bound of itself: {unknown}")
+            alike.setdefault(unknown.what, []).append(unknown)
+        for what, unknowns in alike.items():
+            times = f"{len(unknowns)} times {what}; " if len(unknowns) > 1 else ""
+            found.append(f"the bound is a lower bound of itself: {times}{unknowns[0]}")
         if self.matrix_seconds:
             found.append(DIRECT)
         return [*found, *self.limits.notes]

@@ -48,7 +48,6 @@ def kernel_table(rows: list[Row], most: int = ROWS) -> str:
     has_compiler = any(row.compiler_estimate is not None for row in rows)
     every = [*head, *([_everything_else(rest)] if rest else [])]
     columns = {
-        "kernel": [_short(row.name, 26) for row in every],
         "runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every],
         "bound": column([row.bound for row in every], _TIMES),
         "estimate": column([row.estimate for row in every], _TIMES),
@@ -58,11 +57,12 @@ def kernel_table(rows: list[Row], most: int = ROWS) -> str:
     columns["FLOP"] = column([row.flops for row in every], _AMOUNTS)
     columns["bytes"] = column([row.bytes for row in every], _AMOUNTS)
     columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
-    columns["limited by"] = [_short(row.limit, 16) for row in every]
+    columns["limit"] = [row.limit.removesuffix(" bandwidth").removesuffix(" overhead") for row in every]
+    taken = sum(2 + max(len(name), *map(len, cells)) for name, cells in columns.items())
+    columns = {"kernel": [_short(row.name, max(12, WIDTH - taken)) for row in every], **columns}
     cells = list(zip(*columns.values(), strict=True))
     align = ["left", *["right"] * (len(columns) - 2), "left"]
-    text = tabulate(cells, headers=list(columns), tablefmt="plain", colalign=align, disable_numparse=True)
-    return "\n".join(line[:WIDTH].rstrip() for line in text.splitlines())
+    return tabulate(cells, headers=list(columns), tablefmt="plain", colalign=align, disable_numparse=True)
 
 
 def _everything_else(rows: list[Row]) -> Row:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from math import ceil, log2, prod
 
+from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.module import Computation, Instruction
 from hlo_count.roofline.lazy import shares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
-from hlo_count.visitors.elementwise import TRANSCENDENTAL
+from hlo_count.visitors.elementwise import ELEMENTWISE, TRANSCENDENTAL
 from hlo_count.visitors.walk import Walk
 
 WorkKey = tuple[str, str, str]
@@ -25,6 +27,9 @@ INTEGER_OPS_PER_SLOT = 3
 join two bitwise operations, a multiply-add two of arithmetic."""
 FLOP_PER_SLOT = 2
 
+_CERTAIN = ELEMENTWISE | frozenset("reduce map dot scaled-dot convolution custom-call".split())
+"""Opcodes whose operations no algorithm avoids. Overlapping windows can share their sums, a scatter may drop its
+updates, a ragged product rows that are in no group, and sort, fft, linear algebra and random numbers have other ways."""
 _CONTRACTIONS = ("matmul", "convolution")
 _PRECISIONS = ("default", "high", "highest")
 _OPERAND_PRECISION = re.compile(r'operand_precision"?[=:][{\[]([^}\]]*)[}\]]')
@@ -49,13 +54,13 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
 
     Dots and convolutions by direct algorithms; additions and multiplications in issue slots, of which each pair
     shares one where the dtype's unit `fuses`; evaluations of special functions; integer operations as many to a slot
-    as one instruction may do. Compares, selects, converts and signs can be part of other instructions, and sort,
-    fft, linear algebra, norms and random numbers have other algorithms: none of their own.
+    as one instruction may do. Compares, selects, converts and signs can be part of other instructions, and what is
+    not among the opcodes of `_CERTAIN` has other algorithms: none of their own.
     """
     work: Work = {}
     pairs: dict[str, list[float]] = {}
     for instruction, cost, share in _operations(walk, kernel):
-        if cost.status == "estimate":
+        if cost.status == "estimate" or instruction.opcode not in _CERTAIN:
             continue
         for (counter, op_class, dtype, unit), n in _ops(cost):
             amount = n * share
@@ -81,8 +86,10 @@ def counted_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) 
     """All that was counted; multiplications and additions of one kernel in pairs where the dtype's unit `fuses`."""
     work: Work = {}
     pairs: dict[str, list[float]] = {}
-    for instruction, cost, _ in _operations(walk, kernel, lazily=False):
-        for (counter, op_class, dtype, unit), n in _ops(cost):
+    for instruction, cost, times in _operations(walk, kernel, lazily=False):
+        part = times * _shared_windows(instruction)
+        for (counter, op_class, dtype, unit), count in _ops(cost):
+            n = count * part
             if unit == "matrix":
                 _add(work, ("matrix", dtype, precision_of(instruction)), n)
             elif unit == "special":
@@ -96,6 +103,14 @@ def counted_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) 
         _add(work, ("vector", dtype, "fma"), FLOP_PER_SLOT * min(multiplied, added))
         _add(work, ("vector", dtype, "add"), abs(multiplied - added))
     return work
+
+
+def _shared_windows(instruction: Instruction) -> float:
+    """What is left of a reduce-window whose windows are built by doubling: log2 of the size for each output."""
+    if instruction.opcode != "reduce-window":
+        return 1.0
+    sizes = [w.size for w in parse_window(instruction.attribute("window"))]
+    return min(1.0, sum(ceil(log2(size)) for size in sizes) / max(1, prod(sizes) - 1))
 
 
 def _ops(cost: Cost) -> Iterator[tuple[tuple[str, str, str, str], int]]:

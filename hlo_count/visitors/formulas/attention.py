@@ -67,7 +67,7 @@ class Attention:
         return self._settled(cost)
 
     def backward(self) -> Cost:
-        """Five products, 2 · pairs · (3 key sizes + 2 value sizes): the scores, gradients of them, of q, k and v.
+        """Five products, 2 · pairs · (3 key sizes + 2 value sizes): the scores and four gradients.
 
         For each pair: scale, [bias,] subtract the logarithm of the sum, exponential; subtract the row's sum
         of gradient · output, multiply by the probability, scale. That sum is a multiply and an add for each
@@ -125,7 +125,7 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
         return integers(instruction, json_config(instruction, path, name), side)
 
     if backward:
-        # bmm1_grad_gemm1 is dS · q: the head is what is left of q; bmm2_grad_gemm2 is dO · v, contracted over it.
+        # bmm1_grad_gemm1 is dS · q: the head is the rest of q; bmm2_grad_gemm2 is dO · v, over the head.
         taken = numbers("bmm1_grad_gemm1_dot_dimension_numbers", "rhs_contracting_dimensions")
         taken += numbers("bmm1_grad_gemm1_dot_dimension_numbers", "rhs_batch_dimensions")
         key_size = prod(size for d, size in enumerate(q.dimensions) if d not in taken)

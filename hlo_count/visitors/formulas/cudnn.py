@@ -35,7 +35,7 @@ _ACTIVATIONS: dict[str, tuple[str, ...]] = {
     "kLeakyRelu": ("multiply", "maximum"),
     "kGeluExact": ("multiply", "erf", "add", "multiply", "multiply"),
 }
-"""What an activation does to an element, in the order of its numbers (XLA, dnn.proto, ActivationMode)."""
+"""What an activation does to an element, in the order of the enum (XLA, dnn.proto, ActivationMode)."""
 _GRAPH_OPS = {
     "scale": "multiply",
     "invscale": "divide",

@@ -89,7 +89,7 @@ def svd_flops(m: int, n: int, *, vectors: bool = True, full: bool = False) -> Fr
 
 
 def _wants(instruction: Instruction, *names: str, older: tuple[int, ...] = ()) -> bool:
-    """Whether any of some flags is set: `true`, or LAPACK's letter (86 is V, 78 is N); also where none is given.
+    """Whether any of some flags is set: `true`, or LAPACK's letter (86 is V, 78 N); also without any.
 
     JAX 0.4.30 passes them as constants, the operands `older`.
     """
@@ -171,7 +171,7 @@ def cublas_triangular_solve(instruction: Instruction) -> Cost:
 
 @routine("syrk")
 def symmetric_product(instruction: Instruction) -> Cost:
-    """k · n · (n + 1) of A · Aᵀ, A n × k: half of a product, with its diagonal (LAWN 41, xSYRK); class matmul."""
+    """k · n · (n + 1) of A · Aᵀ, A n × k: half of a product (LAWN 41, xSYRK); class matmul."""
     a, c = matrices(instruction)[0], result(instruction)
     n = c.dimensions[-1] if c.rank >= 2 else 0
     k = a.size // max(batch_of(a) * n, 1)

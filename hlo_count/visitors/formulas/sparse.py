@@ -20,9 +20,9 @@ def _targets(operation: str) -> list[str]:
 
 @custom_call(*_targets("matvec"), *_targets("matmat"))
 def sparse_product(instruction: Instruction) -> Cost:
-    """2 · stored entries · columns of the result, of data, two arrays of indices, and the dense side (JAX)."""
+    """2 · stored entries · columns of the result, of data, two arrays of indices, the dense side (JAX)."""
     data, dense, product = operand(instruction, 0), operand(instruction, 3), result(instruction)
-    columns = product.dimensions[-1] if dense.rank >= 2 else 1
+    columns = product.dimensions[-1] if product.rank >= 2 else 1
     each = FLOP_PER_FMA * (4 if data.element_type.is_complex else 1)
     counter = "int_ops" if data.element_type.is_integer else "flops"
     return Cost.ops(counter, each * data.size * columns, "matmul", contraction_dtype(data, dense))
