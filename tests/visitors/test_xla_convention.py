@@ -102,6 +102,35 @@ CASES: dict[str, tuple[str, str, float, float, float]] = {
         0,
         5 + 3,
     ),
+    "a constant's literal has no E(4)": (
+        "c = s4[6]{0:E(4)} constant({1, 2, 3, 4, 5, 6}); b = s4[6]{0:E(4)} copy(c)",
+        "",
+        0,
+        0,
+        6 + 3,
+    ),
+    "a recv is what its first element says, whatever follows; its done too": (
+        "t = token[] after-all(); r = (f32[8], f32[8], token[]) recv(t), channel_id=1; "
+        "d = token[] recv-done(r), channel_id=1",
+        "",
+        0,
+        0,
+        (32 + 4) + (32 + 3 * 8),
+    ),
+    "a select without a shape has that of its values": (
+        "p = pred[10] parameter(0); a = s4[10]{0:E(4)} parameter(1); b = select(p, a, a)",
+        "",
+        10,
+        0,
+        5 + 10 + 5 + 5,
+    ),
+    "comments and spaces in a shape": (
+        "a = f32[/*rows*/2, 3] {0, 1} parameter(0); b = f32 [2,3] negate(a)",
+        "",
+        6,
+        0,
+        24 + 24,
+    ),
     "tiles and memory spaces change nothing": (
         "a = f32[5]{0:T(1024)} parameter(0); b = f32[5]{0:T(1024)S(1)} copy(a)",
         "",
