@@ -45,7 +45,10 @@ def unrolled_training_step(layers: int) -> str:
         m = jax.tree_util.tree_map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
         v = jax.tree_util.tree_map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
         new = jax.tree_util.tree_map(
-            lambda p, m, v: p - 1e-3 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8), parameters, m, v
+            lambda p, m, v: p - 1e-3 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8),
+            parameters,
+            m,
+            v,
         )
         return new, m, v, t + 1, value
 
@@ -55,11 +58,19 @@ def unrolled_training_step(layers: int) -> str:
     def one_block() -> dict[str, Any]:
         vectors = {n: weight(width) for n in ("g1", "b1", "g2", "b2", "c2")}
         squares = {n: weight(width, width) for n in "qkvo"}
-        return {**vectors, **squares, "w1": weight(width, hidden), "c1": weight(hidden), "w2": weight(hidden, width)}
+        return {
+            **vectors,
+            **squares,
+            "w1": weight(width, hidden),
+            "c1": weight(hidden),
+            "w2": weight(hidden, width),
+        }
 
     parameters = {"embedding": weight(vocabulary, width), "blocks": [one_block() for _ in range(layers)]}
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    return jax.jit(step).lower(parameters, parameters, parameters, weight(), tokens, tokens).compile().as_text()
+    return (
+        jax.jit(step).lower(parameters, parameters, parameters, weight(), tokens, tokens).compile().as_text()
+    )
 
 
 def ours(text: str) -> None:
@@ -88,7 +99,9 @@ def main() -> None:
             text = file.read()
     else:
         text = unrolled_training_step(given.layers)
-    print(f"{len(text) / 1e6:.1f} MB, {text.count(' = '):,} instructions; median of {given.repeat}, alternating")
+    print(
+        f"{len(text) / 1e6:.1f} MB, {text.count(' = '):,} instructions; median of {given.repeat}, alternating"
+    )
     times: dict[str, list[float]] = {"hlo_count": [], "XLA": []}
     for _ in range(given.repeat):
         for name, run in (("hlo_count", ours), ("XLA", xla)):

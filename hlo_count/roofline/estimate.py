@@ -12,7 +12,7 @@ from math import prod
 
 from hlo_count.hlo.module import Computation, Instruction
 from hlo_count.roofline.device import MemoryLevel
-from hlo_count.roofline.limits import Busy, Limits, longest, speed
+from hlo_count.roofline.limits import Busy, Limits, longest
 from hlo_count.roofline.work import counted_work
 from hlo_count.visitors.cost import MAIN, ON_CHIP, Cost
 from hlo_count.visitors.elementwise import ELEMENTWISE
@@ -21,6 +21,8 @@ from hlo_count.visitors.walk import Walk
 LAUNCH = "launch"
 _LIBRARY = frozenset(("dot", "convolution", "custom-call", "fft"))
 """What a CPU runs in a library, which splits the work over the cores itself."""
+FRESH_BYTES = 2**25
+"""glibc hands larger blocks back to the system, so that every call writes its result to fresh pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,9 @@ class Estimate:
                 parts = [(float(e.times), self._run(e.callee)) for e in calls[instruction]]
                 seconds = sum(times * part[0] for times, part in parts)
                 main += sum(times * part[1] for times, part in parts)
-                sends = any(self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction])
+                sends = any(
+                    self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction]
+                )
             else:
                 time = self.of_kernel(instruction)
                 seconds, main = time.seconds, main + time.main_seconds
@@ -107,7 +111,7 @@ class Estimate:
             slowest = longest(units)
             units = [] if slowest is None else [Busy(slowest.resource, total, slowest.what)]
         level = self.limits.device.memory_for(cost.bytes / part)
-        memory = self._memory(cost, level, part)
+        memory = self._memory(kernel, cost, level)
         main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
         busy = (*units, *memory, *self.limits.network(cost.network_bytes, typical=True))
         slowest = longest(list(busy))
@@ -125,19 +129,31 @@ class Estimate:
                 cost += self.walk.total_of(callee, kernels=False)
         return cost
 
-    def _memory(self, cost: Cost, level: MemoryLevel, part: float) -> list[Busy]:
+    def _memory(self, kernel: Instruction, cost: Cost, level: MemoryLevel) -> list[Busy]:
         found = []
         if cost.bytes:
+            main = self.limits.device.main_memory
             both = self.limits.device.bandwidth() if level.bandwidth is None else level.bandwidth
-            read, write = level.read or both, level.write or both
-            seconds = cost.bytes_read / speed(read, True) + cost.bytes_written / speed(write, True)
-            name = "memory" if level is self.limits.device.main_memory else level.name
-            found.append(Busy(level.name, seconds / part, f"{name} bandwidth"))
+            seconds = cost.bytes / both.typical
+            if level.read is not None and not self._writes_again(kernel):
+                # a cache's fastest write is one to a block that was used before, the rule below FRESH_BYTES
+                if cost.bytes_written > FRESH_BYTES and main.write is not None:
+                    write = main.write.typical
+                else:
+                    write = level.write.value if level.write is not None else both.typical
+                seconds = cost.bytes_read / level.read.typical + cost.bytes_written / write
+            name = "memory" if level is main else level.name
+            found.append(Busy(level.name, seconds, f"{name} bandwidth"))
         on_chip = sum(n for key, n in cost.amounts.items() if key[1:] == (ON_CHIP,))
         near = next((m for m in self.limits.device.memory if m.kind == "scratchpad" and m.bandwidth), None)
         if on_chip and near is not None and near.bandwidth is not None:
             found.append(Busy(near.name, on_chip / near.bandwidth.typical, f"{near.name} bandwidth"))
         return found
+
+    def _writes_again(self, kernel: Instruction) -> bool:
+        """Whether the pages it writes were written before in the same run, or are a donated argument's."""
+        module = self.walk.module
+        return not kernel.computation.is_entry or "input_output_alias" in module.attributes
 
     def _part_of_cores(self, kernel: Instruction) -> float:
         """The part of a CPU's cores that a kernel runs on: XLA writes down how its loops are split."""

@@ -107,6 +107,9 @@ def _covers(instruction: Instruction) -> bool:
     """Whether the windows of an instruction leave no element of its input out."""
     windows = parse_window(instruction.attribute("window"))
     return all(
-        w.padding_low >= 0 <= w.padding_high and w.stride == 1 and w.base_dilation == 1 and w.window_dilation == 1
+        w.padding_low >= 0 <= w.padding_high
+        and w.stride == 1
+        and w.base_dilation == 1
+        and w.window_dilation == 1
         for w in windows
     )

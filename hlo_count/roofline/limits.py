@@ -6,15 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hlo_count.errors import DeviceError
-from hlo_count.roofline.device import Device, Figure, MemoryLevel, Rate
+from hlo_count.roofline.device import Device, Figure, Rate
 from hlo_count.roofline.fallback import figure_key
 from hlo_count.roofline.work import Work, WorkKey
 
 MATRIX, VECTOR, SPECIAL, NETWORK, CALL = "matrix", "vector", "special", "network", "call"
 """Resources; a memory level is one under its own name."""
 
-Seconds = dict[str, float]
-"""Seconds that each resource is busy, by name: a unit with its dtype ("matrix bf16"), a memory level, ..."""
+HEADROOM = 1.1
+"""How much faster than the fastest sample of its calibration a machine may turn out to be, for a bound: another hour,
+another size, code without the few instructions that keep a compiler from shortening a calibration's program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Limits:
         self.notes: dict[str, None] = {}
         self._rates: dict[WorkKey, Rate] = {}
         self._fuses: dict[str, bool] = {}
+        self._headroom = HEADROOM if device.calibration else 1.0
 
     def fuses(self, dtype: str) -> bool:
         """Whether the vector unit multiplies and adds in one slot in `dtype`, or in the type that runs it."""
@@ -64,12 +66,16 @@ class Limits:
                 self.notes.setdefault(found.note)
         return found
 
+    def ceiling(self, figure: Figure | Rate) -> float:
+        """The most that a figure allows: a datasheet's peak, or what was measured with some headroom."""
+        return figure.value * self._headroom
+
     def units(self, work: Work, *, typical: bool = False) -> list[Busy]:
         """Seconds of each unit for `work`, at its ceiling or as is typical; dtypes of one unit add up."""
         parts: dict[str, dict[str, float]] = {}
         for key, amount in work.items():
             rate = self.rate(key)
-            seconds = amount / (rate.typical if typical else rate.value)
+            seconds = amount / (rate.typical if typical else self.ceiling(rate))
             unit = parts.setdefault(rate.unit, {})
             unit[rate.dtype] = unit.get(rate.dtype, 0.0) + seconds
         return [
@@ -77,8 +83,8 @@ class Limits:
             for unit, by_dtype in parts.items()
         ]
 
-    def levels(self, moved: float) -> list[Busy]:
-        """The least seconds of each memory level for a program that must read and write `moved` bytes.
+    def levels(self, moved: float, read: float = 0) -> list[Busy]:
+        """The least seconds of each memory level for a program that must move `moved` bytes, and read `read` of them.
 
         What the levels nearer to the units hold need not come from further away: their capacity once for what they
         kept from the run before, and once for what they have not written back at the end.
@@ -90,7 +96,10 @@ class Limits:
             left = moved - 2 * nearer
             if left > 0 and (main or level.kind == "cache"):
                 if level.bandwidth is not None:
-                    found.append(Busy(level.name, left / level.bandwidth.value, _memory_name(level, main)))
+                    least = left / self.ceiling(level.bandwidth)
+                    if level.read is not None:
+                        least = max(least, (read - nearer) / self.ceiling(level.read))
+                    found.append(Busy(level.name, least, f"{'memory' if main else level.name} bandwidth"))
                 elif main:
                     self.device.bandwidth()  # raises, naming the figure
             if level.kind == "cache":
@@ -107,11 +116,13 @@ class Limits:
                 f"{self.device.name}: the program sends {sent:,.0f} bytes and the profile has no network; "
                 "add network.bandwidth to a profile"
             )
-        return [Busy(NETWORK, sent / speed(net.bandwidth, typical), f"network ({net.name})")]
-
-
-def speed(figure: Figure, typical: bool) -> float:
-    return figure.typical if typical else figure.value
+        return [
+            Busy(
+                NETWORK,
+                sent / (net.bandwidth.typical if typical else self.ceiling(net.bandwidth)),
+                f"network ({net.name})",
+            )
+        ]
 
 
 def longest(busy: list[Busy]) -> Busy | None:
@@ -124,7 +135,3 @@ def weighted_sum(into: Work, work: Mapping[WorkKey, float], times: float) -> Non
     if times:
         for key, amount in work.items():
             into[key] = into.get(key, 0.0) + times * amount
-
-
-def _memory_name(level: MemoryLevel, main: bool) -> str:
-    return "memory bandwidth" if main else f"{level.name} bandwidth"

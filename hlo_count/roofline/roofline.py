@@ -238,7 +238,9 @@ class Roofline:
         return table(self)
 
     def __repr__(self) -> str:
-        return f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
+        return (
+            f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
+        )
 
 
 def roofline(

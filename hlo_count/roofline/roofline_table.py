@@ -31,7 +31,9 @@ def table(roofline: Roofline) -> str:
         lines += ["", "at least  " + _wrapped(" · ".join(f"{what} {time}" for what, time in shown), 10)]
     if roofline.rows:
         lines += ["", kernel_table(roofline.rows)]
-    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in _notes(roofline)]
+    lines += [
+        textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in _notes(roofline)
+    ]
     return "\n".join(lines)
 
 

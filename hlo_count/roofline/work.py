@@ -67,7 +67,9 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
             if op_class in _CONTRACTIONS and unit == "matrix":
                 _add(work, ("matrix", dtype, precision_of(instruction)), amount)
             elif op_class == "transcendental":
-                _add(work, ("special", dtype, _function(instruction)), amount)
+                # a power with a constant exponent may be made of roots and products: any of them
+                how = "any" if instruction.opcode == "power" else _function(instruction)
+                _add(work, ("special", dtype, how), amount)
             elif op_class == "integer":
                 _add(work, ("vector", dtype, "add"), amount / INTEGER_OPS_PER_SLOT)
             elif counter == "flops" and op_class in ("add", "multiply", "divide", "minmax"):
