@@ -68,9 +68,7 @@ def unrolled_training_step(layers: int) -> str:
 
     parameters = {"embedding": weight(vocabulary, width), "blocks": [one_block() for _ in range(layers)]}
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    return (
-        jax.jit(step).lower(parameters, parameters, parameters, weight(), tokens, tokens).compile().as_text()
-    )
+    return jax.jit(step).lower(parameters, parameters, parameters, weight(), tokens, tokens).compile().as_text()
 
 
 def ours(text: str) -> None:
@@ -99,9 +97,7 @@ def main() -> None:
             text = file.read()
     else:
         text = unrolled_training_step(given.layers)
-    print(
-        f"{len(text) / 1e6:.1f} MB, {text.count(' = '):,} instructions; median of {given.repeat}, alternating"
-    )
+    print(f"{len(text) / 1e6:.1f} MB, {text.count(' = '):,} instructions; median of {given.repeat}, alternating")
     times: dict[str, list[float]] = {"hlo_count": [], "XLA": []}
     for _ in range(given.repeat):
         for name, run in (("hlo_count", ours), ("XLA", xla)):

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_program_options(count)
     _add_report_options(count)
     for name in _LIMITS:
-        count.add_argument(f"--max-{name.replace('_', '-')}", metavar="QUANTITY", help=f"fail above this, e.g. {_example(name)}")
+        count.add_argument(
+            f"--max-{name.replace('_', '-')}", metavar="QUANTITY", help=f"fail above this, e.g. {_example(name)}"
+        )
     count.set_defaults(run=_count)
 
     demo = commands.add_parser("demo", help="count a transformer training step that is built in")
@@ -78,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
     diff = commands.add_parser("diff", help="compare two programs, or one before and after optimization")
     diff.add_argument("program", help=_PROGRAM_HELP)
-    diff.add_argument("other", nargs="?", help="the program to compare with; without one, before and after optimization")
+    diff.add_argument(
+        "other", nargs="?", help="the program to compare with; without one, before and after optimization"
+    )
     _add_program_options(diff)
     diff.add_argument("--json", action="store_true", help="one JSON document on standard output")
     diff.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
@@ -93,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
     roofline = commands.add_parser("roofline", help="time bounds on a device")
     roofline.add_argument("program", help=_PROGRAM_HELP)
-    roofline.add_argument("--device", help="a profile's name or file; that of the target without one; 'all' for every one")
+    roofline.add_argument(
+        "--device", help="a profile's name or file; that of the target without one; 'all' for every one"
+    )
     roofline.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     roofline.add_argument("--json", action="store_true", help="one JSON document on standard output")
     _add_program_options(roofline)
@@ -116,19 +122,29 @@ def _parser() -> argparse.ArgumentParser:
     targets.set_defaults(run=_targets)
 
     calibrate = commands.add_parser("calibrate", help="measure this machine, and keep it as the device 'local'")
-    calibrate.add_argument("--output", metavar="FILE", help="write the profile here instead of the user's configuration")
+    calibrate.add_argument(
+        "--output", metavar="FILE", help="write the profile here instead of the user's configuration"
+    )
     calibrate.set_defaults(run=_calibrate)
     return parser
 
 
 def _add_program_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the function and how it is compiled")
-    group.add_argument("--arg", action="append", default=[], metavar="SHAPE", help="an argument: f32[128,784], s32, 3, [f32[2], f32[2]]")
+    group.add_argument(
+        "--arg",
+        action="append",
+        default=[],
+        metavar="SHAPE",
+        help="an argument: f32[128,784], s32, 3, [f32[2], f32[2]]",
+    )
     group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
     group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
     group.add_argument("--target", help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets)")
     group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
-    group.add_argument("--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order")
+    group.add_argument(
+        "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
+    )
     group.add_argument("--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs")
     group.add_argument("--branch", action="append", metavar="CONDITIONAL=I", help="the branch a conditional takes")
     group.add_argument("--strict", action="store_true", help="fail when anything is not known")
@@ -179,7 +195,9 @@ def _diff(options: argparse.Namespace) -> int:
     from hlo_count.diff import diff
 
     if options.other is not None:
-        result = diff(_report(options, options.program, options.target), _report(options, options.other, options.target))
+        result = diff(
+            _report(options, options.program, options.target), _report(options, options.other, options.target)
+        )
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
         result = diff(fn, *args, **keywords, **kwargs)
@@ -258,7 +276,11 @@ def _targets(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     rows = [(t.name, t.backend, "yes" if t.available else "no", t.note) for t in hlo_count.targets()]
-    print(tabulate(rows, headers=("target", "backend", "here", "note"), tablefmt="plain", maxcolwidths=[None, None, None, 60]))
+    print(
+        tabulate(
+            rows, headers=("target", "backend", "here", "note"), tablefmt="plain", maxcolwidths=[None, None, None, 60]
+        )
+    )
     return DONE
 
 
@@ -293,7 +315,9 @@ def _call(
         keywords["branches"] = {name: given.whole_number(n, "--branch") for name, n in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
         if options.arg or options.kwarg or options.args_from or target or options.mesh:
-            raise HloCountError(f"{program}: an HLO text takes no arguments and no target; name a function to compile one")
+            raise HloCountError(
+                f"{program}: an HLO text takes no arguments and no target; name a function to compile one"
+            )
         return _text(program), (), {}, keywords
     if target is not None:
         keywords["target"] = target

@@ -16,9 +16,7 @@ class ParseError(HloCountError):
         self.line = line
         self.column = column
         shown, caret_at = _excerpt(source, column - 1)
-        super().__init__(
-            f"{self.filename}:{line}:{column}: {message}\n    {shown}\n    {' ' * caret_at}^"
-        )
+        super().__init__(f"{self.filename}:{line}:{column}: {message}\n    {shown}\n    {' ' * caret_at}^")
 
 
 class UnknownCostError(HloCountError):

@@ -21,9 +21,7 @@ def computation_graph(computation: Computation) -> nx.DiGraph:
 
     graph = nx.DiGraph(name=computation.name)
     for instruction in computation.instructions:
-        graph.add_node(
-            instruction.name, instruction=instruction, opcode=instruction.opcode, shape=instruction.shape
-        )
+        graph.add_node(instruction.name, instruction=instruction, opcode=instruction.opcode, shape=instruction.shape)
     for instruction in computation.instructions:
         for operand in instruction.operands:
             graph.add_edge(operand.name, instruction.name, control=False)

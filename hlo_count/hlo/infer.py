@@ -399,4 +399,3 @@ _RULES: dict[str, Callable[[Instruction], Shape]] = {
     "all-reduce-done": _same,
     "all-gather-done": _second_element,
 }
-

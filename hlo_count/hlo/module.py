@@ -375,9 +375,7 @@ class Module:
         )
 
     def __repr__(self) -> str:
-        return (
-            f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
-        )
+        return f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
 
 
 def _split_operands(text: str) -> list[str]:

@@ -46,7 +46,9 @@ def parse(text: str, *, filename: str | None = None) -> Module:
     Raises ParseError, with line, column and caret, for text that is no HLO; `filename` goes into its message.
     """
     if "\x00" in text[:4096]:
-        raise ParseError("this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source="")
+        raise ParseError(
+            "this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source=""
+        )
     with no_garbage_collection():
         module = _parse_module(text, filename)
         settle_shapes(module)

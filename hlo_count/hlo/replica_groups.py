@@ -105,8 +105,7 @@ def mesh_axes(groups: Sequence[Sequence[int]], mesh: Mapping[str, int]) -> tuple
         return None
     strides = [prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
     places = [
-        [tuple(d // stride % size for stride, size in zip(strides, sizes, strict=True)) for d in g]
-        for g in groups
+        [tuple(d // stride % size for stride, size in zip(strides, sizes, strict=True)) for d in g] for g in groups
     ]
     along = [axis for axis in range(len(sizes)) if len({place[axis] for place in places[0]}) > 1]
     across = [axis for axis in range(len(sizes)) if axis not in along]

@@ -180,7 +180,11 @@ class Scanner:
         text = self.text
         start = at = self.skip(at)
         shape: Shape | None = None
-        if _SHAPE_START.match(text, at) and not re.compile(r"[a-z][\w\-]*\(").match(text, at) or text.startswith("b(", at):
+        if (
+            (_SHAPE_START.match(text, at)
+            and not re.compile(r"[a-z][\w\-]*\(").match(text, at))
+            or text.startswith("b(", at)
+        ):
             shape, at = self.shape(at)
         at = self.skip(at)
         word = _WORD.match(text, at)
@@ -249,9 +253,11 @@ class Scanner:
             raise self.error(f"expected an operand{self._instead(at)}", at)
         if _SHAPED_NAME_END.match(self.text, found.end()):
             name, at = found[1], found.end()
-            if self.missing_operands_are_parameters and shape is not None and name not in {
-                i.name for i in computation.instructions
-            }:
+            if (
+                self.missing_operands_are_parameters
+                and shape is not None
+                and name not in {i.name for i in computation.instructions}
+            ):
                 return self._parameter(computation, name, shape), at
             return self._element_of(computation, name, at)
         at = self.right_hand_side(computation, "", start, nested=True)
@@ -401,6 +407,3 @@ class Scanner:
             parts.append(found[0] if found[0].startswith('"') else " ")
             at = found.end()
         return re.sub(r"\s*\n\s*", " ", "".join([*parts, raw[at:]])).strip()
-
-
-

@@ -253,9 +253,7 @@ def parse_layout(text: str) -> Layout:
         )
     bits = _ELEMENT_BITS.search(rest)
     space = _MEMORY_SPACE.search(rest)
-    return Layout(
-        minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text.strip()
-    )
+    return Layout(minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text.strip())
 
 
 def _padded_elements(dimensions: tuple[int, ...], layout: Layout) -> int:

@@ -23,8 +23,7 @@ KEYS = (
 )
 NO_SCOPE, NO_SOURCE = "(no scope)", "(no source)"
 _PLUMBING = frozenset(
-    "while body cond closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat remat2 rematted_computation "
-    "body_pred cond_pred shmap_body shard_map pjit jit(main)".split()
+    ["while", "body", "cond", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat", "remat2", "rematted_computation", "body_pred", "cond_pred", "shmap_body", "shard_map", "pjit", "jit(main)"]
 )
 """Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
 
@@ -33,7 +32,9 @@ def breakdown(entries: Iterable[Entry], key: str, *, depth: int = 2, backend: st
     """Costs by `key`, largest first (by flops, then bytes, then the other counters)."""
     if key not in KEYS:
         near = get_close_matches(key, KEYS, 1)
-        raise HloCountError(f"by({key!r}): no such key{f', did you mean {near[0]!r}?' if near else ''} {', '.join(KEYS)}")
+        raise HloCountError(
+            f"by({key!r}): no such key{f', did you mean {near[0]!r}?' if near else ''} {', '.join(KEYS)}"
+        )
     if depth < 1:
         raise HloCountError(f"depth={depth}: a scope has at least one level")
     groups: dict[str, dict[Key, int]] = {}
@@ -53,7 +54,9 @@ def breakdown(entries: Iterable[Entry], key: str, *, depth: int = 2, backend: st
             name = name_of(("status",)) or NO_SCOPE
             statuses[name] = statuses.get(name, Cost()) + Cost({}, cost.status)
             groups.setdefault(name, {})
-    costs = {name: Cost(amounts, statuses[name].status if name in statuses else "exact") for name, amounts in groups.items()}
+    costs = {
+        name: Cost(amounts, statuses[name].status if name in statuses else "exact") for name, amounts in groups.items()
+    }
     return dict(sorted(costs.items(), key=lambda item: _rank(item[1]), reverse=True))
 
 

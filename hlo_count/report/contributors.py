@@ -72,9 +72,7 @@ def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
     """One contributor a line of source, under the scope and kind of its largest part."""
     groups: dict[str, list[tuple[float, Instruction, str]]] = {}
     for instruction, amount, what in parts:
-        groups.setdefault(instruction.metadata.source or instruction.name, []).append(
-            (amount, instruction, what)
-        )
+        groups.setdefault(where(instruction), []).append((amount, instruction, what))
     found = []
     for source, members in groups.items():
         _, instruction, what = max(members, key=lambda member: member[0])
@@ -82,6 +80,15 @@ def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
         label = f"{scopes}: {what}" if scopes else what
         found.append(Contributor(sum(m[0] for m in members), source, code_of(source), label))
     return sorted(found, key=lambda c: (-c.amount, not c.code))
+
+
+def where(instruction: Instruction) -> str:
+    """Its `file:line`; for an argument of the program its path, such as `params['w']`; else `(opcode)`."""
+    metadata = instruction.metadata
+    if metadata.source:
+        return metadata.source
+    is_argument = instruction.opcode == "parameter" and instruction.computation.is_entry
+    return (is_argument and metadata.op_name) or f"({instruction.opcode})"
 
 
 def scope_of(instruction: Instruction, depth: int = 4) -> str:

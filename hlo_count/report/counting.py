@@ -53,9 +53,7 @@ def count(
         )
     from hlo_count.lowering import lower
 
-    program = lower(
-        fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options
-    )
+    program = lower(fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
     return Report(
         parse(program.text),
         backend=program.backend,

@@ -64,9 +64,7 @@ def program(report: Report) -> str:
 def verdicts(measured: Sequence[Measured]) -> str:
     """Actual, limit and excess, a line a limit."""
     rows = [("", "actual", "limit", "excess")]
-    rows += [
-        (m.limit.name, m.shown, ("≥ " if m.limit.lower else "≤ ") + m.limit.shown, m.excess) for m in measured
-    ]
+    rows += [(m.limit.name, m.shown, ("≥ " if m.limit.lower else "≤ ") + m.limit.shown, m.excess) for m in measured]
     return "\n".join(aligned(rows, "<>>>"))
 
 
@@ -74,18 +72,14 @@ def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]
     """The largest, and one line for everything else."""
     total = sum(c.amount for c in found)
     shown, rest = found[:_SHOWN], found[_SHOWN:]
-    cells = [
-        (amount_text(measured, c.amount), f"{100 * c.amount / total:.1f} %", place(c.source)) for c in shown
-    ]
+    cells = [(amount_text(measured, c.amount), f"{100 * c.amount / total:.1f} %", place(c.source)) for c in shown]
     lines = []
     for line, c in zip(aligned(cells, ">><"), shown, strict=True):
         lines.append(cut(f"{line}  {c.code or c.what}", WIDTH))
         if c.code:
             lines.append(cut(f"      {c.what}", WIDTH))
     if rest:
-        lines.append(
-            f"  everything else ({len(rest)} lines): {amount_text(measured, sum(c.amount for c in rest))}"
-        )
+        lines.append(f"  everything else ({len(rest)} lines): {amount_text(measured, sum(c.amount for c in rest))}")
     return lines
 
 
@@ -93,9 +87,7 @@ def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
     """Rows as lines, two blanks between columns and before the first."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(sides))]
     return [
-        "".join(
-            f"  {cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)
-        ).rstrip()
+        "".join(f"  {cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
         for row in rows
     ]
 

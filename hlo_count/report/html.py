@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -41,13 +42,15 @@ def render_html(report: Report) -> str:
             [row.source for row in rows],
             strict=True,
         )
-        parts.append(_table(list(cells), ("scope" if has_scopes else "opcode", "runs", "FLOP", "%", "bytes", "%", "source")))
+        parts.append(
+            _table(list(cells), ("scope" if has_scopes else "opcode", "runs", "FLOP", "%", "bytes", "%", "source"))
+        )
     if report.unknowns:
         items = "".join(f"<li>{escape(str(unknown))}</li>" for unknown in report.unknowns)
         parts.append(f"<p>{len(report.unknowns)} unknown:</p><ul>{items}</ul>")
     return "\n".join(parts)
 
 
-def _table(rows: list[tuple[str, ...]], headers: tuple[str, ...]) -> str:
+def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:
     """tabulate's `html` format escapes what stands in the cells."""
     return str(tabulate(rows, headers=headers, tablefmt="html", disable_numparse=True))

@@ -44,9 +44,7 @@ class Limit:
     @property
     def name(self) -> str:
         """As a reader knows it: `flops`, `ops all-gather`, `forbidden f64`."""
-        return {"ops": f"ops {self.counter}", "forbid": f"forbidden {self.counter}"}.get(
-            self.kind, self.counter
-        )
+        return {"ops": f"ops {self.counter}", "forbid": f"forbidden {self.counter}"}.get(self.kind, self.counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +117,7 @@ def limits_of(**keywords: Any) -> Limits:
         elif keyword == "forbid":
             names = [value] if isinstance(value, str) else value
             if not isinstance(names, Iterable):
-                raise HloCountError(
-                    f"forbid={value!r}: give a list such as ['f64', 'custom-call:*callback*']"
-                )
+                raise HloCountError(f"forbid={value!r}: give a list such as ['f64', 'custom-call:*callback*']")
             found += [Limit("forbid", check_pattern(name, "forbid", dtypes=True), 0, "0") for name in names]
         else:
             counter = keyword.removeprefix("min_")
@@ -139,11 +135,7 @@ def limits_of(**keywords: Any) -> Limits:
 
 def misspelt(keyword: str) -> str:
     near = get_close_matches(keyword, KEYWORDS, 1, 0.5)
-    return (
-        f"no such limit, did you mean {near[0]!r}?"
-        if near
-        else f"no such limit; there are {', '.join(COUNTERS)}"
-    )
+    return f"no such limit, did you mean {near[0]!r}?" if near else f"no such limit; there are {', '.join(COUNTERS)}"
 
 
 def measure(report: Report, limits: Limits) -> list[Measured]:
@@ -196,8 +188,6 @@ def _actual(report: Report, limit: Limit, limits: Limits) -> Quantity:
     if limit.kind == "forbid":
         return sum(1 for _ in matching(report.module, limit.counter))
     if report.convention == "xla" and limit.counter not in _XLA_HAS:
-        raise HloCountError(
-            f"{limit.counter}: the convention of XLA has no such count; it has {', '.join(_XLA_HAS)}"
-        )
+        raise HloCountError(f"{limit.counter}: the convention of XLA has no such count; it has {', '.join(_XLA_HAS)}")
     value: Quantity = getattr(report, limit.counter)
     return value

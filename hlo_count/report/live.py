@@ -20,10 +20,7 @@ def live_at_peak(module: Module) -> list[tuple[Instruction, int]]:
 
     def size(buffer: Buffer) -> int:
         shapes = [value.shape for value in buffer.values]
-        return max(
-            s.bytes if not s.memory_space or space_name(backend, s.memory_space) == MAIN else 0
-            for s in shapes
-        )
+        return max(s.bytes if not s.memory_space or space_name(backend, s.memory_space) == MAIN else 0 for s in shapes)
 
     change = [0] * (end + 2)
     spans: list[tuple[int, int, int, Instruction]] = []

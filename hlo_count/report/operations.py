@@ -45,11 +45,8 @@ def matching(module: Module, pattern: str) -> Iterator[Instruction]:
     """The instructions whose operation, or for a dtype whose output, is `pattern` (`*` and `?` match anything)."""
     for instruction in module.instructions():
         name = operation(instruction)
-        if (
-            name is not None and (fnmatchcase(name, pattern) or fnmatchcase(name.partition(":")[0], pattern))
-        ) or (
-            _computes(instruction)
-            and any(fnmatchcase(leaf.dtype, pattern) for leaf in instruction.shape.leaves)
+        if (name is not None and (fnmatchcase(name, pattern) or fnmatchcase(name.partition(":")[0], pattern))) or (
+            _computes(instruction) and any(fnmatchcase(leaf.dtype, pattern) for leaf in instruction.shape.leaves)
         ):
             yield instruction
 
@@ -65,13 +62,9 @@ def check_pattern(pattern: object, keyword: str, *, dtypes: bool) -> str:
     """The pattern, if anything could ever match it. Raises HloCountError that names a near one."""
     known = [*sorted(OPCODES), *(sorted(DTYPES) if dtypes else ())]
     if not isinstance(pattern, str):
-        raise HloCountError(
-            f"{keyword}: {pattern!r} is no name of an operation; give a str such as 'all-gather'"
-        )
+        raise HloCountError(f"{keyword}: {pattern!r} is no name of an operation; give a str such as 'all-gather'")
     head = pattern.partition(":")[0]
-    if any(fnmatchcase(name, head) for name in known) and (
-        ":" not in pattern or fnmatchcase("custom-call", head)
-    ):
+    if any(fnmatchcase(name, head) for name in known) and (":" not in pattern or fnmatchcase("custom-call", head)):
         return pattern
     near = get_close_matches({"float64": "f64", "float32": "f32"}.get(head, head).replace("_", "-"), known, 1)
     raise HloCountError(

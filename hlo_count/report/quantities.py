@@ -55,9 +55,7 @@ def _parse(text: str, counter: str) -> Decimal:
     factor = _factors(counter).get(unit)
     if factor is None:
         why = (
-            "a rate, and this limit is an amount"
-            if unit.endswith("/s") or unit.endswith("FLOPS")
-            else "no unit of it"
+            "a rate, and this limit is an amount" if unit.endswith("/s") or unit.endswith("FLOPS") else "no unit of it"
         )
         raise HloCountError(f"{counter}={text!r}: {unit or 'no unit'} is {why}: {_expected(counter)}")
     return number * factor
@@ -69,9 +67,7 @@ def _factors(counter: str) -> dict[str, Decimal]:
         return _SECONDS
     if counter == "intensity":
         return {"": Decimal(1), "FLOP/B": Decimal(1)}
-    units = {"flops": ("", "FLOP", "FLOPs"), **dict.fromkeys(BYTES, ("", "B"))}.get(
-        counter, ("", "op", "ops")
-    )
+    units = {"flops": ("", "FLOP", "FLOPs"), **dict.fromkeys(BYTES, ("", "B"))}.get(counter, ("", "op", "ops"))
     factors = {prefix + unit: Decimal(size) for prefix, size in _DECIMAL.items() for unit in units}
     if counter in BYTES:
         factors |= {prefix + "B": Decimal(size) for prefix, size in _BINARY.items()}

@@ -64,7 +64,9 @@ class Report:
         self.walk = Walk(module, self.backend, settings)
         if strict and self.unknowns:
             listed = "\n".join(f"  {unknown}" for unknown in self.unknowns)
-            raise UnknownCostError(f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}")
+            raise UnknownCostError(
+                f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}"
+            )
 
     # Totals
 

@@ -49,7 +49,7 @@ def header(report: Report) -> str:
 def totals(report: Report) -> str:
     """The counters with their statuses, and what they are made of."""
     total = report.total
-    rows = [
+    rows: list[tuple[str, str, str, str]] = [
         ("FLOP", amount(report.flops), report.status, _shares(total)),
         ("transcendentals", amount(report.transcendentals), report.status, ""),
     ]
@@ -59,7 +59,14 @@ def totals(report: Report) -> str:
             ("other ops", amount(report.other_ops), report.status, ""),
         ]
         moved = f"read {amount(report.bytes_read, 'B')}, written {amount(report.bytes_written, 'B')}"
-        rows.append(("bytes", amount(report.bytes, "B"), report.status, f"{moved}, compulsory {amount(report.compulsory_bytes, 'B')}"))
+        rows.append(
+            (
+                "bytes",
+                amount(report.bytes, "B"),
+                report.status,
+                f"{moved}, compulsory {amount(report.compulsory_bytes, 'B')}",
+            )
+        )
         if report.network_bytes:
             rows.append(("network", amount(report.network_bytes, "B"), report.status, "sent by one device"))
     else:
@@ -73,7 +80,14 @@ def totals(report: Report) -> str:
         parts = ", ".join(f"{name} {size}" for name, size in zip(named, sizes(list(named.values())), strict=True))
         rows.append(("peak memory", _size(report.peak_bytes), "", parts))
         if report.num_devices > 1:
-            rows.append(("all devices", f"{amount(report.flops * report.num_devices)}FLOP", "", f"{amount(report.bytes * report.num_devices, 'B')}"))
+            rows.append(
+                (
+                    "all devices",
+                    f"{amount(report.flops * report.num_devices)}FLOP",
+                    "",
+                    f"{amount(report.bytes * report.num_devices, 'B')}",
+                )
+            )
     lines = tabulate(rows, tablefmt="plain", colalign=("right", "right", "left", "left"), disable_numparse=True)
     return "\n".join(line.rstrip()[:WIDTH] for line in lines.splitlines())
 
@@ -115,7 +129,9 @@ def unknowns_text(report: Report) -> str:
         return ""
     alike: dict[tuple[str, str], list[Unknown]] = {}
     for unknown in unknowns:
-        alike.setdefault((unknown.what, unknown.remedy if unknown.what.startswith("custom-call") else unknown.instruction), []).append(unknown)
+        alike.setdefault(
+            (unknown.what, unknown.remedy if unknown.what.startswith("custom-call") else unknown.instruction), []
+        ).append(unknown)
     lines = [f"{len(unknowns)} unknown:"]
     for group in list(alike.values())[:10]:
         text = str(group[0]) + (f" (and {len(group) - 1} more of the same)" if len(group) > 1 else "")

@@ -87,9 +87,7 @@ class _Timeline:
             start, count = leaf_span(entry.parameters[number].shape, path)
             for value in self._arguments[number][start : start + count]:
                 self._fixed[value] = False
-            pairs.append(
-                (leaf_span(entry.root.shape, output), self._arguments[number][start : start + count])
-            )
+            pairs.append((leaf_span(entry.root.shape, output), self._arguments[number][start : start + count]))
         self._outputs = self._run(entry, self._arguments)
         for (start, count), donated in pairs:
             for mine, theirs in zip(self._outputs[start : start + count], donated, strict=True):
@@ -108,9 +106,7 @@ class _Timeline:
             found[self._find(index)].is_output = True
         return list(found.values())
 
-    def _define(
-        self, instruction: Instruction, *, fixed: bool = False, leaves: range | None = None
-    ) -> list[int]:
+    def _define(self, instruction: Instruction, *, fixed: bool = False, leaves: range | None = None) -> list[int]:
         """New values for the leaves of an instruction, or for some of them."""
         first = len(self.values)
         shapes = instruction.shape.leaves
@@ -239,11 +235,7 @@ class _Timeline:
         flat = [index for operand in operands for index in operand]
         if opcode in ("all-gather-start", "collective-permute-start", "send"):
             # (operands, outputs, context …); a send has no output.
-            return (
-                [*operands[0], *self._define_from(instruction, len(operands[0]))]
-                if len(operands) == 1
-                else None
-            )
+            return [*operands[0], *self._define_from(instruction, len(operands[0]))] if len(operands) == 1 else None
         if opcode == "copy-start":
             # (output, operand, context …)
             output = self._define(instruction, leaves=range(1))
@@ -365,10 +357,7 @@ def _is_value(instruction: Instruction, value: Value) -> bool:
     if instruction.opcode != "get-tuple-element":
         return instruction is value.definer
     held = instruction.operands[0]
-    return (
-        held is value.definer
-        and value.leaf == leaf_span(held.shape, (int(instruction.attributes["index"]),))[0]
-    )
+    return held is value.definer and value.leaf == leaf_span(held.shape, (int(instruction.attributes["index"]),))[0]
 
 
 def _only_elementwise_uses(parameter: Instruction, passing: str) -> bool:

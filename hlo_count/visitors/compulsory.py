@@ -22,7 +22,7 @@ from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
 Origin = tuple[int, int]
 """(parameter number, leaf) that a value is a name for."""
 
-_NAMES = frozenset("bitcast opt-barrier add-dependency domain".split())
+_NAMES = frozenset(["bitcast", "opt-barrier", "add-dependency", "domain"])
 
 
 def compulsory_bytes(walk: Walk) -> int:
@@ -122,9 +122,13 @@ class _Compulsory:
             each.append(self.reads(branch)[parameter] if passed else [0] * len(value.shape.leaves))
         if weights is None:
             return [min(column) for column in zip(*each, strict=True)]
-        return [ceil(sum((w * n for w, n in zip(weights, c, strict=True)), Fraction())) for c in zip(*each, strict=True)]
+        return [
+            ceil(sum((w * n for w, n in zip(weights, c, strict=True)), Fraction())) for c in zip(*each, strict=True)
+        ]
 
-    def _read_by_fusion(self, fusion: Instruction, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
+    def _read_by_fusion(
+        self, fusion: Instruction, value: Instruction, later: dict[Instruction, list[int]]
+    ) -> list[int]:
         callee = fusion.callee("calls")
         leaves = value.shape.leaves
         if callee is None or len(leaves) != 1:

@@ -43,7 +43,13 @@ class Cost:
 
     @classmethod
     def ops(
-        cls, counter: str, amount: int | Fraction, op_class: str, dtype: str, unit: str = "vector", status: Status = "exact"
+        cls,
+        counter: str,
+        amount: int | Fraction,
+        op_class: str,
+        dtype: str,
+        unit: str = "vector",
+        status: Status = "exact",
     ) -> Cost:
         """`amount` operations of one kind; a fraction is rounded up. `counter` is one of OP_COUNTERS."""
         if counter not in OP_COUNTERS:
@@ -79,7 +85,9 @@ class Cost:
             return NotImplemented
         if times == 1:
             return self
-        return Cost({key: ceil(amount * times) for key, amount in self.amounts.items()}, self.status if times else "exact")
+        return Cost(
+            {key: ceil(amount * times) for key, amount in self.amounts.items()}, self.status if times else "exact"
+        )
 
     __rmul__ = __mul__
 

@@ -47,10 +47,12 @@ class Settings:
             return None
         if isinstance(chosen, int):
             if not 0 <= chosen < number:
-                raise HloCountError(f"branches: {conditional.name} has no branch {int(chosen)}; it has 0 to {number - 1}")
+                raise HloCountError(
+                    f"branches: {conditional.name} has no branch {int(chosen)}; it has 0 to {number - 1}"
+                )
             return [Fraction(index == int(chosen)) for index in range(number)]
         weights = [Fraction(str(probability)) for probability in chosen]
-        if len(weights) != number or any(w < 0 for w in weights) or abs(sum(weights) - 1) > Fraction(1, 10**6):
+        if len(weights) != number or min(weights) < 0 or abs(sum(weights, Fraction()) - 1) > Fraction(1, 10**6):
             raise HloCountError(
                 f"branches: {conditional.name} has {number} branches; pass an index, or {number} probabilities that "
                 f"add up to 1, not {list(chosen)!r}"

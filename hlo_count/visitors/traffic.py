@@ -18,12 +18,10 @@ Access = tuple[int, int]
 """(memory space, bytes)."""
 
 FREE = frozenset(
-    "bitcast tuple get-tuple-element parameter constant while conditional call opt-barrier after-all add-dependency "
-    "domain async-start async-update async-done all-gather-done all-reduce-done collective-permute-done copy-done "
-    "send-done recv-done".split()
+    ["bitcast", "tuple", "get-tuple-element", "parameter", "constant", "while", "conditional", "call", "opt-barrier", "after-all", "add-dependency", "domain", "async-start", "async-update", "async-done", "all-gather-done", "all-reduce-done", "collective-permute-done", "copy-done", "send-done", "recv-done"]
 )
 """Opcodes that move nothing of their own."""
-_PARTIAL = frozenset("slice dynamic-slice gather dynamic-update-slice scatter fusion".split())
+_PARTIAL = frozenset(["slice", "dynamic-slice", "gather", "dynamic-update-slice", "scatter", "fusion"])
 _FOLLOWED = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
 _DONE_ELEMENT = {"copy-start": 0, "all-gather-start": 1, "collective-permute-start": 1, "recv": 0}
 """Which element of a start's tuple is what its `-done` gives."""

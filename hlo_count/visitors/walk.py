@@ -18,7 +18,7 @@ from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakes
 from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
-from hlo_count.visitors.network import network_bytes
+from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.registry import RULES, UnknownCostOf
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
@@ -179,13 +179,16 @@ class Walk:
         sugar = async_sugar(opcode)
         if sugar is not None:
             return self._async(instruction, *sugar)
+        if opcode in _SENDS and continues_collective(instruction):
+            return ZERO  # TPU prints one asynchronous collective several times; it counts where it begins
         try:
             if opcode == "custom-call":
                 return custom_call_cost(instruction)
             found = RULES.get(opcode)
             if found is None:
                 raise UnknownCostOf(
-                    f"is a {opcode}, which has no rule", f'@hlo_count.rule("{opcode}") on a function that gives its Cost'
+                    f"is a {opcode}, which has no rule",
+                    f'@hlo_count.rule("{opcode}") on a function that gives its Cost',
                 )
             cost = found(instruction, self.body)
         except UnknownCostOf as unknown:
@@ -213,7 +216,9 @@ class Walk:
             return ZERO
         inner = unwrapped(instruction)
         if inner is None:
-            return self._unknown(instruction, "does not show the result of what it starts", "check the text at this line")
+            return self._unknown(
+                instruction, "does not show the result of what it starts", "check the text at this line"
+            )
         return self._ops(inner)
 
     def _unknown(self, instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound") -> Cost:
@@ -253,7 +258,9 @@ class Walk:
         found = self._own.get(key)
         if found is None:
             if kernels:
-                found = Cost.sum(self.cost_of(i, True) for i in computation.instructions if i.opcode not in _KERNEL_FREE)
+                found = Cost.sum(
+                    self.cost_of(i, True) for i in computation.instructions if i.opcode not in _KERNEL_FREE
+                )
             else:
                 found = self._own_operations(computation)
             self._own[key] = found
@@ -319,7 +326,9 @@ class Walk:
         branches = branches_of(conditional)
         weights = self.settings.weights(conditional, len(branches))
         if weights is not None:
-            return [Edge(b, w if w.denominator > 1 else int(w), True) for b, w in zip(branches, weights, strict=True) if w]
+            return [
+                Edge(b, w if w.denominator > 1 else int(w), True) for b, w in zip(branches, weights, strict=True) if w
+            ]
         costs = [self.total_of(branch, kernels=True) for branch in branches]
         chosen = max(range(len(branches)), key=lambda n: (costs[n].flops, costs[n].bytes))
         if any(cost != costs[0] for cost in costs):

@@ -46,6 +46,14 @@ Step: TypeAlias = "Callable[[Body], None]"
 """Adds one random instruction, or a few that belong together."""
 
 TOKEN = "token[]"
+COMMENTS = ("", "", "  // 1 } of {", " /* 2 ) of ( */", "\n  // its own = line(%x)", " /* over\n lines */")
+METADATA = (
+    'metadata={op_name="jit(f)/while/body/add" source_file="f.py" source_line=3}',
+    r'metadata={op_name="a \"b\" {c} ) , =/d"}',
+    'frontend_attributes={a="1",b="{x, y}"}',
+    "sharding={devices=[2,1]<=[2]}",
+    'backend_config={"n":{"m":["1","2"]},"s":"}{"}',
+)
 MAX_DEPTH = 2
 FLOATS = ("f32", "bf16", "f16", "f64", "f8e4m3fn")
 INTEGERS = ("s32", "u8", "s64", "u32", "s8", "s4")
@@ -109,6 +117,8 @@ def spell(shape: Shape) -> str:
 class Value:
     name: str
     shape: Shape
+    inline: str = ""
+    """The whole instruction, where it stands in the parentheses of what takes it."""
 
     @property
     def array(self) -> Array:
@@ -153,6 +163,10 @@ class Program:
         self.operand_shapes = choices.chance(50)
         self.layouts = choices.chance(60)
         self.bare_results = choices.chance(30)
+        self.inline_constants = choices.chance(20)
+        self.marks = choices.chance(80)
+        """Whether the entry and the roots are marked where they come last anyway."""
+        self.comments = choices.chance(20)
 
     def name(self, stem: str) -> str:
         self.count += 1
@@ -208,12 +222,17 @@ class Body:
             extra.append(
                 f"control-predecessors={{{self.program.percent}{self.choices.pick(self.values).name}}}"
             )
+        if self.choices.chance(10):
+            extra.append(self.choices.pick(METADATA))
         text = f"{self.program.percent}{value.name} = {spelled}{opcode}({inside})"
-        self.lines.append("".join([text, *(f", {attribute}" for attribute in extra)]))
+        comment = self.choices.pick(COMMENTS) if self.program.comments else ""
+        self.lines.append("".join([text, *(f", {attribute}" for attribute in extra), comment]))
         self.values.append(value)
         return value
 
     def _operand(self, operand: Value) -> str:
+        if operand.inline:
+            return operand.inline
         shape = f"{spell(operand.shape)} " if self.program.operand_shapes else ""
         return f"{shape}{self.program.percent}{operand.name}"
 
@@ -254,6 +273,8 @@ class Body:
             and not shape.bound
             and self.choices.chance(25)
         ):
+            if self.program.inline_constants and not shape.dims:
+                return Value("", shape, f"{shape} constant(1)")
             scalar = self.write("constant", Array(shape.dtype), "1")
             return self.emit("broadcast", shape, [scalar], "dimensions={}") if shape.dims else scalar
         return self.parameter(shape)
@@ -280,11 +301,12 @@ class Body:
 
     def close(self, root: Value, *, entry: bool = False) -> str:
         """Write the computation into the program; its name."""
-        lines = [
-            f"  {'ROOT ' if line.startswith(f'{self.program.percent}{root.name} = ') else ''}{line}"
-            for line in self.lines
-        ]
-        head = f"{'ENTRY ' if entry else ''}{self.program.percent}{self.name} {{"
+        marks = self.program.marks
+        root_at = next(n for n, value in enumerate(self.values) if value is root)
+        lines = [f"  {line}" for line in self.lines]
+        if marks or root_at < len(lines) - 1:
+            lines[root_at] = f"  ROOT {self.lines[root_at]}"
+        head = f"{'ENTRY ' if entry and marks else ''}{self.program.percent}{self.name} {{"
         self.program.computations.append("\n".join([head, *lines, "}"]))
         return self.program.percent + self.name
 

@@ -137,8 +137,9 @@ def reorder(instruction: Instruction) -> Cost:
 
 
 _NORM = {"LAYER_FWD_INFER": 7, "LAYER_FWD_TRAIN": 7, "LAYER_BWD": 9}
-"""Operations an element. Forward: the sums of the mean and of the squares (3 with the square), centre, normalize,
-scale, bias. Backward: centre, normalize, the gradients of scale (2), bias and input (4), as for batch-norm-grad."""
+"""Operations an element. Forward: the sums of the mean and of the squares (3 with the square), centre,
+normalize, scale, bias. Backward: centre, normalize, gradients of scale (2), bias and input (4), as for
+batch-norm-grad."""
 
 
 @custom_call("__cudnn$norm")

@@ -88,10 +88,12 @@ def convolution(instruction: Instruction) -> Cost:
     fields = [integers(instruction, window, name) for name in names]
     if len({len(each) for each in (*fields, *places)}) != 1:
         raise missing(instruction, "whose window and layouts have different numbers of dimensions")
+    if any(value <= shift for values in (fields[0], fields[3]) for value in values):
+        raise missing(instruction, "whose window has a stride or dilation of 0")
     is_matmul = True
     for d, (stride, low, high, dilation) in enumerate(zip(*fields, strict=True)):
         size, taps, outputs = (
-            dimension(instruction, shape, place[d])
+            dimension(instruction, shape, place[d] - shift)
             for shape, place in zip((lhs, rhs, output), places, strict=True)
         )
         one_window = WindowDimension(taps, stride - shift, low - shift, high - shift, 1, dilation - shift)
