@@ -104,9 +104,7 @@ def test_the_custom_calls_of_the_fixtures_are_known(backend):
 def test_a_qr_is_counted_on_three_backends():
     n = 96
     factored = 4 * n**3 // 3 + (4 * n**3 % 3 > 0)
-    totals = {
-        b: Walk(parse(text(b, "qr")), {"h100": "gpu", "tpu-v5e": "tpu"}.get(b, b)).total for b in BACKENDS
-    }
+    totals = {b: Walk(parse(text(b, "qr")), {"h100": "gpu", "tpu-v5e": "tpu"}.get(b, b)).total for b in BACKENDS}
     linalg = {backend: parts(total)["linalg.flops"] for backend, total in totals.items()}
     assert linalg["cpu"] == linalg["h100"] == 2 * factored  # R, and as much for Q
     assert linalg["tpu-v5e"] == factored + n**3 // 3  # one block, and the T of its compact WY form
@@ -223,9 +221,7 @@ def test_a_formula_that_raises_is_an_error_that_names_target_and_formula(mine):
     def broken(instruction):
         return instruction.shape.no_such_thing
 
-    with pytest.raises(
-        HloCountError, match=r"formula .*broken of custom call 'my_kernel' failed on call: Attribute"
-    ):
+    with pytest.raises(HloCountError, match=r"formula .*broken of custom call 'my_kernel' failed on call: Attribute"):
         counted(mine, ["f32[4]"], "f32[4]")
 
 
@@ -234,9 +230,7 @@ def test_a_formula_that_gives_no_cost_is_an_error_that_says_so(mine):
     def number(instruction):
         return 12
 
-    with pytest.raises(
-        HloCountError, match=r"formula .*number of custom call 'my_kernel' gave 12, which is no Cost"
-    ):
+    with pytest.raises(HloCountError, match=r"formula .*number of custom call 'my_kernel' gave 12, which is no Cost"):
         counted(mine, ["f32[4]"], "f32[4]")
 
 
@@ -251,9 +245,7 @@ def test_a_formula_can_say_that_it_cannot_tell(mine):
 
 
 def test_bytes_of_a_call_inside_a_fusion_are_those_of_the_fusion(mine):
-    custom_call(mine)(
-        lambda instruction: Cost.ops("flops", 9, "add", "f32") + Cost.traffic(read=500, written=500)
-    )
+    custom_call(mine)(lambda instruction: Cost.ops("flops", 9, "add", "f32") + Cost.traffic(read=500, written=500))
     module = """HloModule m
 %f (p: f32[4]) -> f32[4] {
   %p = f32[4] parameter(0)

@@ -115,9 +115,7 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
     config = json_config(instruction, path)
     scores = integers(instruction, json_config(instruction, path, "intermediate_tensor_shape"), "dimensions")
     if len(scores) != 4:
-        raise missing(
-            instruction, f"whose scores have {len(scores)} dimensions instead of batch, heads, queries, keys"
-        )
+        raise missing(instruction, f"whose scores have {len(scores)} dimensions instead of batch, heads, queries, keys")
     batch, heads, queries, keys = scores
     q, v = operand(instruction, 0), operand(instruction, 2)
 
@@ -148,9 +146,7 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
     target = instruction.attributes["custom_call_target"]
     return Attention(
         heads=batch * heads,
-        pairs=visible_pairs(
-            queries, keys, causal=causal or config.get("is_causal_mask") is True, window=window
-        ),
+        pairs=visible_pairs(queries, keys, causal=causal or config.get("is_causal_mask") is True, window=window),
         queries=queries,
         key_size=key_size,
         value_size=value_size,
@@ -222,8 +218,7 @@ def _engine(instruction: Instruction) -> Attention:
         value_size=read("v_head_dim"),
         dtype=operand(instruction, 0).dtype,
         bias=read("bias_type") != 0,
-        dropout=attributes.get("is_training") == "true"
-        and float(attributes.get("dropout_probability", "0")) > 0,
+        dropout=attributes.get("is_training") == "true" and float(attributes.get("dropout_probability", "0")) > 0,
         status="estimate" if mask % 2 or read("max_segments_per_seq") > 1 else "exact",
     )
 

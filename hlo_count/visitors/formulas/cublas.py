@@ -88,9 +88,7 @@ def grouped_gemm(instruction: Instruction) -> Cost:
         *integers(instruction, ragged, "rhs_group_dimensions"),
     }
     columns = prod(size for d, size in enumerate(rhs.dimensions) if d not in shared)
-    return contraction_cost(lhs.size * columns, contraction_dtype(lhs, rhs)) + traffic_without_scratch(
-        instruction
-    )
+    return contraction_cost(lhs.size * columns, contraction_dtype(lhs, rhs)) + traffic_without_scratch(instruction)
 
 
 @custom_call("__cudnn$blockScaledDot", "__op$block_scaled_dot")

@@ -104,9 +104,7 @@ def fused_convolution(instruction: Instruction) -> Cost:
     """
     config = json_config(instruction, "cudnn_conv_backend_config")
     activation = str(config.get("activation_mode", "kNone"))
-    if activation.isdigit() and int(activation) < len(
-        _ACTIVATIONS
-    ):  # an enum's number, as older texts have it
+    if activation.isdigit() and int(activation) < len(_ACTIVATIONS):  # an enum's number, as older texts have it
         activation = list(_ACTIVATIONS)[int(activation)]
     if activation not in _ACTIVATIONS:
         raise missing(instruction, f"with the activation {activation}, which is not known")

@@ -39,9 +39,7 @@ _BATCHED = ("getrf", "geqrf")
 def targets(family: str) -> list[str]:
     """Every name of a LAPACK routine: real and complex, on CPU and GPUs, typed FFI calls and older ones."""
     complex_family = _COMPLEX_NAMES.get(family, family)
-    cpu = [f"lapack_{prefix}{family}" for prefix in "sd"] + [
-        f"lapack_{prefix}{complex_family}" for prefix in "cz"
-    ]
+    cpu = [f"lapack_{prefix}{family}" for prefix in "sd"] + [f"lapack_{prefix}{complex_family}" for prefix in "cz"]
     gpu = [f"{vendor}solver_{name}" for vendor in ("cu", "hip") for name in _GPU_NAMES.get(family, (family,))]
     if family in _BATCHED:
         gpu += [f"{vendor}blas_{family}_batched" for vendor in ("cu", "hip")]

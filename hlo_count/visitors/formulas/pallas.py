@@ -25,9 +25,7 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
         raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
     leaf = instruction.shape.first_leaf
     dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
-    cost = Cost.ops(
-        "flops", int(number(instruction, estimate, "flops")), "custom", dtype, "matrix", "estimate"
-    )
+    cost = Cost.ops("flops", int(number(instruction, estimate, "flops")), "custom", dtype, "matrix", "estimate")
     evaluations = int(number(instruction, estimate, "transcendentals"))
     cost += Cost.ops("transcendentals", evaluations, "custom", dtype, "special", "estimate")
     accessed = int(number(instruction, estimate, "bytes_accessed"))
