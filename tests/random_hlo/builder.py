@@ -179,9 +179,7 @@ class Program:
         for _ in range(self.choices.integer(0, 2)):
             values.append(binary(body, self.choices.pick(values), self.choices.pick(values)))
         results = [binary(body, values[-1], self.choices.pick(values)) for _ in range(roots)]
-        return body.close(
-            results[0] if roots == 1 else body.emit("tuple", tuple(r.shape for r in results), results)
-        )
+        return body.close(results[0] if roots == 1 else body.emit("tuple", tuple(r.shape for r in results), results))
 
     def comparator(self, dtypes: Sequence[str]) -> str:
         body = Body(self, "compare")
@@ -219,11 +217,10 @@ class Body:
         spelled = "" if infers and self.program.bare_results else spell(shape) + " "
         extra = list(attributes)
         if self.ordered and self.values and self.choices.chance(4):
-            extra.append(
-                f"control-predecessors={{{self.program.percent}{self.choices.pick(self.values).name}}}"
-            )
-        if self.choices.chance(10):
-            extra.append(self.choices.pick(METADATA))
+            extra.append(f"control-predecessors={{{self.program.percent}{self.choices.pick(self.values).name}}}")
+        note = self.choices.pick(METADATA) if self.choices.chance(10) else ""
+        if note and not any(attribute.startswith(note.partition("=")[0]) for attribute in extra):
+            extra.append(note)
         text = f"{self.program.percent}{value.name} = {spelled}{opcode}({inside})"
         comment = self.choices.pick(COMMENTS) if self.program.comments else ""
         self.lines.append("".join([text, *(f", {attribute}" for attribute in extra), comment]))
@@ -255,11 +252,7 @@ class Body:
         order = self.choices.permutation(rank) if self.choices.chance(30) else tuple(range(rank))[::-1]
         suffix = ""
         if rank and self.choices.chance(15):
-            suffix = (
-                ":E(4)"
-                if shape.dtype == "s4"
-                else self.choices.pick([":T(8,128)(2,1)", ":S(1)", ":T(256)S(5)"])
-            )
+            suffix = ":E(4)" if shape.dtype == "s4" else self.choices.pick([":T(8,128)(2,1)", ":S(1)", ":T(256)S(5)"])
         return replace(shape, layout=order, suffix=suffix)
 
     def value(self, shape: Shape) -> Value:
@@ -267,12 +260,7 @@ class Body:
         found = [v for v in self.values if _same(v.shape, shape)]
         if found and self.choices.chance(70):
             return self.choices.pick(found)
-        if (
-            isinstance(shape, Array)
-            and shape.dtype in ("f32", "s32")
-            and not shape.bound
-            and self.choices.chance(25)
-        ):
+        if isinstance(shape, Array) and shape.dtype in ("f32", "s32") and not shape.bound and self.choices.chance(25):
             if self.program.inline_constants and not shape.dims:
                 return Value("", shape, f"{shape} constant(1)")
             scalar = self.write("constant", Array(shape.dtype), "1")
@@ -325,8 +313,6 @@ def braces(numbers: Sequence[int]) -> str:
 
 def binary(b: Body, lhs: Value, rhs: Value) -> Value:
     dtype = lhs.array.dtype
-    opcodes = (
-        FLOAT_BINARY if dtype in FLOATS else INTEGER_BINARY if dtype in INTEGERS else ("and", "or", "xor")
-    )
+    opcodes = FLOAT_BINARY if dtype in FLOATS else INTEGER_BINARY if dtype in INTEGERS else ("and", "or", "xor")
     opcodes = ("add", "subtract", "multiply", "divide") if dtype in COMPLEX else opcodes
     return b.emit(b.choices.pick(opcodes), lhs.shape, [lhs, rhs], infers=True)

@@ -13,9 +13,7 @@ def async_op(b: Body) -> None:
     operands = [b.value(p.shape) for p in parameters]
     shape = (tuple(p.shape for p in parameters), root.shape, Array("u32"))
     kind = b.choices.integer(0, 2)
-    if (
-        kind == 0
-    ):  # XLA prints it sugared, so nothing but one instruction may stand in it, without control edges
+    if kind == 0:  # XLA prints it sugared, so nothing but one instruction may stand in it, without control edges
         wrapper = Body(b.program, "wrapped", b.depth + 1, ordered=False)
         inner = [wrapper.parameter(p.shape) for p in parameters]
         callee = wrapper.close(wrapper.emit("call", root.shape, inner, f"to_apply={callee}"))

@@ -49,9 +49,7 @@ def to_pred(b: Body) -> None:
 
 def complex_op(b: Body) -> None:
     x = b.any(("f32", "f64"))
-    c = b.emit(
-        "complex", x.array.of("c64" if x.array.dtype == "f32" else "c128"), [x, b.value(x.shape)], infers=True
-    )
+    c = b.emit("complex", x.array.of("c64" if x.array.dtype == "f32" else "c128"), [x, b.value(x.shape)], infers=True)
     b.emit(b.choices.pick(["real", "imag"]), x.shape, [c], infers=True)
 
 

@@ -57,12 +57,8 @@ def slice_op(b: Body) -> None:
 
 def pad_op(b: Body) -> None:
     x = b.any(FLOATS + INTEGERS, (1, 4))
-    pads = [
-        (b.choices.integer(-1, 3), b.choices.integer(1, 3), b.choices.integer(0, 2)) for _ in x.array.dims
-    ]
-    dims = tuple(
-        n + low + high + inner * (n - 1) for n, (low, high, inner) in zip(x.array.dims, pads, strict=True)
-    )
+    pads = [(b.choices.integer(-1, 3), b.choices.integer(1, 3), b.choices.integer(0, 2)) for _ in x.array.dims]
+    dims = tuple(n + low + high + inner * (n - 1) for n, (low, high, inner) in zip(x.array.dims, pads, strict=True))
     attribute = "padding=" + "x".join("_".join(map(str, pad)) for pad in pads)
     bare = x.array.layout is None
     b.emit("pad", x.array.of(dims=dims), [x, b.value(Array(x.array.dtype))], attribute, infers=bare)
@@ -128,9 +124,7 @@ def tuple_op(b: Body) -> None:
 def dynamic_size_op(b: Body) -> None:
     x = b.any(("f32", "s32"), (1, 3))
     size = b.emit("get-dimension-size", Array("s32"), [x], "dimensions={0}", infers=True)
-    bounded = b.emit(
-        "set-dimension-size", replace(x.array, bound=True), [x, size], "dimensions={0}", infers=True
-    )
+    bounded = b.emit("set-dimension-size", replace(x.array, bound=True), [x, size], "dimensions={0}", infers=True)
     b.emit("negate", bounded.shape, [bounded], infers=True)
 
 

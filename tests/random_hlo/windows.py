@@ -71,9 +71,7 @@ def some_window(b: Body, n: int) -> Window:
         return Window(b.choices.integer(1, 5), 1, 4, 4)
     size = b.choices.integer(1, 4)
     low, high = b.choices.integer(-1, 3), b.choices.integer(0, 3)
-    window = Window(
-        size, b.choices.integer(1, 3), low, high, b.choices.integer(1, 3), b.choices.integer(1, 2)
-    )
+    window = Window(size, b.choices.integer(1, 3), low, high, b.choices.integer(1, 3), b.choices.integer(1, 2))
     return window if window.outputs(n) > 0 else Window(1, 1, 0, 0)
 
 
@@ -125,9 +123,7 @@ def reduce_op(b: Body) -> None:
     inits = [b.value(Array(x.array.dtype)) for _ in range(count)]
     region = b.program.scalar_body(x.array.dtype, 2 * count, count)
     results: Shape = shape if count == 1 else (shape,) * count
-    b.emit(
-        "reduce", results, operands + inits, f"dimensions={braces(gone)}", f"to_apply={region}", infers=True
-    )
+    b.emit("reduce", results, operands + inits, f"dimensions={braces(gone)}", f"to_apply={region}", infers=True)
 
 
 def reduce_window_op(b: Body) -> None:
@@ -150,9 +146,7 @@ def select_and_scatter_op(b: Body) -> None:
     source = b.value(Array("f32", tuple(w.outputs(n) for w, n in zip(windows, x.array.dims, strict=True))))
     regions = [f"select={b.program.comparator(['f32'])}", f"scatter={b.program.scalar_body('f32')}"]
     operands = [x, source, b.value(Array("f32"))]
-    b.emit(
-        "select-and-scatter", x.shape, operands, window_text(windows, dilated=False), *regions, infers=True
-    )
+    b.emit("select-and-scatter", x.shape, operands, window_text(windows, dilated=False), *regions, infers=True)
 
 
 def map_op(b: Body) -> None:
@@ -185,9 +179,7 @@ def scan_op(b: Body) -> None:
 def topk_op(b: Body) -> None:
     x = b.any(("f32",), (1, 2))
     dims = (*x.array.dims[:-1], b.choices.integer(1, x.array.dims[-1]))
-    b.emit(
-        "topk", (Array("f32", dims), Array("s32", dims)), [x], f"k={dims[-1]}", "largest=true", infers=True
-    )
+    b.emit("topk", (Array("f32", dims), Array("s32", dims)), [x], f"k={dims[-1]}", "largest=true", infers=True)
 
 
 STEPS: tuple[Step, ...] = (
