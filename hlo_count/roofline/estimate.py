@@ -14,8 +14,7 @@ from hlo_count.hlo.module import Computation, Instruction
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.limits import Busy, Limits, longest
 from hlo_count.roofline.work import counted_work
-from hlo_count.visitors.cost import MAIN, ON_CHIP, Cost
-from hlo_count.visitors.elementwise import ELEMENTWISE
+from hlo_count.visitors.cost import ON_CHIP, Cost
 from hlo_count.visitors.walk import Walk
 
 LAUNCH = "launch"
@@ -46,8 +45,13 @@ class Estimate:
 
     @cached_property
     def seconds(self) -> float:
-        """The time of the schedule, with what calling any program takes where the device's profile states it."""
-        return (self.limits.device.call_overhead_s or 0.0) + max(self._run(self.walk.module.entry))
+        """The time of the schedule, with that of calling any program where the device's profile states it."""
+        device = self.limits.device
+        run = max(self._run(self.walk.module.entry))
+        if device.call_overhead_s is None:
+            return run
+        # what was called to measure it has launched one kernel
+        return device.call_overhead_s + max(0.0, run - (device.launch_overhead_s or 0.0))
 
     def of_kernel(self, kernel: Instruction) -> KernelTime:
         """One run of one kernel."""

@@ -1,0 +1,208 @@
+"""Our figures against XLA's own cost analysis: a row for each cause, adding up to the difference exactly.
+
+Both sides are sums over the same instructions: ours of `times run x our figure`, XLA's of `times visited x its figure`. So
+an instruction's part of the difference is (visits - runs) x our figure, which is how loops are counted, plus visits x
+(XLA's figure - ours), which is how the opcode is counted. What is left is float32 rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.xla import XlaAnalysis, XlaCost
+
+if TYPE_CHECKING:
+    from hlo_count.report.report import Report
+
+COUNTERS = ("flops", "transcendentals", "bytes")
+Amounts = tuple[Fraction, Fraction, Fraction]
+_NOTHING: Amounts = (Fraction(), Fraction(), Fraction())
+
+LOOPS = "loops counted once"
+BRANCHES = "conditionals: the larger of each figure over the branches"
+ROUNDING = "sums in float32"
+_BY_CLASS = {
+    "integer": "integer operations counted as flops",
+    **dict.fromkeys(("compare", "select", "convert", "sign"), "compares, selects, converts and signs counted as flops"),
+    "linalg": "linear algebra",
+}
+_BY_OPCODE = {
+    **dict.fromkeys(("gather", "scatter"), "gathers and scatters"),
+    **dict.fromkeys(("slice", "dynamic-slice", "dynamic-update-slice"), "slices and updates"),
+    **dict.fromkeys(("all-reduce", "all-reduce-start", "reduce-scatter"), "collectives"),
+    "custom-call": "custom calls, -1 each",
+    "fft": "fft",
+    "sort": "sort",
+    "tuple": "tuples counted as traffic",
+    "fusion": "fusion boundaries",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationRow:
+    """One cause, and what it adds to XLA's figure over ours."""
+
+    cause: str
+    flops: int | float
+    transcendentals: int | float
+    bytes: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """`ours` + the sum of `rows` = `xla`, in each of flops, transcendentals and bytes."""
+
+    ours: ReconciliationRow
+    rows: tuple[ReconciliationRow, ...]
+    xla: ReconciliationRow
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "ours": {c: getattr(self.ours, c) for c in COUNTERS},
+            "rows": [{"cause": row.cause, **{c: getattr(row, c) for c in COUNTERS}} for row in self.rows],
+            "xla": {c: getattr(self.xla, c) for c in COUNTERS},
+        }
+
+    def __str__(self) -> str:
+        lines = [(row.cause, *(_signed(getattr(row, c)) for c in COUNTERS)) for row in self.rows]
+        lines.insert(0, (self.ours.cause, *(f"{getattr(self.ours, c):,.0f}" for c in COUNTERS)))
+        lines.append((self.xla.cause, *(f"{getattr(self.xla, c):,.0f}" for c in COUNTERS)))
+        headers = ("", "FLOP", "transcendentals", "bytes")
+        align = ("left", "right", "right", "right")
+        return str(tabulate(lines, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True))
+
+
+def reconcile(report: Report) -> Reconciliation:
+    """Explain the difference between our count of a module and XLA's, cause by cause."""
+    walk = report.walk
+    analysis = XlaAnalysis()
+    causes: dict[str, Amounts] = {}
+
+    def put(cause: str, amounts: Amounts) -> None:
+        causes[cause] = _plus(causes.get(cause, _NOTHING), amounts)
+
+    for instruction, kernel, runs, visits in _visited(walk):
+        ours = _ours(walk.cost_of(instruction, kernel))
+        theirs = _theirs(analysis, walk, instruction, kernel)
+        put(LOOPS, _scaled(ours, visits - runs))
+        put(_cause(walk, instruction, kernel), _scaled(_minus(theirs, ours), visits))
+        if instruction.opcode == "conditional":
+            put(BRANCHES, _scaled(_conditional(analysis, walk, instruction), visits))
+    total = _ours(walk.total)
+    xla = _figures(analysis.computation(walk.module.entry))
+    explained = _NOTHING
+    for amounts in causes.values():
+        explained = _plus(explained, amounts)
+    put(ROUNDING, _minus(_minus(xla, total), explained))
+    compiler = _compiler_figures(report, xla)
+    if compiler is not None and compiler != xla:
+        put(f"what the {report.backend.upper()} compiler's own analysis says beyond that", _minus(compiler, xla))
+        xla = compiler
+    rows = [_row(cause, amounts) for cause, amounts in causes.items() if any(amounts)]
+    rows.sort(key=lambda row: (-abs(row.flops), -abs(row.bytes)))
+    return Reconciliation(_row("hlo_count", total), tuple(rows), _row("XLA", xla))
+
+
+def _visited(walk: Walk) -> Iterator[tuple[Instruction, bool, Fraction, Fraction]]:
+    """Every instruction that runs: whether it is a kernel, how often it runs, how often XLA's analysis visits it."""
+    visits: dict[tuple[Computation, bool], Fraction] = {key: Fraction() for key in walk.runs}
+    visits[(walk.module.entry, True)] = Fraction(1)
+    for key, runs in walk.runs.items():
+        computation, kernels = key
+        for instruction, edges in walk.edges(computation):
+            for edge in edges:
+                once = Fraction(edge.times) if instruction.opcode == "conditional" else Fraction(1)
+                visits[(edge.callee, kernels and edge.kernels)] += visits[key] * once
+        for instruction in computation.instructions:
+            yield instruction, kernels, Fraction(runs), visits[key]
+
+
+def _ours(cost: Cost) -> Amounts:
+    return Fraction(cost.flops), Fraction(cost.transcendentals), Fraction(cost.bytes)
+
+
+def _figures(cost: XlaCost) -> Amounts:
+    return Fraction(cost.flops), Fraction(cost.transcendentals), Fraction(cost.bytes)
+
+
+def _theirs(analysis: XlaAnalysis, walk: Walk, instruction: Instruction, kernel: bool) -> Amounts:
+    """XLA's own figure for an instruction, without what the computations that it calls hold."""
+    if instruction.opcode == "conditional":
+        return _NOTHING
+    flops, transcendentals, moved = _figures(analysis.instruction(instruction))
+    for called, edges in walk.edges(instruction.computation):
+        if called is instruction:
+            for edge in edges:
+                inside = _figures(analysis.computation(edge.callee))
+                flops, transcendentals = flops - inside[0], transcendentals - inside[1]
+                moved -= inside[2] if edge.kernels else 0
+    return flops, transcendentals, moved if kernel else Fraction()
+
+
+def _conditional(analysis: XlaAnalysis, walk: Walk, conditional: Instruction) -> Amounts:
+    """What XLA says of a conditional beyond the branches that we count."""
+    total = _figures(analysis.instruction(conditional))
+    for edge in dict(walk.edges(conditional.computation)).get(conditional, []):
+        total = _minus(total, _scaled(_figures(analysis.computation(edge.callee)), Fraction(edge.times)))
+    return total
+
+
+def _cause(walk: Walk, instruction: Instruction, kernel: bool) -> str:
+    """Why XLA counts the instruction otherwise."""
+    opcode = instruction.opcode
+    if opcode in _BY_OPCODE:
+        return _BY_OPCODE[opcode]
+    if opcode in ("while", "call", "conditional", "async-start"):
+        return ROUNDING  # beyond what it calls, nothing but the rounding of that sum
+    if opcode.endswith(("-start", "-update", "-done")):
+        return "asynchronous pairs"
+    leaf = instruction.shape.first_leaf
+    if leaf is not None and leaf.element_type.is_complex:
+        return "complex arithmetic"
+    ops = [(amount, key[1]) for key, amount in walk.cost_of(instruction, False).amounts.items() if len(key) == 4]
+    op_class = max(ops)[1] if ops else ""
+    if op_class in _BY_CLASS:
+        return _BY_CLASS[op_class]
+    return f"{opcode}: {'layouts, repeated operands and bytes' if not ops else 'another formula'}"
+
+
+def _compiler_figures(report: Report, ours: Amounts) -> Amounts | None:
+    """What the compiler that made the program says of it, where it is at hand and says anything."""
+    if report.compiled is None:
+        return None
+    said = report.compiled.cost_analysis()
+    said = said[0] if isinstance(said, list) and said else said
+    if not said:
+        return None
+    # A figure that is 0 is left out of XLA's table.
+    names = ("flops", "transcendentals", "bytes accessed")
+    flops, transcendentals, moved = (Fraction(said.get(name, 0)) for name in names)
+    return flops, transcendentals, moved
+
+
+def _scaled(amounts: Amounts, times: Fraction) -> Amounts:
+    return amounts[0] * times, amounts[1] * times, amounts[2] * times
+
+
+def _plus(one: Amounts, other: Amounts) -> Amounts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
+
+
+def _minus(one: Amounts, other: Amounts) -> Amounts:
+    return one[0] - other[0], one[1] - other[1], one[2] - other[2]
+
+
+def _row(cause: str, amounts: Amounts) -> ReconciliationRow:
+    return ReconciliationRow(cause, *(int(n) if Fraction(n).denominator == 1 else float(n) for n in amounts))
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.0f}" if value else "0"
