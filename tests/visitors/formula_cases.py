@@ -24,9 +24,7 @@ def call_text(
     for n, shape in enumerate(operands):
         constant = re.fullmatch(r"(\w+\[\]) (\d+)", shape)
         lines.append(
-            f"  %p{n} = {constant[1]} constant({constant[2]})"
-            if constant
-            else f"  %p{n} = {shape} parameter({n})"
+            f"  %p{n} = {constant[1]} constant({constant[2]})" if constant else f"  %p{n} = {shape} parameter({n})"
         )
     written = json.dumps(config) if isinstance(config, dict) else config
     parts = [f'custom_call_target="{target}"', attributes, f"backend_config={written}" if written else ""]
@@ -35,9 +33,7 @@ def call_text(
     return f"HloModule m\n{extra}\nENTRY %main () -> {result} {{\n" + "\n".join(lines) + "\n}\n"
 
 
-def call(
-    target: str, operands: list[str], result: str, config: Any = None, attributes: str = ""
-) -> Instruction:
+def call(target: str, operands: list[str], result: str, config: Any = None, attributes: str = "") -> Instruction:
     return parse(call_text(target, operands, result, config, attributes)).entry.root
 
 
