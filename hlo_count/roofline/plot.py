@@ -1,0 +1,323 @@
+"""The roofline drawn with matplotlib (the extra `plot`): ceilings, memory slopes, the program and its kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hlo_count.errors import HloCountError
+from hlo_count.roofline.limits import MATRIX, SPECIAL, VECTOR
+from hlo_count.roofline.roofline_table import seconds as in_words
+from hlo_count.roofline.work import counted_work
+
+if TYPE_CHECKING:
+    from hlo_count.roofline.roofline import Roofline
+
+SUFFIXES = (".png", ".svg", ".pdf")
+INCHES = (9.0, 5.6)
+DPI = 160
+DARK, GREY, LIGHT = "#1a1a1a", "#6e6e6e", "#c4c4c4"
+PROGRAM, KERNEL = "#b3241c", "#4a7db3"  # differ in lightness too, so that they do in grey
+STYLES = {MATRIX: "-", VECTOR: (0, (6, 2)), SPECIAL: (0, (1.5, 1.5))}
+APART = 6  # to a decade: kernels closer than that are drawn as one
+ROOM = 1.25  # how many times its own height a label keeps free
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """A horizontal line: the rate of a unit, in FLOP (evaluations on the special-function unit) per second."""
+
+    unit: str
+    label: str
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A kernel or the program: FLOP per byte, FLOP per second, seconds of all its runs."""
+
+    label: str
+    intensity: float
+    rate: float
+    seconds: float
+
+
+def plot(roofline: Roofline, path: Path, *, seconds: float | None = None, kernels: int = 6) -> Path:
+    """Draw into `path`, whose suffix is .png, .svg or .pdf; returns it."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise HloCountError("plots need matplotlib: pip install 'hlo-count[plot]'") from None
+    figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)  # measures the labels, whatever the file's format
+    draw(figure.add_subplot(), roofline, seconds=seconds, kernels=kernels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    return path
+
+
+def ceilings(roofline: Roofline) -> list[Ceiling]:
+    """One for each unit and dtype that the program uses, highest first."""
+    limits = roofline.limits
+    found: dict[tuple[str, str], Ceiling] = {}
+    for kernel, _, _ in roofline.walk.kernels():
+        for key in counted_work(roofline.walk, kernel, limits.fuses):
+            unit, dtype, how = key
+            if unit == VECTOR and not dtype.startswith(("f", "b", "c")):
+                continue  # the axis is floating-point operations
+            wanted = (
+                unit,
+                dtype,
+                "fma" if unit == VECTOR and limits.fuses(dtype) else "add" if unit == VECTOR else how,
+            )
+            rate = limits.rate((unit, dtype, "any") if unit == SPECIAL else wanted)
+            note = {VECTOR: " FMA" if wanted[2] == "fma" else "", SPECIAL: " functions, evaluations/s"}.get(
+                rate.unit, ""
+            )
+            label = f"{rate.unit} {rate.dtype}{note}"
+            found.setdefault((label, f"{rate.value:.6g}"), Ceiling(rate.unit, label, rate.value))
+            if unit == VECTOR and wanted[2] == "fma":
+                lone = limits.rate((unit, dtype, "add"))
+                label = f"{lone.unit} {lone.dtype} without FMA"
+                found.setdefault((label, ""), Ceiling(VECTOR, label, lone.value))
+    by_rate: dict[float, list[Ceiling]] = {}
+    for ceiling in sorted(found.values(), key=lambda c: (-c.rate, c.unit)):
+        by_rate.setdefault(ceiling.rate, []).append(ceiling)
+    return [
+        Ceiling(alike[0].unit, ", ".join(dict.fromkeys(c.label for c in alike)), rate)
+        for rate, alike in by_rate.items()
+    ]
+
+
+def slopes(roofline: Roofline) -> list[tuple[str, float]]:
+    """Memory levels of known bandwidth (B/s), the nearest first."""
+    return [(m.name, m.bandwidth.value) for m in roofline.device.memory if m.bandwidth is not None]
+
+
+def points(roofline: Roofline, seconds: float | None, kernels: int) -> tuple[Point | None, list[Point]]:
+    """The program, and its largest kernels that have both FLOP and traffic, those alike as one."""
+    total = roofline.walk.total
+    taken = seconds or roofline.estimate
+    program = None
+    if total.flops and total.bytes and taken:
+        label = f"{roofline.walk.module.name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
+        program = Point(label, total.intensity, total.flops / taken, taken)
+    alike: dict[tuple[int, int], list[Point]] = {}
+    for row in roofline.rows:
+        if row.flops and row.bytes and row.estimate:
+            rate = row.flops / row.estimate
+            place = (round(APART * math.log10(row.intensity)), round(APART * math.log10(rate)))
+            alike.setdefault(place, []).append(Point(row.name, row.intensity, rate, row.estimate))
+    merged = [
+        Point(_named(group), group[0].intensity, group[0].rate, sum(p.seconds for p in group))
+        for group in alike.values()
+    ]
+    return program, sorted(merged, key=lambda p: -p.seconds)[:kernels]
+
+
+def _named(group: list[Point]) -> str:
+    name = group[0].label
+    name = name if len(name) <= 28 else name[:27] + "…"
+    return name if len(group) == 1 else f"{name} and {len(group) - 1} more"
+
+
+def draw(axes: Any, roofline: Roofline, *, seconds: float | None = None, kernels: int = 6) -> None:
+    """Draw onto matplotlib axes."""
+    roofs, lines = ceilings(roofline), slopes(roofline)
+    program, shown = points(roofline, seconds, kernels)
+    everything = [*shown, *([program] if program else [])]
+    if not roofs or not lines:
+        axes.set_axis_off()
+        text = roofline.bottleneck if not roofs and not lines else "no floating-point operations: nothing to draw"
+        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+        return
+    top = roofs[0].rate
+    ridges = [top / bandwidth for _, bandwidth in lines]
+    low = min([p.intensity for p in everything] + [min(ridges) / 30])
+    high = max([p.intensity for p in everything] + [max(ridges) * 8])
+    low, high = low / 3, high * 3
+    bottom = min([p.rate for p in everything] + [roofs[-1].rate])
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom / 4, top * 3))
+    axes.set_xlabel("arithmetic intensity, FLOP per byte of main memory")
+    axes.set_ylabel("FLOP/s")
+    axes.set_title(
+        f"{roofline.walk.module.name} on {roofline.device.name}: at least {in_words(roofline.bound)}"
+        f" ({roofline.bottleneck}), estimate {in_words(roofline.estimate)}",
+        fontsize=10,
+        loc="left",
+    )
+    axes.grid(True, which="major", color=LIGHT, linewidth=0.4)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+    labels = _Labels(axes)
+    fastest = max(bandwidth for _, bandwidth in lines)
+    for roof in roofs:
+        axes.plot([roof.rate / fastest, high], [roof.rate] * 2, color=DARK, linestyle=STYLES[roof.unit], linewidth=1.3)
+    for n, (_, bandwidth) in enumerate(lines):
+        width = 1.6 if n == len(lines) - 1 else 0.9
+        axes.plot([low, top / bandwidth], [low * bandwidth, top], color=GREY, linewidth=width)
+    if shown:
+        largest = max(p.seconds for p in shown)
+        for point in shown:
+            size = 30 + 260 * point.seconds / largest
+            axes.scatter(point.intensity, point.rate, s=size, color=KERNEL, alpha=0.75, edgecolor="white", zorder=3)
+            labels.occupy(point, size)
+    if program is not None:
+        axes.scatter(program.intensity, program.rate, s=150, marker="D", color=PROGRAM, edgecolor="white", zorder=4)
+        labels.occupy(program, 150)
+    for roof in roofs:
+        labels.line_end(high, roof.rate, f"{roof.label} {_rate(roof.rate)}")
+        labels.cross(roof.rate / fastest, roof.rate, high, roof.rate)
+    for name, bandwidth in lines:
+        labels.along(low, bandwidth, top, f"{name} {_rate(bandwidth, 'B/s')}")
+    for _, bandwidth in lines:
+        labels.cross(low, low * bandwidth, top / bandwidth, top)
+    if program is not None:
+        labels.beside(program, PROGRAM, bold=True)
+    for point in shown:
+        labels.beside(point, DARK)
+
+
+class _Labels:
+    """Puts labels where nothing stands yet; boxes are in pixels of the figure."""
+
+    def __init__(self, axes: Any) -> None:
+        self.axes = axes
+        self.taken: list[tuple[float, float, float, float]] = []
+        self.pixels = axes.figure.dpi / 72
+        axes.figure.canvas.draw()  # settles where the axes stand,
+        axes.figure.set_layout_engine("none")  # and they stay there
+        self.renderer = axes.figure.canvas.get_renderer()
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        found: tuple[float, float] = self.axes.transData.transform((x, y))
+        return found
+
+    def occupy(self, point: Point, area: float) -> None:
+        x, y = self.at(point.intensity, point.rate)
+        half = math.sqrt(area) / 2 * self.pixels
+        self.taken.append((x - half, y - half, x + half, y + half))
+
+    def line_end(self, x: float, y: float, text: str) -> None:
+        """At the right end of a ceiling, just above it, below where that is taken, or further left."""
+        right, height = self.at(x, y)
+        offsets = [(dx, dy, va) for dx in (-4, -90, -180) for dy, va in ((2, "bottom"), (-3, "top"))]
+        self._put(text, [(right, height, dx, dy, "right", va) for dx, dy, va in offsets], DARK, 0)
+
+    def cross(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        """Keep what is placed from here on off a line."""
+        (left, low), (right, high) = self.at(x0, y0), self.at(x1, y1)
+        number = max(2, int(math.hypot(right - left, high - low) / 4)) if high != low else 1
+        for n in range(number):
+            a, b = n / number, (n + 1) / number
+            span = (left + a * (right - left), left + b * (right - left))
+            rise = (low + a * (high - low), low + b * (high - low))
+            self.taken.append((span[0], rise[0] - 1, span[1], rise[1] + 1))
+
+    def along(self, low: float, bandwidth: float, top: float, text: str) -> None:
+        """Along a slope, as far left as there is room."""
+        steps = [low * (top / bandwidth / low) ** (n / 24) for n in range(1, 22)]
+        x0, y0 = self.at(low, low * bandwidth)
+        x1, y1 = self.at(low * 10, low * 10 * bandwidth)
+        angle = math.degrees(math.atan2(y1 - y0, x1 - x0))
+        floor = self.axes.get_ylim()[0]
+        places = [(*self.at(x, x * bandwidth), 0, 3, "left", "bottom") for x in steps if x * bandwidth > 1.5 * floor]
+        self._put(text, places, GREY, angle)
+
+    def beside(self, point: Point, color: str, *, bold: bool = False) -> None:
+        """Beside a point, at the nearest of some places that is free."""
+        x, y = self.at(point.intensity, point.rate)
+        sides = [(1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center", "bottom")]
+        sides += [(0, -1, "center", "top"), (1, 1, "left", "bottom"), (1, -1, "left", "top")]
+        sides += [(-1, 1, "right", "bottom"), (-1, -1, "right", "top")]
+        places = [
+            (x, y, dx * far, dy * far, ha, va)
+            for far in (10, 13, 16, 20, 24, 30, 36, 44, 52, 64, 76, 96, 120)
+            for dx, dy, ha, va in sides
+        ]
+        self._put(point.label, places, color, 0, bold=bold, line=True)
+
+    def _put(
+        self,
+        text: str,
+        places: Iterable[tuple[float, float, float, float, str, str]],
+        color: str,
+        angle: float,
+        *,
+        bold: bool = False,
+        line: bool = False,
+    ) -> None:
+        """At the first of the places that is free; nowhere when none is."""
+        window = self.axes.get_window_extent()
+        for x, y, dx, dy, ha, va in places:
+            data = self.axes.transData.inverted().transform((x, y))
+            label = self.axes.annotate(
+                text,
+                data,
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha=ha,
+                va=va,
+                color=color,
+                fontsize=8,
+                fontweight="bold" if bold else "normal",
+                rotation=angle,
+                rotation_mode="anchor",
+                zorder=5,
+                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5}
+                if line and max(abs(dx), abs(dy)) > 16
+                else None,
+            )
+            boxes = _boxes(label, self.renderer, angle)
+            inside = all(
+                b[0] >= window.x0 and b[2] <= window.x1 + 1 and b[1] >= window.y0 and b[3] <= window.y1 for b in boxes
+            )
+            if inside and not any(_meet(a, b) for a in boxes for b in self.taken):
+                self.taken += boxes
+                return
+            label.remove()
+
+
+def _boxes(label: Any, renderer: Any, angle: float) -> list[tuple[float, float, float, float]]:
+    """The boxes that cover a label; a sloping one is covered by small ones along it."""
+    label.set_rotation(0)
+    flat = _text_box(label, renderer)
+    if not angle:
+        return [flat]
+    label.set_rotation(angle)
+    length, height = flat[2] - flat[0], (flat[3] - flat[1]) * ROOM
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    x0, y0 = flat[0], flat[1]
+    number = max(2, round(length / height * 1.5))
+    found = []
+    for n in range(number + 1):
+        along = length * n / number
+        x, y = x0 + along * cos - height / 2 * sin, y0 + along * sin + height / 2 * cos
+        found.append((x - height / 2, y - height / 2, x + height / 2, y + height / 2))
+    return found
+
+
+def _text_box(label: Any, renderer: Any) -> tuple[float, float, float, float]:
+    from matplotlib.text import Text
+
+    label.update_positions(renderer)
+    box = Text.get_window_extent(label, renderer)
+    return (box.x0, box.y0, box.x1, box.y1)
+
+
+def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _rate(value: float, unit: str = "") -> str:
+    for size, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if value >= size:
+            return f"{value / size:.3g} {prefix}{unit or '/s'}"
+    return f"{value:.3g} {unit or '/s'}"
