@@ -96,9 +96,7 @@ def compare(name: str, samples: Iterator[Sample]) -> tuple[list[list[object]], i
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Our xla figures against XLA's, module by module.")
-    parser.add_argument(
-        "--random", type=int, default=2000, metavar="N", help="random programs (default: 2000)"
-    )
+    parser.add_argument("--random", type=int, default=2000, metavar="N", help="random programs (default: 2000)")
     parser.add_argument("--seed", type=int, default=0, help="where they start (default: 0)")
     options = parser.parse_args()
     rows: list[list[object]] = []

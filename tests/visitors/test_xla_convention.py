@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -219,8 +220,7 @@ CASES: dict[str, tuple[str, str, float, float, float]] = {
         4 * (8 + 30 + 20),
     ),
     "a reduce": (
-        "a = f32[7,9] parameter(0); z = f32[] constant(0); "
-        "b = f32[7] reduce(a, z), dimensions={1}, to_apply=add",
+        "a = f32[7,9] parameter(0); z = f32[] constant(0); b = f32[7] reduce(a, z), dimensions={1}, to_apply=add",
         ADD,
         63 - 7,
         0,
@@ -302,8 +302,7 @@ CASES: dict[str, tuple[str, str, float, float, float]] = {
         72,
     ),
     "a reduce-scatter computes nothing": (
-        "a = f32[8] parameter(0); "
-        "b = f32[4] reduce-scatter(a), replica_groups={{0,1}}, dimensions={0}, to_apply=add",
+        "a = f32[8] parameter(0); b = f32[4] reduce-scatter(a), replica_groups={{0,1}}, dimensions={0}, to_apply=add",
         ADD,
         0,
         0,
@@ -342,8 +341,7 @@ CASES: dict[str, tuple[str, str, float, float, float]] = {
     ),
     "a while: one body and one condition": (
         "a = f32[4] parameter(0); w = f32[4] while(a), condition=always, body=square",
-        SQUARE
-        + "always {\n  x = f32[4] parameter(0)\n  c = pred[] constant(true)\n  ROOT n = pred[] not(c)\n}\n",
+        SQUARE + "always {\n  x = f32[4] parameter(0)\n  c = pred[] constant(true)\n  ROOT n = pred[] not(c)\n}\n",
         4 + 1,
         0,
         3 * 16 + 2,
@@ -492,8 +490,26 @@ def test_one_instruction_costs_what_it_calls() -> None:
 
 
 def test_a_call_without_callee_is_an_error() -> None:
-    with pytest.raises(HloCountError, match="b is a fusion without calls="):
-        xla_cost(parse(module_text("a = f32[4] parameter(0); b = f32[4] fusion(a), kind=kLoop", "")))
+    text = module_text("a = f32[4] parameter(0); b = f32[4] fusion(a), kind=kLoop", "")
+    with pytest.raises(HloCountError, match=r"dump\.txt:6: b is a fusion without calls="):
+        xla_cost(parse(text, filename="dump.txt"))
+
+
+def test_a_missing_attribute_is_an_error_with_its_place() -> None:
+    text = module_text("a = f32[1,4,2] parameter(0); c = f32[1,4,2] convolution(a, a), window={size=3}", "")
+    with pytest.raises(HloCountError, match=r"dump\.txt:6: c is a convolution without .*'dim_labels'"):
+        xla_cost(parse(text, filename="dump.txt"))
+
+
+def test_calls_nest_deeper_than_the_stack() -> None:
+    depth = 2000
+    names = ["square", *(f"c{n}" for n in range(depth))]
+    calls = [
+        f"{caller} {{\n  x = f32[4] parameter(0)\n  ROOT y = f32[4] call(x), to_apply={callee}\n}}\n"
+        for callee, caller in pairwise(names)
+    ]
+    entry = f"a = f32[4] parameter(0); b = f32[4] call(a), to_apply={names[-1]}"
+    assert xla_cost(parse(module_text(entry, SQUARE + "".join(calls)))) == XlaCost(4.0, 0.0, 48.0)
 
 
 @given(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 2**29).map(lambda n: (n << 33) + 1))

@@ -47,7 +47,16 @@ class XlaAnalysis:
         return found
 
     def instruction(self, instruction: Instruction) -> XlaCost:
-        """One instruction, what it calls included."""
+        """One instruction, what it calls included. Raises HloCountError where its text lacks an attribute."""
+        try:
+            return self._instruction(instruction)
+        except (KeyError, IndexError, ValueError) as problem:
+            raise HloCountError(
+                f"{_place(instruction)} is a {instruction.opcode} without all that XLA's cost of one needs "
+                f"({problem!r}); is the text complete?"
+            ) from problem
+
+    def _instruction(self, instruction: Instruction) -> XlaCost:
         match instruction.opcode:
             case "fusion":
                 return self._fusion(instruction)
@@ -119,9 +128,13 @@ class XlaAnalysis:
 def xla_cost(module: Module) -> XlaCost:
     """What `HloCostAnalysis` of jaxlib 0.10.2 says of a module, bit for bit: FLOP, transcendentals, bytes.
 
-    Raises HloCountError where an instruction names a computation that is not there.
+    Raises HloCountError where an instruction lacks an attribute, or names a computation that is not there.
     """
-    return XlaAnalysis().computation(module.entry)
+    analysis = XlaAnalysis()
+    # Callees stand before their callers, so this keeps deep nesting off Python's stack.
+    for computation in module.computations.values():
+        analysis.computation(computation)
+    return analysis.computation(module.entry)
 
 
 def xla_costs(computation: Computation) -> list[tuple[Instruction, XlaCost]]:
@@ -146,10 +159,14 @@ def _sum(one: XlaCost, other: XlaCost) -> XlaCost:
 def _callee(instruction: Instruction, role: str) -> Computation:
     callee = instruction.callee(role)
     if callee is None:
-        raise HloCountError(
-            f"{instruction.name} is a {instruction.opcode} without {role}=; is the text complete?"
-        )
+        place = _place(instruction)
+        raise HloCountError(f"{place} is a {instruction.opcode} without {role}=; is the text complete?")
     return callee
+
+
+def _place(instruction: Instruction) -> str:
+    filename = instruction.computation.module.filename or "the HLO text"
+    return f"{filename}:{instruction.line}: {instruction.name}"
 
 
 def _wrapped(start: Instruction, opcode: str) -> Computation:

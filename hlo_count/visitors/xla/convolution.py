@@ -38,16 +38,10 @@ def valid_positions(inputs: int, kernel: int, outputs: int, window: WindowDimens
     low, stride, holes = window.padding_low, window.stride, window.base_dilation
     one_each = window.window_dilation == 1 and kernel == outputs
     # A batch dimension written as a spatial one; XLA takes its size without looking further.
-    if (
-        one_each
-        and inputs == outputs == holes
-        and stride == max(1, inputs - 1)
-        and low == window.padding_high == 0
-    ):
+    if one_each and inputs == outputs == holes and stride == max(1, inputs - 1) and low == window.padding_high == 0:
         return inputs
     return sum(
-        _outputs_that_land(inputs, outputs, stride, holes, k * window.window_dilation - low)
-        for k in range(kernel)
+        _outputs_that_land(inputs, outputs, stride, holes, k * window.window_dilation - low) for k in range(kernel)
     )
 
 

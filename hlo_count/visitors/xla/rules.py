@@ -88,9 +88,7 @@ def gather_bytes(i: Instruction) -> XlaCost:
 def scatter_bytes(i: Instruction) -> float:
     """3 · updates + indices."""
     count = len(i.operands) // 2
-    return _moved(
-        (*(3 * value_size(u) for u in i.operands[count + 1 :]), value_size(i.operands[count]))
-    ).bytes
+    return _moved((*(3 * value_size(u) for u in i.operands[count + 1 :]), value_size(i.operands[count]))).bytes
 
 
 def _tuple(i: Instruction) -> XlaCost:
