@@ -31,13 +31,19 @@ def message(report: Report, measured: Sequence[Measured], limits: Limits, grown:
     parts = [headline(exceeded), "", program(report), "", verdicts(exceeded)]
     if grown:
         parts += ["", grown]
-    for m in exceeded:
-        if m.limit.kind == "status":
-            parts += ["", *_unknowns(report)]
+    if any(m.limit.kind == "status" for m in exceeded):
+        parts += ["", *_unknowns(report)]
+    return "\n".join([*parts, *contributor_sections(report, exceeded, limits)])
+
+
+def contributor_sections(report: Report, measured: Sequence[Measured], limits: Limits) -> list[str]:
+    """The largest contributors to what each limit is on, each section after an empty line."""
+    lines: list[str] = []
+    for m in measured:
         found = contributors(report, m, limits)
         if found:
-            parts += ["", _section(m), *contributor_lines(m, found)]
-    return "\n".join(parts)
+            lines += ["", _section(m), *contributor_lines(m, found)]
+    return lines
 
 
 def headline(exceeded: Sequence[Measured]) -> str:

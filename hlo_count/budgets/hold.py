@@ -1,0 +1,216 @@
+"""Holding one program to its limits or to its snapshot, with a record of it for the end of the run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hlo_count.budgets.growth import Change, changes, explained, growth, shown
+from hlo_count.budgets.snapshot import COUNTERS, Snapshot, load, snapshot
+from hlo_count.errors import BudgetExceeded, HloCountError
+from hlo_count.report.contributors import short_source
+from hlo_count.report.counting import count
+from hlo_count.report.exceeded import aligned, contributor_sections, message, program
+from hlo_count.report.limits import KEYWORDS, Limit, Limits, Measured, limits_of, measure, misspelt
+from hlo_count.report.report import Report
+
+Record = dict[str, Any]
+"""What is kept of one count: plain data, since it travels from the workers of pytest-xdist."""
+
+UPDATE = "pytest --flop-update"
+_COUNT_KEYWORDS = frozenset(name for name, p in inspect.signature(count).parameters.items() if p.kind is p.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the snapshot of a test stands: a file, and a key in it. `root` is what its sources are relative to."""
+
+    file: Path
+    key: str
+    root: Path
+
+    def __str__(self) -> str:
+        return f"{short_source(f'{self.file}:0').removesuffix(':0')}, key {self.key!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The outcome: the report, its record, and the failure where there is one."""
+
+    report: Report
+    record: Record
+    failure: BudgetExceeded | None
+
+
+def hold_budget(fn: Any, args: Sequence[Any], keywords: dict[str, Any], place: Place, *, update: bool) -> Held:
+    """Count, and compare with the limits among the keywords. A stored snapshot explains what grew.
+
+    With `update` the record of a budget that holds carries a snapshot for next time.
+    """
+    wanted = {name: value for name, value in keywords.items() if name in KEYWORDS}
+    others = {name: value for name, value in keywords.items() if name not in KEYWORDS}
+    _refuse_misspelt(fn, others)
+    limits = limits_of(**wanted)
+    stored = load(place.file).get(place.key)
+    report = count(fn, *args, **others)
+    measured = measure(report, limits)
+    record = _record("budget", report, place, measured)
+    if any(m.exceeded for m in measured):
+        grown = _grown(report, measured, stored, place)
+        record["exceeded"] = True
+        return Held(report, record, BudgetExceeded(message(report, measured, limits, grown)))
+    if update and report.convention == "default":
+        record["snapshot"] = snapshot(report, place.root)
+    return Held(report, record, None)
+
+
+def hold_snapshot(
+    fn: Any,
+    args: Sequence[Any],
+    keywords: dict[str, Any],
+    place: Place,
+    *,
+    rel: float,
+    ops: bool,
+    update: bool,
+) -> Held:
+    """Count, and compare with what is stored: every difference beyond `rel` of what was is a failure."""
+    if isinstance(rel, bool) or not isinstance(rel, int | float) or not 0 <= rel < 1:
+        raise HloCountError(f"rel={rel!r} is no tolerance: give a share such as 0.01, at least 0 and below 1")
+    for name in keywords:
+        if name in KEYWORDS:
+            raise HloCountError(f"{name}=: a snapshot takes no limits; hold them with flop_budget")
+    _refuse_misspelt(fn, keywords)
+    stored = load(place.file).get(place.key)
+    if stored is None and not update:
+        raise HloCountError(f"no snapshot yet in {place}. Make it: {UPDATE}")
+    report = count(fn, *args, **keywords)
+    now = snapshot(report, place.root)
+    record = _record("snapshot", report, place, [])
+    if update or stored is None:
+        record["snapshot"] = now
+        return Held(report, record, None)
+    found = changes(stored, now, rel=rel, ops=ops)
+    if not found and _worse(stored, now):
+        found = [Change("status", "", 0, len(report.unknowns))]
+    record["measured"] = [
+        {"name": c, "headroom": _room(stored, now, c, rel), "limit": f"{shown(c, stored['counters'][c])} ± {rel:.2%}"}
+        | {"actual": shown(c, now["counters"][c])}
+        for c in COUNTERS
+        if rel and stored["counters"][c]
+    ]
+    if not found:
+        return Held(report, record, None)
+    record["exceeded"] = True
+    return Held(report, record, BudgetExceeded(_differs(report, stored, now, found, place, rel)))
+
+
+def _differs(report: Report, stored: Snapshot, now: Snapshot, found: list[Change], place: Place, rel: float) -> str:
+    first = found[0]
+    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    name, was, is_now, by = first.cells()
+    lines = [
+        f"{name} {is_now}, was {was} in the snapshot ({by}){more}",
+        "",
+        program(report),
+        *_made(report, stored, place),
+    ]
+    lines += ["", *aligned([("", "snapshot", "now", "change"), *(c.cells() for c in found[:16])], "<>>>")]
+    if len(found) > 16:
+        lines.append(f"  and {len(found) - 16} more")
+    if _worse(stored, now):
+        lines += ["", f"the count was {stored['status']}, and is a {now['status']} now: {report.unknowns[0]}"]
+    counters = explained([c.counter for c in found if c.counter])
+    grown = growth(stored, now, counters or ["bytes"])
+    if grown:
+        lines += ["", *grown]
+    lines += contributor_sections(report, _as_measured(report, counters[:1]), Limits(()))
+    held = f"by more than {rel:.2%}" if rel else "at all"
+    return "\n".join([*lines, "", f"Nothing may change {held}. If it should have: {UPDATE}"])
+
+
+def _grown(report: Report, measured: Sequence[Measured], stored: Snapshot | None, place: Place) -> str:
+    """What grew since the snapshot of a budget, as text."""
+    if report.convention != "default":
+        return ""
+    if stored is None:
+        return f"No snapshot to compare with. While the budget holds, this keeps one: {UPDATE}"
+    now = snapshot(report, place.root)
+    exceeded = [m.limit for m in measured if m.exceeded]
+    lines = _made(report, stored, place)
+    of_ops = [c for c in changes(stored, now) if not c.counter]
+    if any(limit.kind in ("ops", "forbid", "status") for limit in exceeded) and of_ops:
+        lines += ["", *aligned([("", "snapshot", "now", "change"), *(c.cells() for c in of_ops[:10])], "<>>>")]
+    counters = explained([limit.counter for limit in exceeded])
+    found = growth(stored, now, counters or ["flops", "bytes"])
+    return "\n".join([*lines, "", *found] if found else lines)
+
+
+def _made(report: Report, stored: Snapshot, place: Place) -> list[str]:
+    """Where the snapshot is, and what made it, where that differs from what runs now."""
+    lines = [f"snapshot: {place}"]
+    for what, was, now in (
+        ("jax", stored.get("jax"), report.jax_version),
+        ("target", stored.get("target"), None if report.target is None else str(report.target)),
+        ("backend", stored.get("backend"), report.backend),
+        ("devices", stored.get("devices"), report.num_devices),
+    ):
+        if was != now:
+            lines.append(f"  made with {what} {was}, now {now}: the compiler alone may be the cause")
+    return lines
+
+
+def _as_measured(report: Report, counters: list[str]) -> list[Measured]:
+    return [Measured(Limit("counter", name, 0, ""), getattr(report, name)) for name in counters]
+
+
+def _worse(stored: Snapshot, now: Snapshot) -> bool:
+    return now["status"] == "lower bound" and stored.get("status") != "lower bound"
+
+
+def _room(stored: Snapshot, now: Snapshot, counter: str, rel: float) -> float:
+    was = stored["counters"][counter]
+    return rel - abs(now["counters"][counter] - was) / was
+
+
+def _record(kind: str, report: Report, place: Place, measured: Sequence[Measured]) -> Record:
+    numbers = COUNTERS if report.convention == "default" else ("flops", "transcendentals", "bytes")
+    return {
+        "kind": kind,
+        "file": str(place.file),
+        "key": place.key,
+        "program": report.name,
+        "target": None if report.target is None else str(report.target),
+        "backend": report.backend,
+        "devices": report.num_devices,
+        "jax": report.jax_version,
+        "status": report.status,
+        "counters": {name: getattr(report, name) for name in numbers},
+        "measured": [
+            {"name": m.limit.name, "headroom": m.headroom, "actual": m.shown}
+            | {"limit": ("≥ " if m.limit.lower else "≤ ") + m.limit.shown}
+            for m in measured
+            if m.limit.kind != "status"
+        ],
+        "exceeded": False,
+    }
+
+
+def _refuse_misspelt(fn: Any, keywords: dict[str, Any]) -> None:
+    """A keyword that neither `count` nor the function knows is a limit that somebody misspelt."""
+    unknown = [name for name in keywords if name not in _COUNT_KEYWORDS]
+    if not unknown:
+        return
+    try:
+        parameters = inspect.signature(fn).parameters.values() if callable(fn) else ()
+    except ValueError:
+        return
+    named = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for name in unknown:
+        # No array is a str: given to a function that takes anything, it was meant for us.
+        if name not in named and (not takes_any or isinstance(keywords[name], str)):
+            raise HloCountError(f"{name}=: {misspelt(name)} (nor is it an argument of the function)")
