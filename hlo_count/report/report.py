@@ -62,6 +62,7 @@ class Report:
         self.device_kind = device_kind
         self.compiled = compiled
         self.walk = Walk(module, self.backend, settings)
+        self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
             listed = "\n".join(f"  {unknown}" for unknown in self.unknowns)
             raise UnknownCostError(
