@@ -1,0 +1,101 @@
+"""What an instruction computes from constants alone: why a compiler can fold it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+
+from hlo_count.hlo.module import Computation, Instruction, Module
+
+_SAME_VALUE = frozenset("broadcast convert copy bitcast reshape transpose slice".split())
+"""Opcodes whose every element is that of operand 0, when all of its elements are one number."""
+_DEPTH = 60
+_NEUTRAL = {
+    ("add", 0): (0.0, "0 + a"),
+    ("add", 1): (0.0, "a + 0"),
+    ("subtract", 1): (0.0, "a - 0"),
+    ("multiply", 0): (1.0, "1 * a"),
+    ("multiply", 1): (1.0, "a * 1"),
+    ("divide", 1): (1.0, "a / 1"),
+    ("power", 1): (1.0, "a ** 1"),
+}
+"""(opcode, operand): the number that leaves the other operand as it is, and how that reads."""
+
+
+class Constants:
+    """Finds constant values in one module, through calls, fusions and what a loop starts from."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self._fixed: dict[Instruction, bool] = {}
+
+    @cached_property
+    def _callers(self) -> dict[Computation, list[Instruction]]:
+        found: dict[Computation, list[Instruction]] = defaultdict(list)
+        for instruction in self.module.instructions():
+            if instruction.opcode in ("fusion", "call", "while"):
+                for role, callee in instruction.called:
+                    if role != "condition":
+                        found[callee].append(instruction)
+        return found
+
+    def folding(self, instruction: Instruction) -> str | None:
+        """How it folds: "0 + a" and the like, "constants" when all it takes is constant; None when it does not.
+
+        In a computation that runs many times, it is enough that one of the runs folds: the first trip of a loop.
+        """
+        operands = instruction.operands
+        if not operands:
+            return None
+        for at in range(min(2, len(operands))):
+            neutral = _NEUTRAL.get((instruction.opcode, at))
+            if neutral is not None and self.number(operands[at]) == neutral[0]:
+                return neutral[1]
+        return "constants" if all(self._is_fixed(operand) for operand in operands) else None
+
+    def number(self, instruction: Instruction, path: tuple[int, ...] = (), depth: int = 0) -> float | None:
+        """The one number of all its elements (of the leaf at `path` of a tuple), None when that cannot be told."""
+        opcode = instruction.opcode
+        if depth > _DEPTH:
+            return None
+        if opcode == "constant":
+            return _literal(instruction.operand_text)
+        if opcode in _SAME_VALUE and instruction.operands:
+            return self.number(instruction.operands[0], path, depth + 1)
+        if opcode == "get-tuple-element":
+            at = int(instruction.attribute("index") or 0)
+            return self.number(instruction.operands[0], (at, *path), depth + 1)
+        if opcode == "tuple" and path:
+            return self.number(instruction.operands[path[0]], path[1:], depth + 1)
+        if opcode in ("fusion", "call"):
+            callee = instruction.callee("calls") or instruction.callee("to_apply")
+            return self.number(callee.root, path, depth + 1) if callee is not None else None
+        if opcode == "parameter":
+            at = int(instruction.operand_text)
+            for caller in self._callers[instruction.computation]:
+                if at < len(caller.operands):
+                    found = self.number(caller.operands[at], path, depth + 1)
+                    if found is not None:
+                        return found
+        return None
+
+    def _is_fixed(self, instruction: Instruction, depth: int = 0) -> bool:
+        """Whether it depends on no parameter of its computation."""
+        found = self._fixed.get(instruction)
+        if found is None:
+            operands = instruction.operands
+            if instruction.opcode in ("constant", "iota"):
+                found = True
+            elif not operands or depth > _DEPTH or "start" in instruction.opcode:
+                found = False
+            else:
+                found = all(self._is_fixed(operand, depth + 1) for operand in operands)
+            self._fixed[instruction] = found
+        return found
+
+
+def _literal(text: str) -> float | None:
+    try:
+        return {"true": 1.0, "false": 0.0}.get(text.strip()) if text.strip().isalpha() else float(text)
+    except ValueError:
+        return None

@@ -1,0 +1,183 @@
+"""The instructions of a program that run, with what matching needs to know of each."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from functools import cached_property, lru_cache
+
+from hlo_count.compare.constants import Constants
+from hlo_count.hlo.module import LEAF_OPCODES, Computation, Instruction
+from hlo_count.report.breakdown import scope
+from hlo_count.report.report import Report
+from hlo_count.report.rows import readable
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.walk import Times
+
+SILENT = LEAF_OPCODES | frozenset("tuple get-tuple-element while call conditional after-all".split())
+"""Opcodes that cost nothing of their own and say little: they are not matched."""
+_NAMING = frozenset(
+    "calls to_apply condition body select scatter true_computation false_computation branch_computations "
+    "called_computations control-predecessors metadata backend_config frontend_attributes channel_id".split()
+)
+"""Attributes that name other parts of the text, or say how and not what."""
+REMATERIALIZED = "rematted_computation"
+"""The component that `jax.checkpoint` puts into the op_name of what it computes again."""
+
+
+class Item:
+    """An instruction where it runs: as a kernel or inside one, and how often. `left` runs have no partner yet."""
+
+    __slots__ = ("cost", "home", "instruction", "kernel", "label", "left", "op_name", "order", "source", "times", "where")
+
+    home: Item
+    """The kernel that it runs in: itself, or the outermost fusion around it."""
+    where: tuple[bool, str, str]
+    """`place` of its op_name."""
+
+    def __init__(self, instruction: Instruction, order: int, times: Times, kernel: bool, cost: Cost) -> None:
+        metadata = instruction.metadata
+        self.instruction = instruction
+        self.order = order
+        self.times = self.left = times
+        self.kernel = kernel
+        self.cost = cost
+        self.op_name = metadata.op_name
+        self.source = metadata.source
+        self.where = place(metadata.op_name)
+        self.label = 0
+        self.home = self
+
+    @property
+    def opcode(self) -> str:
+        return self.instruction.opcode
+
+    @property
+    def dims(self) -> tuple[Hashable, ...]:
+        return tuple(leaf.dimensions for leaf in self.instruction.shape.leaves)
+
+    @property
+    def family(self) -> Hashable:
+        """What it computes and where: another of the same family computes the same once more."""
+        return (self.where, self.opcode, self.dims, self.instruction.attribute("dim_labels"), _contraction(self.instruction))
+
+
+class Program:
+    """The items of a report, and the labels that say what each does."""
+
+    def __init__(self, report: Report, labels: dict[Hashable, int]) -> None:
+        self.report = report
+        self.constants = Constants(report.module)
+        self.items: list[Item] = []
+        self.fusions: list[Item] = []
+        self._labels = labels
+        self._contents: dict[Instruction, int] = {}
+        self._numbers: dict[Instruction, int] = {}
+        walk = report.walk
+        homes: dict[Computation, Item] = {}
+        for (computation, kernel), times in walk.runs.items():
+            if not times:
+                continue
+            home = None if kernel else homes.get(computation)
+            for instruction in computation.instructions:
+                opcode = instruction.opcode
+                if opcode in SILENT:
+                    continue
+                item = Item(instruction, len(self.items), times, kernel, walk.cost_of(instruction, kernel))
+                item.label = self.content(instruction)
+                item.home = home or item
+                self.items.append(item)
+                if opcode == "fusion":
+                    self.fusions.append(item)
+                    for _, callee in instruction.called:
+                        homes.setdefault(callee, item.home)
+
+    @cached_property
+    def named(self) -> bool:
+        """Whether most of it says where it comes from."""
+        return 2 * sum(bool(item.op_name) for item in self.items) >= len(self.items)
+
+    @cached_property
+    def loops(self) -> dict[Computation, Instruction]:
+        """Bodies and conditions: the loop that runs them."""
+        found: dict[Computation, Instruction] = {}
+        for computation, _ in self.report.walk.runs:
+            for instruction in computation.instructions:
+                if instruction.opcode == "while":
+                    found.update((callee, instruction) for _, callee in instruction.called)
+        return found
+
+    def content(self, instruction: Instruction) -> int:
+        """A number for what it does, whatever it is named: opcode, shape, literal, attributes."""
+        found = self._contents.get(instruction)
+        if found is None:
+            attributes = tuple((n, v) for n, v in instruction.attributes.items() if n not in _NAMING)
+            literal = instruction.operand_text if instruction.opcode == "constant" else ""
+            found = self._contents[instruction] = self._intern(
+                (instruction.opcode, str(instruction.shape), literal, attributes)
+            )
+        return found
+
+    def neighbourhood(self, item: Item) -> int:
+        """A number for what it does, and what its operands and users do."""
+        instruction = item.instruction
+        content = self.content
+        users = sorted(map(content, instruction.computation.users[instruction]))
+        return self._intern((item.label, tuple(map(content, instruction.operands)), tuple(users)))
+
+    @cached_property
+    def duplicates(self) -> set[Instruction]:
+        """Instructions that compute, from the same values, what an earlier one computes."""
+        seen: dict[tuple[Computation, int], Instruction] = {}
+        found: set[Instruction] = set()
+        for computation in dict.fromkeys(c for c, _ in self.report.walk.runs):
+            for instruction in computation.instructions:
+                if instruction.opcode == "parameter":
+                    key: Hashable = ("parameter", instruction.operand_text)
+                elif instruction.opcode in ("rng", "rng-bit-generator", "infeed", "recv"):
+                    key = ("once", instruction.index)
+                else:
+                    key = (self.content(instruction), tuple(self._numbers.get(o, -1) for o in instruction.operands))
+                number = self._numbers[instruction] = self._intern(key)
+                if seen.setdefault((computation, number), instruction) is not instruction:
+                    found.add(instruction)
+        return found
+
+    @cached_property
+    def dead(self) -> set[Instruction]:
+        """Instructions that no root needs, in the computations that run."""
+        found: set[Instruction] = set()
+        for computation in dict.fromkeys(c for c, _ in self.report.walk.runs):
+            alive = {computation.root}
+            stack = [computation.root]
+            while stack:
+                for operand in stack.pop().operands:
+                    if operand not in alive:
+                        alive.add(operand)
+                        stack.append(operand)
+            found.update(i for i in computation.instructions if i not in alive and i.opcode != "parameter")
+        return found
+
+    def _intern(self, key: Hashable) -> int:
+        return self._labels.setdefault(key, len(self._labels))
+
+
+@lru_cache(maxsize=65536)
+def place(op_name: str) -> tuple[bool, str, str]:
+    """(whether it belongs to a backward pass, the user's scopes, the primitive) of an op_name.
+
+    The name of the jitted function and what transforms and control flow add are left out, so that a function and its
+    checkpointed or renamed version agree; what is rematerialized belongs to the forward pass.
+    """
+    if not op_name:
+        return (False, "", "")
+    scopes = [readable(part).removesuffix(" (backward)") for part in scope(op_name)]
+    if scopes and op_name.startswith(("jit(", "pjit(")):
+        scopes = scopes[1:]
+    backward = "transpose(" in op_name and REMATERIALIZED not in op_name
+    return (backward, "/".join(scopes), op_name.rsplit("/", 1)[-1])
+
+
+def _contraction(instruction: Instruction) -> Hashable:
+    if instruction.opcode != "dot":
+        return None
+    return (instruction.dims("lhs_contracting_dims"), instruction.dims("rhs_contracting_dims"))

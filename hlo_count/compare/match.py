@@ -1,0 +1,151 @@
+"""Which runs of which instructions of two programs are the same.
+
+By op_name and source, then by shape and opcode, then by the neighbourhood in the graph. Runs are matched, not lines: an
+add in a loop of 100 trips is matched with 100 adds of the unrolled program. Every step treats both programs alike, so
+that the matching of B with A is that of A with B turned round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hlo_count.compare.items import REMATERIALIZED, Item, Program
+from hlo_count.visitors.walk import Times
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """So many runs of `before` are so many runs of `after`."""
+
+    before: Item
+    after: Item
+    times: Times
+
+
+Key = Callable[[Program, Item], Hashable]
+"""What two items must share to be matched; None for an item that this says nothing about."""
+
+CONTRACTIONS = frozenset("dot convolution custom-call ragged-dot scaled-dot".split())
+"""Opcodes that a compiler may turn into each other."""
+
+
+def match(before: Program, after: Program) -> list[Pair]:
+    """Pairs of runs; what has no partner keeps it in `Item.left`."""
+    pairs: list[Pair] = []
+    for key in _levels(before.named and after.named):
+        pairs += _bucketed(key, before, _open(before.items), after, _open(after.items))
+    pairs += _by_contents(pairs)
+    for key in (_named, _placed):
+        pairs += _bucketed(key, before, _open(before.fusions, True), after, _open(after.fusions, True))
+    return pairs
+
+
+def _open(items: Iterable[Item], fusions: bool = False) -> list[Item]:
+    return [item for item in items if item.left and (item.opcode == "fusion") == fusions]
+
+
+def _bucketed(key: Key, before: Program, ones: list[Item], after: Program, others: list[Item]) -> Iterator[Pair]:
+    if not ones or not others:
+        return
+    buckets: dict[Hashable, tuple[list[Item], list[Item]]] = defaultdict(lambda: ([], []))
+    for side, program, items in ((0, before, ones), (1, after, others)):
+        for item in items:
+            found = key(program, item)
+            if found is not None:
+                buckets[found][side].append(item)
+    for left, right in buckets.values():
+        if left and right:
+            yield from _zipped(before, left, after, right)
+
+
+def _zipped(before: Program, ones: list[Item], after: Program, others: list[Item]) -> Iterator[Pair]:
+    """Runs in the order of the texts; where one side has more, those that fold or are recomputed stay behind."""
+    if sum(item.left for item in ones) != sum(item.left for item in others):
+        ones.sort(key=lambda item: _spare(before, item))
+        others.sort(key=lambda item: _spare(after, item))
+    at = 0
+    for one in ones:
+        while one.left and at < len(others):
+            other = others[at]
+            times = min(one.left, other.left)
+            one.left -= times
+            other.left -= times
+            yield Pair(one, other, times)
+            at += not other.left
+
+
+def _spare(program: Program, item: Item) -> bool:
+    return REMATERIALIZED in item.op_name or program.constants.folding(item.instruction) is not None
+
+
+def _by_contents(pairs: list[Pair]) -> list[Pair]:
+    """Fusions are the same as far as what runs in them is."""
+    shared: Counter[tuple[Item, Item]] = Counter()
+    for pair in pairs:
+        one, other = pair.before.home, pair.after.home
+        if one.opcode == other.opcode == "fusion":
+            shared[one, other] += 1
+    # Neither program is preferred where two choices share as much: edges that exclude each other differ in their sum.
+    ranked = sorted(shared.items(), key=lambda edge: (-edge[1], edge[0][0].order + edge[0][1].order))
+    found: list[Pair] = []
+    taken: set[Item] = set()
+    for (one, other), _ in ranked:
+        if one in taken or other in taken:
+            continue
+        taken |= {one, other}
+        times = min(one.left, other.left)
+        one.left -= times
+        other.left -= times
+        found.append(Pair(one, other, times))
+    return found
+
+
+def _exact(program: Program, item: Item) -> Hashable:
+    return (item.op_name, item.source, item.times, item.kernel, program.neighbourhood(item)) if item.op_name else None
+
+
+def _named(program: Program, item: Item) -> Hashable:
+    return (item.op_name, item.source, item.label) if item.op_name else None
+
+
+def _renumbered(program: Program, item: Item) -> Hashable:
+    return (item.op_name, item.label) if item.op_name else None
+
+
+def _placed(program: Program, item: Item) -> Hashable:
+    return (item.where, item.label) if item.op_name else None
+
+
+def _shaped(program: Program, item: Item) -> Hashable:
+    return item.family if item.op_name else None
+
+
+def _resized(program: Program, item: Item) -> Hashable:
+    return (item.op_name, item.source, item.opcode, len(item.dims)) if item.op_name else None
+
+
+def _contracted(program: Program, item: Item) -> Hashable:
+    if not item.op_name or item.opcode not in CONTRACTIONS:
+        return None
+    leaf = item.instruction.shape.first_leaf
+    return (item.where, tuple(sorted(d for d in leaf.dimensions if d != 1)) if leaf is not None else ())
+
+
+def _neighbouring(program: Program, item: Item) -> Hashable:
+    return (item.kernel, program.neighbourhood(item))
+
+
+def _renamed(program: Program, item: Item) -> Hashable:
+    """The same primitive of the same shape in a scope of another name; without op_names, what does the same."""
+    return (item.where[0], item.where[2], item.label)
+
+
+def _alike(program: Program, item: Item) -> Hashable:
+    return item.label
+
+
+def _levels(named: bool) -> list[Key]:
+    always: list[Key] = [_exact, _named, _renumbered, _placed, _shaped, _contracted, _resized, _neighbouring]
+    return [*always, _renamed if named else _alike]

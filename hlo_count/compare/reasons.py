@@ -1,0 +1,48 @@
+"""Why runs differ, or have no partner in the other program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_OPPOSITES = {
+    "fused": "unfused",
+    "recomputed": "computed less",
+    "duplicated": "eliminated (common)",
+    "inserted (dead)": "eliminated (dead)",
+    "inserted": "eliminated",
+    "only after": "only before",
+    "more runs": "fewer runs",
+    "unfolded": "folded",
+    "upcast": "downcast",
+    "rolled": "unrolled",
+    "copy inserted": "copy removed",
+    "layout copy inserted": "layout copy removed",
+    "collective inserted": "collective removed",
+}
+OPPOSITE = _OPPOSITES | {back: forth for forth, back in _OPPOSITES.items()}
+"""What a reason is called the other way round; one that is not here is its own opposite."""
+
+UNMATCHED = frozenset(("only before", "only after", "eliminated", "inserted"))
+"""Reasons that say no more than that nothing in the other program was found to be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`kind` is a word or two of the table in the guide, `before` and `after` what it was and became, where that says more."""
+
+    kind: str
+    before: str = ""
+    after: str = ""
+
+    def __neg__(self) -> Reason:
+        """The reason of the comparison the other way round."""
+        return Reason(OPPOSITE.get(self.kind, self.kind), self.after, self.before)
+
+    def __str__(self) -> str:
+        if self.before and self.after:
+            return f"{self.kind} ({self.before} to {self.after})"
+        detail = self.before or self.after
+        return f"{self.kind} ({detail})" if detail else self.kind
+
+
+UNCHANGED = Reason("unchanged")

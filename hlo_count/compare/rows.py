@@ -1,0 +1,147 @@
+"""A comparison as rows, before anything renders them. Every set of rows adds up to the difference of the totals."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hlo_count.compare.explain import Share
+from hlo_count.compare.reasons import Reason
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class, scope
+from hlo_count.report.rows import readable
+from hlo_count.visitors.cost import ZERO, Cost
+
+KEYS = ("reason", "scope", "source", "opcode", "class")
+MOVED = "moved"
+"""The reason of a row whose instructions are those of another row in the other program."""
+_WEIGHTS = ("flops", "bytes", "transcendentals", "int_ops", "other_ops", "network_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group of instructions in both programs: `before` and `after` are all that it costs, or what differs of it."""
+
+    name: str
+    before: Cost
+    after: Cost
+    reason: str
+    """Why they differ, the largest cause first; "" when nothing differs."""
+
+    @property
+    def change(self) -> Cost:
+        return self.after - self.before
+
+    def __neg__(self) -> Row:
+        raise TypeError("turn the whole Diff round: -diff")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of the instructions of one scope, source line and opcode, for one reason; unchanged ones are left out."""
+
+    scope: str
+    source: str
+    opcode: str
+    op_class: str
+    before: Cost
+    after: Cost
+    reason: str
+    instructions: tuple[int, int] = field(default=(0, 0))
+    """How many lines of HLO it stands for, before and after."""
+
+    @property
+    def name(self) -> str:
+        return "/".join(part for part in (self.scope, self.opcode) if part != NO_SCOPE)
+
+    @property
+    def change(self) -> Cost:
+        return self.after - self.before
+
+
+def changes(before: list[Share], after: list[Share]) -> list[Change]:
+    """What changed, largest change first."""
+    groups: dict[tuple[str, str, str, str, str], tuple[list[Share], list[Share]]] = defaultdict(lambda: ([], []))
+    kept: tuple[list[Cost], list[Cost]] = ([], [])
+    for side, shares in enumerate((before, after)):
+        for share in shares:
+            if share.reason.kind == "unchanged":
+                kept[side].append(share.cost)
+            elif share.cost.amounts:
+                groups[_identity(share)][side].append(share)
+    found = [
+        Change(
+            *key[:4],
+            Cost.sum(s.cost for s in ones),
+            Cost.sum(s.cost for s in others),
+            key[4],
+            (len(ones), len(others)),
+        )
+        for key, (ones, others) in groups.items()
+    ]
+    rounded = Cost.sum(kept[0]), Cost.sum(kept[1])
+    if rounded[0].amounts != rounded[1].amounts:
+        found.append(Change(NO_SCOPE, NO_SOURCE, "", "", *rounded, "not told apart"))
+    found = [row for row in found if row.before.amounts != row.after.amounts]
+    return sorted(found, key=lambda row: (_size(row.change), row.name, row.source, row.reason), reverse=True)
+
+
+def _identity(share: Share) -> tuple[str, str, str, str, str]:
+    item = share.item
+    parts = [readable(part) for part in scope(item.op_name)]
+    return (
+        "/".join(parts) or NO_SCOPE,
+        item.source or NO_SOURCE,
+        item.opcode,
+        op_class(item.instruction, item.cost),
+        str(share.reason),
+    )
+
+
+def grouped(before: list[Share], after: list[Share], key: str, depth: int, backends: tuple[str, str]) -> list[Row]:
+    """One row for each group of either program's `by(key)`, largest change first; those without a change come last."""
+    if key == "reason":
+        return _by_reason(before, after)
+    groups: dict[str, dict[str, list[Cost]]] = defaultdict(dict)
+    for side, shares in enumerate((before, after)):
+        by_kind: dict[str, list[Share]] = defaultdict(list)
+        for share in shares:
+            by_kind[share.reason.kind].append(share)
+        for kind, part in by_kind.items():
+            entries = [(s.item.instruction, s.times, s.cost) for s in part if s.cost]
+            for name, cost in breakdown(entries, key, depth=depth, backend=backends[side]).items():
+                groups[name].setdefault(kind, [ZERO, ZERO])[side] = cost
+    return _ranked(_row(name, kinds) for name, kinds in groups.items())
+
+
+def _by_reason(before: list[Share], after: list[Share]) -> list[Row]:
+    groups: dict[str, list[list[Cost]]] = defaultdict(lambda: [[], []])
+    for side, shares in enumerate((before, after)):
+        for share in shares:
+            groups[share.reason.kind][side].append(share.cost)
+    rows = (Row(kind, Cost.sum(ones), Cost.sum(others), kind) for kind, (ones, others) in groups.items())
+    return _ranked(row for row in rows if row.before.amounts or row.after.amounts)
+
+
+def _row(name: str, kinds: dict[str, list[Cost]]) -> Row:
+    sizes = {kind: _size(other - one) for kind, (one, other) in kinds.items()}
+    ranked = sorted((kind for kind in sizes if any(sizes[kind])), key=lambda kind: (sizes[kind], kind), reverse=True)
+    reasons = dict.fromkeys(MOVED if kind == "unchanged" else kind for kind in ranked)
+    return Row(
+        name,
+        Cost.sum(one for one, _ in kinds.values()),
+        Cost.sum(other for _, other in kinds.values()),
+        ", ".join(reasons),
+    )
+
+
+def _ranked(rows: Iterable[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: (_size(row.change), row.name), reverse=True)
+
+
+def _size(change: Cost) -> tuple[int, ...]:
+    """How large a change is: by flops and bytes together, then by the other counters."""
+    return (abs(change.flops) + abs(change.bytes), *(abs(getattr(change, name)) for name in _WEIGHTS))
+
+
+__all__ = ["KEYS", "MOVED", "Change", "Reason", "Row", "changes", "grouped"]
