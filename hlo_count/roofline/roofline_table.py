@@ -60,7 +60,7 @@ def kernel_table(rows: list[Row], most: int = ROWS) -> str:
     columns["bytes"] = column([row.bytes for row in every], _AMOUNTS)
     columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
     columns["limit"] = [row.limit.removesuffix(" bandwidth").removesuffix(" overhead") for row in every]
-    taken = sum(2 + max(len(name), *map(len, cells)) for name, cells in columns.items())
+    taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
     columns = {"kernel": [_short(row.name, max(12, WIDTH - taken)) for row in every], **columns}
     cells = list(zip(*columns.values(), strict=True))
     align = ["left", *["right"] * (len(columns) - 2), "left"]
