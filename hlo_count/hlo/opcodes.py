@@ -5,81 +5,25 @@ from __future__ import annotations
 from functools import cache
 
 ELEMENTWISE_UNARY = frozenset(
-    [
-        "abs",
-        "acos",
-        "acosh",
-        "asin",
-        "asinh",
-        "atanh",
-        "cbrt",
-        "ceil",
-        "convert",
-        "copy",
-        "cosine",
-        "cosh",
-        "count-leading-zeros",
-        "erf",
-        "exponential",
-        "exponential-minus-one",
-        "floor",
-        "imag",
-        "is-finite",
-        "log",
-        "log-plus-one",
-        "logistic",
-        "negate",
-        "not",
-        "popcnt",
-        "real",
-        "reduce-precision",
-        "round-nearest-afz",
-        "round-nearest-even",
-        "rsqrt",
-        "sign",
-        "sine",
-        "sinh",
-        "sqrt",
-        "tan",
-        "tanh",
-        "bitcast-convert",
-    ]
+    (
+        "abs acos acosh asin asinh atanh cbrt ceil convert copy cosine cosh count-leading-zeros erf exp2 "
+        "exponential exponential-minus-one floor imag is-finite log log2 log-plus-one logistic negate not popcnt "
+        "real reduce-precision round-nearest-afz round-nearest-even rsqrt sign sine sinh sqrt tan tanh "
+        "bitcast-convert"
+    ).split()
 )
 ELEMENTWISE_BINARY = frozenset(
-    [
-        "add",
-        "and",
-        "atan2",
-        "compare",
-        "complex",
-        "divide",
-        "maximum",
-        "minimum",
-        "mulhi",
-        "multiply",
-        "or",
-        "power",
-        "remainder",
-        "shift-left",
-        "shift-right-arithmetic",
-        "shift-right-logical",
-        "stochastic-convert",
-        "subtract",
-        "xor",
-    ]
+    (
+        "add and atan2 compare complex divide maximum minimum mulhi multiply or power remainder shift-left "
+        "shift-right-arithmetic shift-right-logical stochastic-convert subtract xor"
+    ).split()
 )
 ELEMENTWISE_TERNARY = frozenset(("clamp", "select"))
 COLLECTIVES = frozenset(
-    [
-        "all-gather",
-        "all-reduce",
-        "all-to-all",
-        "collective-broadcast",
-        "collective-permute",
-        "collective-reduce",
-        "ragged-all-to-all",
-        "reduce-scatter",
-    ]
+    (
+        "all-gather all-reduce all-to-all collective-broadcast collective-permute collective-reduce "
+        "ragged-all-to-all reduce-scatter"
+    ).split()
 )
 
 OPCODES = (
@@ -88,77 +32,17 @@ OPCODES = (
     | ELEMENTWISE_TERNARY
     | COLLECTIVES
     | frozenset(
-        [
-            "add-dependency",
-            "after-all",
-            "all-gather-done",
-            "all-gather-start",
-            "all-reduce-done",
-            "all-reduce-start",
-            "async-done",
-            "async-start",
-            "async-update",
-            "batch-norm-grad",
-            "batch-norm-inference",
-            "batch-norm-training",
-            "bitcast",
-            "broadcast",
-            "call",
-            "cholesky",
-            "collective-permute-done",
-            "collective-permute-start",
-            "concatenate",
-            "conditional",
-            "constant",
-            "convolution",
-            "copy-done",
-            "copy-start",
-            "custom-call",
-            "domain",
-            "dot",
-            "dynamic-reshape",
-            "dynamic-slice",
-            "dynamic-update-slice",
-            "fft",
-            "fusion",
-            "gather",
-            "get-dimension-size",
-            "get-tuple-element",
-            "infeed",
-            "iota",
-            "map",
-            "opt-barrier",
-            "outfeed",
-            "pad",
-            "parameter",
-            "partition-id",
-            "ragged-dot",
-            "recv",
-            "recv-done",
-            "reduce",
-            "reduce-window",
-            "replica-id",
-            "reshape",
-            "reverse",
-            "rng",
-            "rng-bit-generator",
-            "rng-get-and-update-state",
-            "scaled-dot",
-            "scan",
-            "scatter",
-            "select-and-scatter",
-            "send",
-            "send-done",
-            "set-dimension-size",
-            "shuffle",
-            "slice",
-            "sort",
-            "topk",
-            "transpose",
-            "triangular-solve",
-            "tuple",
-            "while",
-        ]
+        (
+            "add-dependency after-all all-gather-done all-gather-start all-reduce-done all-reduce-start "
+            "async-done async-start async-update batch-norm-grad batch-norm-inference batch-norm-training bitcast "
+            "broadcast call cholesky collective-permute-done collective-permute-start concatenate conditional "
+            "constant convolution copy-done copy-start custom-call domain dot dynamic-reshape dynamic-slice "
+            "dynamic-update-slice fft fusion gather get-dimension-size get-tuple-element infeed iota map "
+            "opt-barrier outfeed pad parameter partition-id ragged-dot recv recv-done reduce reduce-window "
+            "replica-id reshape reverse rng rng-bit-generator rng-get-and-update-state scaled-dot scan scatter "
+            "select-and-scatter send send-done set-dimension-size shuffle slice sort topk transpose "
+            "triangular-solve tuple while"
+        ).split()
     )
 )
 

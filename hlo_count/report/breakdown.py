@@ -23,25 +23,10 @@ KEYS = (
 )
 NO_SCOPE, NO_SOURCE = "(no scope)", "(no source)"
 _PLUMBING = frozenset(
-    [
-        "while",
-        "body",
-        "cond",
-        "closed_call",
-        "core_call",
-        "custom_jvp_call",
-        "custom_vjp_call",
-        "checkpoint",
-        "remat",
-        "remat2",
-        "rematted_computation",
-        "body_pred",
-        "cond_pred",
-        "shmap_body",
-        "shard_map",
-        "pjit",
-        "jit(main)",
-    ]
+    (
+        "while body cond closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat remat2 "
+        "rematted_computation body_pred cond_pred shmap_body shard_map pjit jit(main)"
+    ).split()
 )
 """Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
 

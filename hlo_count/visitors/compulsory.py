@@ -102,7 +102,7 @@ class _Compulsory:
         body, condition = loop.callee("body"), loop.callee("condition")
         assert body is not None and condition is not None
         trips = edges.get(id(body), 0)
-        in_body, in_condition = (self.reads(c)[c.parameters[0]] for c in (body, condition))
+        in_body, in_condition = (self._parameter_read(c, 0, len(after)) for c in (body, condition))
         sums = []
         for n in range(len(after)):
             _, origin = self.writes(body.root, n) if trips else (0, (0, n))
@@ -117,9 +117,9 @@ class _Compulsory:
         weights = self.walk.settings.weights(conditional, len(branches))
         each = []
         for n, branch in enumerate(branches):
-            parameter = branch.parameters[0]
+            leaves = len(value.shape.leaves)
             passed = conditional.operands[n + 1] is value
-            each.append(self.reads(branch)[parameter] if passed else [0] * len(value.shape.leaves))
+            each.append(self._parameter_read(branch, 0, leaves) if passed else [0] * leaves)
         if weights is None:
             return [min(column) for column in zip(*each, strict=True)]
         return [
@@ -149,8 +149,13 @@ class _Compulsory:
         return [total]
 
     def _parameter_reads(self, callee: Computation, value: Instruction, caller: Instruction) -> list[int]:
-        reads = self.reads(callee)
-        return self._sum(reads[callee.parameters[at]] for at in _positions(caller, value))
+        leaves = len(value.shape.leaves)
+        return self._sum(self._parameter_read(callee, at, leaves) for at in _positions(caller, value))
+
+    def _parameter_read(self, callee: Computation, number: int, leaves: int) -> list[int]:
+        """Bytes that a callee reads of each leaf of a parameter; none for certain where it is not of that many leaves."""
+        found = self.reads(callee)[callee.parameters[number]] if number < len(callee.parameters) else []
+        return found if len(found) == leaves else [0] * leaves
 
     @staticmethod
     def _sum(parts: Iterable[list[int]]) -> list[int]:

@@ -10,30 +10,10 @@ from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.registry import Body, rule
 
 TRANSCENDENTAL = frozenset(
-    [
-        "exponential",
-        "exponential-minus-one",
-        "log",
-        "log-plus-one",
-        "logistic",
-        "tanh",
-        "tan",
-        "sine",
-        "cosine",
-        "atan2",
-        "power",
-        "sqrt",
-        "rsqrt",
-        "cbrt",
-        "erf",
-        "acos",
-        "acosh",
-        "asin",
-        "asinh",
-        "atanh",
-        "cosh",
-        "sinh",
-    ]
+    (
+        "exponential exp2 exponential-minus-one log log2 log-plus-one logistic tanh tan sine cosine atan2 power sqrt "
+        "rsqrt cbrt erf acos acosh asin asinh atanh cosh sinh"
+    ).split()
 )
 _ARITHMETIC = {
     "add": ("add", 1),
@@ -52,9 +32,7 @@ _OTHER = {
     "compare": "compare",
     "select": "select",
     **dict.fromkeys(("convert", "stochastic-convert", "reduce-precision"), "convert"),
-    **dict.fromkeys(
-        ["negate", "abs", "sign", "floor", "ceil", "round-nearest-afz", "round-nearest-even", "is-finite"], "sign"
-    ),
+    **dict.fromkeys(("negate abs sign floor ceil round-nearest-afz round-nearest-even is-finite").split(), "sign"),
 }
 _BITWISE = ("and", "or", "xor", "not")
 _INTEGER = (*["shift-left", "shift-right-arithmetic", "shift-right-logical", "popcnt", "count-leading-zeros", "mulhi"],)

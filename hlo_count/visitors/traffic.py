@@ -18,29 +18,11 @@ Access = tuple[int, int]
 """(memory space, bytes)."""
 
 FREE = frozenset(
-    [
-        "bitcast",
-        "tuple",
-        "get-tuple-element",
-        "parameter",
-        "constant",
-        "while",
-        "conditional",
-        "call",
-        "opt-barrier",
-        "after-all",
-        "add-dependency",
-        "domain",
-        "async-start",
-        "async-update",
-        "async-done",
-        "all-gather-done",
-        "all-reduce-done",
-        "collective-permute-done",
-        "copy-done",
-        "send-done",
-        "recv-done",
-    ]
+    (
+        "bitcast tuple get-tuple-element parameter constant while conditional call opt-barrier after-all "
+        "add-dependency domain async-start async-update async-done all-gather-done all-reduce-done "
+        "collective-permute-done copy-done send-done recv-done"
+    ).split()
 )
 """Opcodes that move nothing of their own."""
 _PARTIAL = frozenset(["slice", "dynamic-slice", "gather", "dynamic-update-slice", "scatter", "fusion"])

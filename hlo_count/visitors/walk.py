@@ -191,6 +191,7 @@ class Walk:
                     f'@hlo_count.rule("{opcode}") on a function that gives its Cost',
                 )
             cost = found(instruction, self.body)
+            return cost + self._network(instruction) if opcode in _SENDS else cost
         except UnknownCostOf as unknown:
             remedy = unknown.remedy or "register a rule for it"
             return self._unknown(instruction, unknown.reason, remedy)
@@ -198,9 +199,6 @@ class Walk:
             return self._unknown(
                 instruction, f"could not be read ({type(problem).__name__}: {problem})", "check the text at this line"
             )
-        if opcode in _SENDS:
-            return cost + self._network(instruction)
-        return cost
 
     def _network(self, instruction: Instruction) -> Cost:
         sent = network_bytes(instruction)
