@@ -1,0 +1,218 @@
+"""Memory traffic of kernels written out: (instructions, bytes read, bytes written), arithmetic on the shapes."""
+
+from __future__ import annotations
+
+import pytest
+
+import hlo_count as hc
+
+ADD = "add { a = f32[] parameter(0) b = f32[] parameter(1) ROOT c = f32[] add(a, b) }\n"
+S32 = 4
+
+CASES = {
+    "each operand once, however often it is used": (
+        "p = f32[100] parameter(0) ROOT r = f32[100] add(p, p)", "", 400, 400,
+    ),
+    "names for values move nothing": (
+        "p = f32[10,10] parameter(0) b = f32[100] bitcast(p) t = (f32[100]) tuple(b) "
+        "ROOT r = f32[100] get-tuple-element(t), index=0", "", 0, 0,
+    ),
+    "a slice reads the slice": (
+        "p = f32[1000] parameter(0) ROOT r = f32[10] slice(p), slice={[0:10]}", "", 40, 40,
+    ),
+    "a dynamic-slice reads the slice and its index": (
+        "p = f32[1000] parameter(0) i = s32[] parameter(1) "
+        "ROOT r = f32[10] dynamic-slice(p, i), dynamic_slice_sizes={10}", "", 40 + S32, 40,
+    ),
+    "a gather of 32 rows out of 100,000": (
+        "t = f32[100000,64] parameter(0) i = s32[32,1] parameter(1) ROOT r = f32[32,64] gather(t, i), "
+        "offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, slice_sizes={1,64}",
+        "", 32 * 64 * 4 + 32 * S32, 32 * 64 * 4,
+    ),
+    "a dynamic-update-slice touches its update": (
+        "p = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = f32[1000] dynamic-update-slice(p, u, i)", "", 40 + S32, 40,
+    ),
+    "a scatter touches its rows": (
+        "p = f32[1000,3] parameter(0) i = s32[4,1] parameter(1) u = f32[4,3] parameter(2) "
+        "ROOT r = f32[1000,3] scatter(p, i, u), update_window_dims={1}, inserted_window_dims={0}, "
+        "scatter_dims_to_operand_dims={0}, index_vector_dim=1, to_apply=add",
+        ADD, 4 * S32 + 48 + 48, 48,
+    ),
+    "a fusion moves data at its boundary": (
+        "p = f32[100] parameter(0) q = f32[100] parameter(1) ROOT r = f32[100] fusion(p, q), kind=kLoop, calls=f",
+        "f { a = f32[100] parameter(0) b = f32[100] parameter(1) k = f32[] constant(2) c = f32[100] broadcast(k), "
+        "dimensions={} d = f32[100] multiply(a, c) e = f32[100] tanh(d) ROOT g = f32[100] add(e, b) }\n",
+        800, 400,
+    ),
+    "a parameter that nothing uses is not read": (
+        "p = f32[100] parameter(0) q = f32[100] parameter(1) ROOT r = f32[100] fusion(p, q), kind=kLoop, calls=f",
+        "f { a = f32[100] parameter(0) b = f32[100] parameter(1) ROOT g = f32[100] tanh(a) }\n",
+        400, 400,
+    ),
+    "a slice inside a fusion, through an elementwise operation and a bitcast": (
+        "p = f32[10,100] parameter(0) ROOT r = f32[50] fusion(p), kind=kLoop, calls=f",
+        "f { a = f32[10,100] parameter(0) b = f32[1000] bitcast(a) c = f32[1000] tanh(b) "
+        "ROOT d = f32[50] slice(c), slice={[0:50]} }\n",
+        200, 200,
+    ),
+    "two slices are read, at most the whole": (
+        "p = f32[100] parameter(0) ROOT r = f32[80] fusion(p), kind=kLoop, calls=f",
+        "f { a = f32[100] parameter(0) b = f32[80] slice(a), slice={[0:80]} c = f32[80] slice(a), slice={[20:100]} "
+        "ROOT d = f32[80] add(b, c) }\n",
+        400, 320,
+    ),
+    "a slice and a whole use read the whole": (
+        "p = f32[100] parameter(0) ROOT r = (f32[10], f32[100]) fusion(p), kind=kLoop, calls=f",
+        "f { a = f32[100] parameter(0) b = f32[10] slice(a), slice={[0:10]} c = f32[100] tanh(a) "
+        "ROOT d = (f32[10], f32[100]) tuple(b, c) }\n",
+        400, 440,
+    ),
+    "a slice in a nested fusion": (
+        "p = f32[100] parameter(0) ROOT r = f32[10] fusion(p), kind=kLoop, calls=f",
+        "g { x = f32[100] parameter(0) ROOT y = f32[10] slice(x), slice={[0:10]} }\n"
+        "f { a = f32[100] parameter(0) ROOT b = f32[10] fusion(a), kind=kLoop, calls=g }\n",
+        40, 40,
+    ),
+    "an update in place, as the root of a fusion": (
+        "p = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = f32[1000] fusion(p, u, i), kind=kLoop, calls=f",
+        "f { a = f32[1000] parameter(0) b = f32[10] parameter(1) i = s32[] parameter(2) c = f32[10] tanh(b) "
+        "ROOT d = f32[1000] dynamic-update-slice(a, c, i) }\n",
+        40 + S32, 40,
+    ),
+    "an update in place beside another output": (
+        "p = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = (f32[1000], f32[10]) fusion(p, u, i), kind=kLoop, calls=f",
+        "f { a = f32[1000] parameter(0) b = f32[10] parameter(1) i = s32[] parameter(2) c = f32[10] tanh(b) "
+        "d = f32[1000] dynamic-update-slice(a, c, i) ROOT t = (f32[1000], f32[10]) tuple(d, c) }\n",
+        40 + S32, 40 + 40,
+    ),
+    "an update of what was computed copies the whole buffer": (
+        "p = bf16[1000] parameter(0) u = bf16[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = bf16[1000] fusion(p, u, i), kind=kLoop, calls=f",
+        "f { a = bf16[1000] parameter(0) b = bf16[10] parameter(1) i = s32[] parameter(2) c = f32[1000] convert(a) "
+        "d = f32[10] convert(b) e = f32[1000] dynamic-update-slice(c, d, i) ROOT g = bf16[1000] convert(e) }\n",
+        2000 + 20 + S32, 2000,
+    ),
+    "applied computations move nothing": (
+        "p = f32[100] parameter(0) z = f32[] constant(0) ROOT r = f32[] reduce(p, z), dimensions={0}, to_apply=add",
+        ADD, 400 + 4, 4,
+    ),
+    "an iota is written": ("ROOT r = s32[100] iota(), iota_dimension=0", "", 0, 400),
+    "sub-byte elements are packed only where the layout says so": (
+        "p = s4[100]{0:E(4)} parameter(0) ROOT r = s4[100]{0} copy(p)", "", 50, 100,
+    ),
+    "a start writes what its done gives": (
+        "p = f32[100] parameter(0) s = (f32[100], f32[100], u32[]) copy-start(p) ROOT r = f32[100] copy-done(s)",
+        "", 400, 400,
+    ),
+    "a sugared slice-start reads the slice": (
+        "p = f32[100] parameter(0) s = ((f32[100]), f32[10], s32[]) slice-start(p), slice={[0:10]} "
+        "ROOT r = f32[10] slice-done(s)",
+        "", 40, 40,
+    ),
+    "a call is what it calls": (
+        "p = f32[100] parameter(0) ROOT r = f32[100] call(p), to_apply=f",
+        "f { a = f32[100] parameter(0) ROOT b = f32[100] tanh(a) }\n", 400, 400,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_traffic(name):
+    entry, computations, read, written = CASES[name]
+    report = hc.count(f"HloModule m\n{computations}ENTRY e {{\n{entry}\n}}\n")
+    assert (report.bytes_read, report.bytes_written) == (read, written)
+    assert report.status == "exact"
+
+
+def test_on_chip_memory_is_no_main_memory_on_tpu():
+    text = """HloModule m
+ENTRY e {
+  p = f32[1024]{0:T(1024)} parameter(0)
+  v = f32[1024]{0:T(1024)S(1)} copy(p)
+  w = f32[1024]{0:T(1024)S(1)} tanh(v)
+  ROOT r = f32[1024]{0:T(1024)} copy(w)
+}"""
+    report = hc.count(text)
+    assert report.backend == "tpu"
+    assert (report.bytes_read, report.bytes_written) == (4096, 4096)
+    spaces = report.by("memory_space")
+    assert spaces["HBM"].bytes == 2 * 4096
+    assert spaces["VMEM/on-chip"].bytes == 4 * 4096
+
+
+def test_a_space_that_nobody_knows_is_an_unknown():
+    text = "HloModule m\nENTRY e { p = f32[1024]{0:T(1024)S(9)} parameter(0) ROOT r = f32[1024]{0:T(1024)} tanh(p) }"
+    report = hc.count(text)
+    assert report.status == "lower bound"
+    assert "S(9)" in report.unknowns[0].reason
+
+
+COMPULSORY = {
+    "arguments read and outputs written, temporaries not": (
+        "p = f32[100] parameter(0) a = f32[100] tanh(p) b = f32[100] add(a, p) ROOT r = f32[100] multiply(b, a)",
+        "", 400 + 400,
+    ),
+    "a gather does not read its table": (
+        "t = f32[100000,64] parameter(0) i = s32[32,1] parameter(1) ROOT r = f32[32,64] gather(t, i), "
+        "offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, slice_sizes={1,64}",
+        "", 32 * 64 * 4 * 2 + 32 * S32,
+    ),
+    "an argument that nothing uses is not read": (
+        "p = f32[100] parameter(0) q = f32[9] parameter(1) ROOT r = f32[9] tanh(q)", "", 36 + 36,
+    ),
+    "an argument handed through is neither read nor written": (
+        "p = f32[100] parameter(0) q = f32[9] parameter(1) s = f32[9] tanh(q) ROOT r = (f32[100], f32[9]) tuple(p, s)",
+        "", 36 + 36,
+    ),
+    "an update in place": (
+        "p = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = f32[1000] dynamic-update-slice(p, u, i)", "", 40 + S32 + 40,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPULSORY)
+def test_compulsory_bytes(name):
+    entry, computations, expected = COMPULSORY[name]
+    assert hc.count(f"HloModule m\n{computations}ENTRY e {{\n{entry}\n}}\n").compulsory_bytes == expected
+
+
+LOOP = """HloModule m
+body {
+  s = (s32[], f32[10,100], f32[100]) parameter(0)
+  i = s32[] get-tuple-element(s), index=0
+  xs = f32[10,100] get-tuple-element(s), index=1
+  c = f32[100] get-tuple-element(s), index=2
+  one = s32[] constant(1)
+  zero = s32[] constant(0)
+  n = s32[] add(i, one)
+  x = f32[1,100] dynamic-slice(xs, i, zero), dynamic_slice_sizes={1,100}
+  y = f32[100] bitcast(x)
+  d = f32[100] add(c, y)
+  ROOT t = (s32[], f32[10,100], f32[100]) tuple(n, xs, d)
+}
+cond {
+  s = (s32[], f32[10,100], f32[100]) parameter(0)
+  i = s32[] get-tuple-element(s), index=0
+  ten = s32[] constant(%d)
+  ROOT p = pred[] compare(i, ten), direction=LT
+}
+ENTRY e {
+  xs = f32[10,100] parameter(0)
+  c = f32[100] parameter(1)
+  z = s32[] constant(0)
+  t = (s32[], f32[10,100], f32[100]) tuple(z, xs, c)
+  w = (s32[], f32[10,100], f32[100]) while(t), condition=cond, body=body
+  ROOT r = f32[100] get-tuple-element(w), index=2
+}
+"""
+
+
+@pytest.mark.parametrize(("trips", "expected"), [(10, 4000 + 400 + 400), (4, 1600 + 400 + 400), (0, 0)])
+def test_a_loop_reads_its_parts_of_an_argument(trips, expected):
+    report = hc.count(LOOP % trips)
+    assert report.flops == trips * 100
+    assert report.compulsory_bytes == expected
