@@ -1,0 +1,37 @@
+"""What the documents say is so: their examples run, their output is what the commands print."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+from pathlib import Path
+
+import jax
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_examples_run(name):
+    failed, _ = doctest.testfile(str(ROOT / name), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert failed == 0
+
+
+@pytest.mark.skipif(jax.__version__ != "0.10.2", reason="README shows what jax 0.10.2 compiles; others fuse otherwise")
+def test_readme_shows_what_the_demo_prints():
+    spec = importlib.util.spec_from_file_location("regenerate", ROOT / "docs" / "regenerate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    regenerate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(regenerate)
+    assert regenerate.demo_output() == regenerate.shown_output()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_point_at_files(name):
+    import re
+
+    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
+        assert ((ROOT / name).parent / target).exists(), f"{name} points at {target}, which is not there"
