@@ -1,6 +1,7 @@
-"""Our estimate against the TPU compiler's own `estimated_cycles`, kernel by kernel, over the stored TPU programs.
+"""Our estimate against the TPU compiler's own `estimated_cycles`, kernel by kernel, over the stored TPU
+programs.
 
-    python benchmarks/estimated_cycles.py [--kernels 40]
+python benchmarks/estimated_cycles.py [--kernels 40]
 
 A row for each program, and for the largest kernels; then the geometric means. No device is needed.
 """
@@ -13,7 +14,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1] / folder) for folder in ("", "tests")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "tests"))
 
 import fixture_files
 
@@ -45,8 +47,7 @@ def means(rows: list[Row]) -> str:
     logs = [math.log(ratio(row)) for row in rows]
     close = sum(abs(log) <= math.log(CLOSE) for log in logs)
     return (
-        f"{len(rows)} kernels, geometric mean {math.exp(sum(logs) / len(logs)):.2f}, "
-        f"{close} within a factor of {CLOSE}"
+        f"{len(rows)} kernels, geometric mean {math.exp(sum(logs) / len(logs)):.2f}, {close} within a factor of {CLOSE}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -40,8 +41,8 @@ def program(
     donated: bool = False,
     branch: int | None = None,
 ) -> None:
-    """Register one; a shape is a tuple (f32), a (dtype, *shape), or a function that makes the argument. `branch` is
-    the one that its conditional takes, where the count is told."""
+    """Register one; a shape is a tuple (f32), a (dtype, *shape), or a function that makes the argument.
+    `branch` is the one that its conditional takes, where the count is told."""
 
     def build() -> Step:
         args = tuple(s() if callable(s) else array(*s) for s in shapes)
@@ -174,7 +175,7 @@ def mlp(params: list[jax.Array], x: jax.Array) -> jax.Array:
 
 
 def weights(*widths: int) -> Callable[[], list[jax.Array]]:
-    return lambda: [array(m, n) / m for m, n in zip(widths, widths[1:], strict=False)]
+    return lambda: [array(m, n) / m for m, n in pairwise(widths)]
 
 
 program("tiny", "mlp_small", mlp, weights(16, 32, 4), (8, 16))
@@ -229,9 +230,7 @@ program(
 
 program("indexing", "gather_32_rows", lambda table, i: table[i], (100_000, 1024), indices(32, 100_000))
 program("indexing", "embedding", lambda table, i: table[i], (32_000, 512), indices(4096, 32_000))
-program(
-    "indexing", "scatter_add", lambda t, i, u: t.at[i].add(u), (8192, 256), indices(4096, 8192), (4096, 256)
-)
+program("indexing", "scatter_add", lambda t, i, u: t.at[i].add(u), (8192, 256), indices(4096, 8192), (4096, 256))
 program(
     "indexing",
     "cache_update",
@@ -252,9 +251,7 @@ program("bytes only", "top_k", lambda x: lax.top_k(x, 32), (256, 4096))
 program("bytes only", "fft", jnp.fft.fft, ("complex64", 256, 1024))
 program("bytes only", "rfft", jnp.fft.rfft, (2**20,))
 program("matmul", "cholesky", lambda x: jnp.linalg.cholesky(x @ x.T + 512 * jnp.eye(512)), (512, 512))
-program(
-    "bytes only", "random_normal", lambda key: jax.random.normal(key, (2**20,)), lambda: jax.random.key(0)
-)
+program("bytes only", "random_normal", lambda key: jax.random.normal(key, (2**20,)), lambda: jax.random.key(0))
 
 # Control
 

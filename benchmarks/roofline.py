@@ -1,11 +1,13 @@
-"""Measured time over `bound` and over `estimate`, for programs of many kinds and sizes on the machine at hand.
+"""Measured time over `bound` and over `estimate`, for programs of many kinds and sizes on the machine at
+hand.
 
     hlo-count calibrate                      # twice or three times, on a quiet machine
     python benchmarks/roofline.py            # all programs
     python benchmarks/roofline.py --only matmul sort --device local --seconds 0.2
 
-A bound must not be beaten by the fastest sample of any program (exit code 1 where one is); the ratios are taken with
-the median. A sample is the mean of calls in a row, each waited for. Runs on whatever device JAX has.
+A bound must not be beaten by the fastest sample of any program (exit code 1 where one is); the ratios are
+taken with the median. A sample is the mean of calls in a row, each waited for. Runs on whatever device JAX
+has.
 """
 
 from __future__ import annotations
@@ -115,9 +117,7 @@ def line(r: Result) -> str:
     )
 
 
-HEADER = (
-    f"{'program':<24} {'measured':>9} {'bound':>9} {'estimate':>9} {'/bound':>7} {'/est.':>7}  limited by"
-)
+HEADER = f"{'program':<24} {'measured':>9} {'bound':>9} {'estimate':>9} {'/bound':>7} {'/est.':>7}  limited by"
 
 
 def summary(results: list[Result]) -> str:
@@ -150,9 +150,7 @@ def _geometric(values: list[float]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="local", help="profile name or file; default: the calibrated one")
-    parser.add_argument(
-        "--only", nargs="*", default=["*"], help="names or kinds of programs, * as in file names"
-    )
+    parser.add_argument("--only", nargs="*", default=["*"], help="names or kinds of programs, * as in file names")
     parser.add_argument("--seconds", type=float, default=0.4, help="how long each program is measured")
     parser.add_argument("--runs", type=int, default=1, help="how many times all of it is done")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
@@ -162,9 +160,7 @@ def main() -> int:
     rows: list[dict[str, Any]] = []
     holds = True
     for run in range(options.runs):
-        print(
-            f"run {run + 1} of {options.runs} on {device.name} ({device.description})\n\n{HEADER}", flush=True
-        )
+        print(f"run {run + 1} of {options.runs} on {device.name} ({device.description})\n\n{HEADER}", flush=True)
         results = []
         for program in chosen:
             results.append(measure(program, device, options.seconds))

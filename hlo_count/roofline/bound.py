@@ -1,9 +1,9 @@
 """The bound: no schedule of the program on the device can be faster.
 
-It is the largest, over the resources of the device, of the least work over the peak. What is certain is counted and
-nothing else: a conditional whose branch is not settled costs the least of its branches in every resource, a loop of
-unknown length runs no trip, values inside a fusion cost what is asked of them, and memory moves the compulsory bytes
-less what caches may keep.
+It is the largest, over the resources of the device, of the least work over the peak. What is certain is
+counted and nothing else: a conditional whose branch is not settled costs the least of its branches in
+every resource, a loop of unknown length runs no trip, values inside a fusion cost what is asked of them,
+and memory moves the compulsory bytes less what caches may keep.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ SENT: WorkKey = ("network", "", "")
 
 
 CERTAIN_OF_CALL = 0.5
-"""The part of the measured call overhead that any program takes: one without arguments takes three quarters of what
-one with an argument does, and a processor that is otherwise idle runs faster than one that calibrates."""
+"""The part of the measured call overhead that any program takes: one without arguments takes three
+quarters of what one with an argument does, and a processor that is otherwise idle runs faster than one
+that calibrates."""
 
 
 class Bound:
@@ -39,9 +40,7 @@ class Bound:
     def busy(self) -> list[Busy]:
         """Every resource that is needed, and for how long at least."""
         entry = self.walk.module.entry
-        read = (
-            self.compulsory_bytes - entry.root.shape.bytes
-        )  # at least: not all of the result need be written
+        read = self.compulsory_bytes - entry.root.shape.bytes  # at least: not all of the result need be written
         found = [*self._units(self._least(entry)), *self.limits.levels(self.compulsory_bytes, read)]
         overhead = self.limits.device.call_overhead
         if overhead is not None:
@@ -50,7 +49,8 @@ class Bound:
 
     @property
     def seconds(self) -> float:
-        """The largest of them; 0 for a program that does nothing, on a device whose call overhead is not known."""
+        """The largest of them; 0 for a program that does nothing, on a device whose call overhead is not
+        known."""
         found = longest(self.busy)
         return 0.0 if found is None else found.seconds
 
@@ -72,7 +72,8 @@ class Bound:
         return found
 
     def _sent(self, kernel: Instruction) -> float:
-        """Bytes to send. An all-reduce sends its operand twice in a ring, once where switches add up for it."""
+        """Bytes to send. An all-reduce sends its operand twice in a ring, once where switches add up for
+        it."""
         callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
         inside = [kernel] if callee is None else [kernel, *callee.instructions]
         sent = 0

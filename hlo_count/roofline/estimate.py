@@ -1,7 +1,9 @@
-"""The estimate: kernel after kernel in the order of the schedule, each as long as its slowest resource, plus launch.
+"""The estimate: kernel after kernel in the order of the schedule, each as long as its slowest resource, plus
+launch.
 
 A memory access is served by the nearest cache that holds the kernel's working set. Asynchronous copies and
-collectives run beside what stands between their start and their done, one after another on their own channel.
+collectives run beside what stands between their start and their done, one after another on their own
+channel.
 """
 
 from __future__ import annotations
@@ -86,9 +88,7 @@ class Estimate:
                 parts = [(float(e.times), self._run(e.callee)) for e in calls[instruction]]
                 seconds = sum(times * part[0] for times, part in parts)
                 main += sum(times * part[1] for times, part in parts)
-                sends = any(
-                    self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction]
-                )
+                sends = any(self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction])
             else:
                 time = self.of_kernel(instruction)
                 seconds, main = time.seconds, main + time.main_seconds

@@ -1,9 +1,10 @@
 """What must be computed of each instruction inside a fusion, however the fusion is evaluated.
 
-A compiler evaluates the elements of a fused computation when something asks for them: what a slice does not take
-is never computed, an operation on a broadcast value is done once for all its copies, and of a select only the side
-that was chosen. `shares` gives the fraction of each instruction's elements that is left after all of this; a bound
-multiplies counts by it. Where nothing is known the share is 0, so that a bound stays a bound.
+A compiler evaluates the elements of a fused computation when something asks for them: what a slice does
+not take is never computed, an operation on a broadcast value is done once for all its copies, and of a
+select only the side that was chosen. `shares` gives the fraction of each instruction's elements that is
+left after all of this; a bound multiplies counts by it. Where nothing is known the share is 0, so that a
+bound stays a bound.
 """
 
 from __future__ import annotations
@@ -107,9 +108,6 @@ def _covers(instruction: Instruction) -> bool:
     """Whether the windows of an instruction leave no element of its input out."""
     windows = parse_window(instruction.attribute("window"))
     return all(
-        w.padding_low >= 0 <= w.padding_high
-        and w.stride == 1
-        and w.base_dilation == 1
-        and w.window_dilation == 1
+        w.padding_low >= 0 <= w.padding_high and w.stride == 1 and w.base_dilation == 1 and w.window_dilation == 1
         for w in windows
     )

@@ -1,4 +1,5 @@
-"""How long each resource of a device takes for some work: amounts over ceilings, or over what is sustained."""
+"""How long each resource of a device takes for some work: amounts over ceilings, or over what is
+sustained."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ MATRIX, VECTOR, SPECIAL, NETWORK, CALL = "matrix", "vector", "special", "network
 """Resources; a memory level is one under its own name."""
 
 HEADROOM = 1.1
-"""How much faster than the fastest sample of its calibration a machine may turn out to be, for a bound: another hour,
-another size, code without the few instructions that keep a compiler from shortening a calibration's program."""
+"""How much faster than the fastest sample of its calibration a machine may turn out to be, for a bound:
+another hour, another size, code without the few instructions that keep a compiler from shortening a
+calibration's program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,11 @@ class Limits:
         ]
 
     def levels(self, moved: float, read: float = 0) -> list[Busy]:
-        """The least seconds of each memory level for a program that must move `moved` bytes, and read `read` of them.
+        """The least seconds of each memory level for a program that must move `moved` bytes, and read `read`
+        of them.
 
-        What the levels nearer to the units hold need not come from further away: their capacity once for what they
-        kept from the run before, and once for what they have not written back at the end.
+        What the levels nearer to the units hold need not come from further away: their capacity once for
+        what they kept from the run before, and once for what they have not written back at the end.
         """
         found = []
         nearer = 0.0

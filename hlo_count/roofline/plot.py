@@ -1,4 +1,5 @@
-"""The roofline drawn with matplotlib (the extra `plot`): ceilings, memory slopes, the program and its kernels."""
+"""The roofline drawn with matplotlib (the extra `plot`): ceilings, memory slopes, the program and its
+kernels."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ ROOM = 1.25  # how many times its own height a label keeps free
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """A horizontal line: the rate of a unit, in FLOP (evaluations on the special-function unit) per second."""
+    """A horizontal line: the rate of a unit, in FLOP (evaluations on the special-function unit) per
+    second."""
 
     unit: str
     label: str

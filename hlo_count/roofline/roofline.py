@@ -34,9 +34,9 @@ _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 class Row:
     """One kernel, all its runs together: seconds, FLOP and bytes of main memory.
 
-    `bound` is what the kernel alone cannot beat, with `bytes` moving over its boundary; the bound of the program is
-    less than the sum where a better schedule could keep values near. `limit` is what the estimate is limited by.
-    `compiler_estimate` (seconds) is there where the compiler wrote one down.
+    `bound` is what the kernel alone cannot beat, with `bytes` moving over its boundary; the bound of the
+    program is less than the sum where a better schedule could keep values near. `limit` is what the
+    estimate is limited by. `compiler_estimate` (seconds) is there where the compiler wrote one down.
     """
 
     name: str
@@ -62,9 +62,7 @@ class Row:
 class Roofline:
     """One program on one device. Times are seconds of one execution, on each of `num_devices` devices."""
 
-    def __init__(
-        self, walk: Walk, device: Device, *, compulsory_bytes: int, num_devices: int | None = None
-    ) -> None:
+    def __init__(self, walk: Walk, device: Device, *, compulsory_bytes: int, num_devices: int | None = None) -> None:
         self.walk = walk
         self.device = device
         self.compulsory_bytes = compulsory_bytes
@@ -92,7 +90,8 @@ class Roofline:
 
     @property
     def bottleneck(self) -> str:
-        """What sets the bound: "memory bandwidth", "matrix bf16", ...; a sentence where there is nothing to do."""
+        """What sets the bound: "memory bandwidth", "matrix bf16", ...; a sentence where there is nothing
+        to do."""
         found = longest(self._bound.busy)
         return NOTHING if found is None else found.what
 
@@ -151,8 +150,8 @@ class Roofline:
 
     @cached_property
     def compiler_estimate(self) -> float | None:
-        """Seconds by the compiler's own `estimated_cycles` over the device's clock, of the kernels that carry them
-        (TPU programs on a device whose clock is known); None elsewhere."""
+        """Seconds by the compiler's own `estimated_cycles` over the device's clock, of the kernels that
+        carry them (TPU programs on a device whose clock is known); None elsewhere."""
         found = [row.compiler_estimate for row in self.rows if row.compiler_estimate is not None]
         return sum(found) if found else None
 
@@ -174,17 +173,17 @@ class Roofline:
         return sum(amount / self.limits.rate(key).value for key, amount in self._matrix_work.items())
 
     def hfu(self, seconds: float) -> float:
-        """Hardware FLOP utilization: the compiled program's matrix FLOP over `seconds` and peak, recomputation
-        included; each dtype and precision against its own peak. 0 without matrix FLOP."""
+        """Hardware FLOP utilization: the compiled program's matrix FLOP over `seconds` and peak,
+        recomputation included; each dtype and precision against its own peak. 0 without matrix FLOP."""
         _check_seconds(seconds)
         return self.matrix_seconds / seconds
 
     def mfu(self, seconds: float, *, model_flops: float, dtype: str | None = None) -> float:
-        """Model FLOP utilization: `model_flops`, the FLOP that the model itself needs in a step on all devices
-        together, over `seconds`, the number of devices and the peak.
+        """Model FLOP utilization: `model_flops`, the FLOP that the model itself needs in a step on all
+        devices together, over `seconds`, the number of devices and the peak.
 
-        The peak is that of `dtype`, by default of the dtype and precision that most of the program's matrix FLOP
-        are in. Raises HloCountError for a program without matrix FLOP where no dtype is given.
+        The peak is that of `dtype`, by default of the dtype and precision that most of the program's
+        matrix FLOP are in. Raises HloCountError for a program without matrix FLOP where no dtype is given.
         """
         _check_seconds(seconds)
         if dtype is not None:
@@ -192,9 +191,7 @@ class Roofline:
         elif self._matrix_work:
             rate = self.limits.rate(max(self._matrix_work, key=self._matrix_work.__getitem__))
         else:
-            raise HloCountError(
-                f"{self.walk.module.name} has no matrix FLOP, so that mfu() does not know whose peak to take: pass dtype=…"
-            )
+            raise HloCountError(f"{self.walk.module.name} has no matrix FLOP whose peak mfu() could take: pass dtype=…")
         return model_flops / (seconds * rate.value * self.num_devices)
 
     # Shown
@@ -202,8 +199,9 @@ class Roofline:
     def plot(self, path: str | Path, *, seconds: float | None = None, kernels: int = 6) -> Path:
         """Draw the roofline into a file, PNG, SVG or PDF by its suffix; returns its path.
 
-        `seconds`: a measured time, at which the program is drawn in place of its estimate. `kernels`: how many of the
-        largest are drawn. Raises HloCountError without matplotlib (the extra `plot`) and for another suffix.
+        `seconds`: a measured time, at which the program is drawn in place of its estimate. `kernels`: how
+        many of the largest are drawn. Raises HloCountError without matplotlib (the extra `plot`) and for
+        another suffix.
         """
         from hlo_count.roofline.plot import plot
 
@@ -238,23 +236,24 @@ class Roofline:
         return table(self)
 
     def __repr__(self) -> str:
-        return (
-            f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
-        )
+        return f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
 
 
 def roofline(
     walk: Walk, device: str | Path | Device, *, compulsory_bytes: int, num_devices: int | None = None
 ) -> Roofline:
-    """The roofline of a counted program on a device: a profile's name, alias, file, or a target ("tpu:v5e:2x4").
+    """The roofline of a counted program on a device: a profile's name, alias, file, or a target
+    ("tpu:v5e:2x4").
 
-    Raises DeviceError for an unknown device, and for a figure that the program needs and the profile lacks.
+    Raises DeviceError for an unknown device, and for a figure that the program needs and the profile
+    lacks.
     """
     return Roofline(walk, device_of(device), compulsory_bytes=compulsory_bytes, num_devices=num_devices)
 
 
 def device_of(name: str | Path | Device) -> Device:
-    """The profile of a device, or of the device that a target such as "tpu:v5e:2x4" or "h100-sxm:8" compiles for."""
+    """The profile of a device, or of the device that a target such as "tpu:v5e:2x4" or "h100-sxm:8"
+    compiles for."""
     if isinstance(name, str) and ":" in name and not name.endswith(".toml"):
         kind, *rest = name.split(":")
         name = rest[0] if kind in ("tpu", "gpu", "cuda") and rest else kind
@@ -262,7 +261,8 @@ def device_of(name: str | Path | Device) -> Device:
 
 
 def compiler_cycles(kernel: Instruction) -> int | None:
-    """The cycles that the TPU compiler expects one run to take, from its backend config; None where it says none."""
+    """The cycles that the TPU compiler expects one run to take, from its backend config; None where it
+    says none."""
     found = _CYCLES.search(kernel.attribute_text)
     return int(found[1]) if found is not None and int(found[1]) else None
 
@@ -313,9 +313,7 @@ def _each(report: Report, on: list[Device]) -> Iterator[WhatIfRow]:
         except DeviceError as problem:
             yield WhatIfRow(device=device.name, problem=str(problem))
         else:
-            yield WhatIfRow(
-                device=device.name, bound=one.bound, estimate=one.estimate, bottleneck=one.bottleneck
-            )
+            yield WhatIfRow(device=device.name, bound=one.bound, estimate=one.estimate, bottleneck=one.bottleneck)
 
 
 def _by_bound(row: WhatIfRow) -> tuple[bool, float, str]:

@@ -23,17 +23,13 @@ def table(roofline: Roofline) -> str:
     lines.append(f"   bound  {seconds(roofline.bound):>9}   limited by {roofline.bottleneck}{weak}")
     lines.append(f"estimate  {seconds(roofline.estimate):>9}   kernel after kernel")
     if roofline.compiler_estimate is not None:
-        lines.append(
-            f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock"
-        )
+        lines.append(f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock")
     shown = [(b.what, seconds(b.seconds)) for b in roofline.busy if b.seconds]
     if shown:
         lines += ["", "at least  " + _wrapped(" · ".join(f"{what} {time}" for what, time in shown), 10)]
     if roofline.rows:
         lines += ["", kernel_table(roofline.rows)]
-    lines += [
-        textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in _notes(roofline)
-    ]
+    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in _notes(roofline)]
     return "\n".join(lines)
 
 

@@ -1,8 +1,8 @@
 """The work of one kernel, by what runs it: unit, dtype, and how.
 
-`least_work` is what any way of computing the same values must do, `counted_work` the counts as they are. Both are
-maps from (unit, dtype, how) to an amount of FLOP, operations or evaluations: "matrix" by precision or dot algorithm,
-"vector" by "fma" or the op class, "special" by opcode.
+`least_work` is what any way of computing the same values must do, `counted_work` the counts as they are.
+Both are maps from (unit, dtype, how) to an amount of FLOP, operations or evaluations: "matrix" by
+precision or dot algorithm, "vector" by "fma" or the op class, "special" by opcode.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ WorkKey = tuple[str, str, str]
 Work = dict[WorkKey, float]
 
 INTEGER_OPS_PER_SLOT = 3
-"""The most integer operations that one instruction does: a rotation is two shifts and an or; LOP3 and vpternlog
-join two bitwise operations, a multiply-add two of arithmetic."""
+"""The most integer operations that one instruction does: a rotation is two shifts and an or; LOP3 and
+vpternlog join two bitwise operations, a multiply-add two of arithmetic."""
 FLOP_PER_SLOT = 2
 
 _CERTAIN = ELEMENTWISE | frozenset("reduce map dot scaled-dot convolution custom-call".split())
-"""Opcodes whose operations no algorithm avoids. Overlapping windows can share their sums, a scatter may drop its
-updates, a ragged product rows that are in no group, and sort, fft, linear algebra and random numbers have other ways."""
+"""Opcodes whose operations no algorithm avoids. Overlapping windows can share their sums, a scatter may
+drop its updates, a ragged product rows that are in no group, and sort, fft, linear algebra and random
+numbers have other ways."""
 _CONTRACTIONS = ("matmul", "convolution")
 _PRECISIONS = ("default", "high", "highest")
 _OPERAND_PRECISION = re.compile(r'operand_precision"?[=:][{\[]([^}\]]*)[}\]]')
@@ -52,10 +53,10 @@ def precision_of(instruction: Instruction) -> str:
 def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) -> Work:
     """Work that no way of computing the kernel's values can leave out.
 
-    Dots and convolutions by direct algorithms; additions and multiplications in issue slots, of which each pair
-    shares one where the dtype's unit `fuses`; evaluations of special functions; integer operations as many to a slot
-    as one instruction may do. Compares, selects, converts and signs can be part of other instructions, and what is
-    not among the opcodes of `_CERTAIN` has other algorithms: none of their own.
+    Dots and convolutions by direct algorithms; additions and multiplications in issue slots, of which each
+    pair shares one where the dtype's unit `fuses`; evaluations of special functions; integer operations as
+    many to a slot as one instruction may do. Compares, selects, converts and signs can be part of other
+    instructions, and what is not among the opcodes of `_CERTAIN` has other algorithms: none of their own.
     """
     work: Work = {}
     pairs: dict[str, list[float]] = {}
@@ -85,7 +86,8 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
 
 
 def counted_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) -> Work:
-    """All that was counted; multiplications and additions of one kernel in pairs where the dtype's unit `fuses`."""
+    """All that was counted; multiplications and additions of one kernel in pairs where the dtype's unit
+    `fuses`."""
     work: Work = {}
     pairs: dict[str, list[float]] = {}
     for instruction, cost, times in _operations(walk, kernel, lazily=False):
@@ -108,7 +110,8 @@ def counted_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) 
 
 
 def _shared_windows(instruction: Instruction) -> float:
-    """What is left of a reduce-window whose windows are built by doubling: log2 of the size for each output."""
+    """What is left of a reduce-window whose windows are built by doubling: log2 of the size for each
+    output."""
     if instruction.opcode != "reduce-window":
         return 1.0
     sizes = [w.size for w in parse_window(instruction.attribute("window"))]
@@ -131,9 +134,7 @@ def _function(instruction: Instruction) -> str:
     return instruction.opcode if instruction.opcode in TRANSCENDENTAL else "any"
 
 
-def _operations(
-    walk: Walk, kernel: Instruction, *, lazily: bool = True
-) -> Iterator[tuple[Instruction, Cost, float]]:
+def _operations(walk: Walk, kernel: Instruction, *, lazily: bool = True) -> Iterator[tuple[Instruction, Cost, float]]:
     """The instructions of a kernel with their operations, and what share of these has to be done."""
     if kernel.opcode != "fusion":
         yield kernel, walk.cost_of(kernel, False), 1.0

@@ -104,8 +104,7 @@ FUSED = """fused (x: f32[8], y: f32[8]) -> f32[8] {{
 
 def fusion(body: str) -> str:
     return entry(
-        "  p = f32[8] parameter(0)\n  q = f32[8] parameter(1)\n"
-        "  ROOT f = f32[8] fusion(p, q), kind=kLoop, calls=fused",
+        "  p = f32[8] parameter(0)\n  q = f32[8] parameter(1)\n  ROOT f = f32[8] fusion(p, q), kind=kLoop, calls=fused",
         fused=FUSED.format(body=body),
     )
 
@@ -136,14 +135,35 @@ def test_special_functions_have_the_rate_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("body", "name", "share"),
     [
-        ("  e = f32[8] exponential(x)\n  s = f32[2] slice(e), slice={[0:2]}\n  ROOT r = f32[8] pad(s, z), padding=0_6", "e", 2 / 8),
-        ("  e = f32[8] exponential(x)\n  c = pred[8] compare(x, y), direction=LT\n  ROOT r = f32[8] select(c, e, y)", "e", 0),
-        ("  s = f32[1] slice(x), slice={[0:1]}\n  k = f32[] reshape(s)\n  b = f32[8] broadcast(k), dimensions={}\n"
-         "  ROOT e = f32[8] exponential(b)", "e", 1 / 8),
-        ("  b = f32[8,8] broadcast(x), dimensions={0}\n  c = f32[8,8] broadcast(y), dimensions={1}\n"
-         "  e = f32[8,8] add(b, c)\n  ROOT r = f32[8] reduce(e, z), dimensions={1}, to_apply=add", "e", 1),
-        ("  b = f32[8,8] broadcast(x), dimensions={0}\n  e = f32[8,8] exponential(b)\n"
-         "  ROOT r = f32[8] reduce(e, z), dimensions={1}, to_apply=add", "e", 1 / 8),
+        (
+            "  e = f32[8] exponential(x)\n  s = f32[2] slice(e), slice={[0:2]}\n"
+            "  ROOT r = f32[8] pad(s, z), padding=0_6",
+            "e",
+            2 / 8,
+        ),
+        (
+            "  e = f32[8] exponential(x)\n  c = pred[8] compare(x, y), direction=LT\n  ROOT r = f32[8] select(c, e, y)",
+            "e",
+            0,
+        ),
+        (
+            "  s = f32[1] slice(x), slice={[0:1]}\n  k = f32[] reshape(s)\n  b = f32[8] broadcast(k), dimensions={}\n"
+            "  ROOT e = f32[8] exponential(b)",
+            "e",
+            1 / 8,
+        ),
+        (
+            "  b = f32[8,8] broadcast(x), dimensions={0}\n  c = f32[8,8] broadcast(y), dimensions={1}\n"
+            "  e = f32[8,8] add(b, c)\n  ROOT r = f32[8] reduce(e, z), dimensions={1}, to_apply=add",
+            "e",
+            1,
+        ),
+        (
+            "  b = f32[8,8] broadcast(x), dimensions={0}\n  e = f32[8,8] exponential(b)\n"
+            "  ROOT r = f32[8] reduce(e, z), dimensions={1}, to_apply=add",
+            "e",
+            1 / 8,
+        ),
         ("  e = f32[8] exponential(x)\n  ROOT r = f32[8] add(e, y)", "e", 1),
     ],
     ids=["sliced", "not-chosen", "of-a-scalar", "of-two-vectors", "of-one-vector", "all-of-it"],
@@ -158,9 +178,7 @@ def test_what_is_not_asked_for_is_not_computed(body: str, name: str, share: floa
 
 
 def copy_of(elements: int) -> str:
-    return entry(
-        f"  x = f32[{elements}] parameter(0)\n  ROOT n = f32[{elements}] copy(x)", f"f32[{elements}]"
-    )
+    return entry(f"  x = f32[{elements}] parameter(0)\n  ROOT n = f32[{elements}] copy(x)", f"f32[{elements}]")
 
 
 def test_memory_moves_the_compulsory_bytes() -> None:
@@ -283,8 +301,7 @@ def test_sort_counts_only_its_bytes() -> None:
 
 
 ALL_REDUCE = (
-    "  x = f32[1000] parameter(0)\n"
-    "  ROOT r = f32[1000] all-reduce(x), replica_groups={{0,1,2,3}}, to_apply=add"
+    "  x = f32[1000] parameter(0)\n  ROOT r = f32[1000] all-reduce(x), replica_groups={{0,1,2,3}}, to_apply=add"
 )
 
 

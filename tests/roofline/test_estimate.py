@@ -8,12 +8,12 @@ import math
 
 import fixture_files
 import pytest
+from test_bound import ADD, TOY, UNCACHED, copy_of, entry, figure, fusion, roofline
 
 import hlo_count
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.roofline.catalog import device
 from hlo_count.roofline.roofline import device_of, what_if
-from test_bound import ADD, TOY, UNCACHED, copy_of, entry, figure, fusion, roofline
 
 TYPICAL = 0.5  # of every ceiling of the toy devices
 
@@ -47,7 +47,8 @@ def test_memory_is_the_nearest_level_that_holds_the_working_set(elements: int, b
 
 
 def test_windows_that_overlap_share_their_work() -> None:
-    """A window over everything is how TPU prints a reduction that is broadcast again: 2047 wide, 11 doublings."""
+    """A window over everything is how TPU prints a reduction that is broadcast again: 2047 wide, 11
+    doublings."""
     text = entry(
         "  x = f32[1024] parameter(0)\n  z = f32[] constant(0)\n"
         "  ROOT r = f32[1024] reduce-window(x, z), window={size=2047 pad=1023_1023}, to_apply=add",
@@ -91,9 +92,7 @@ def test_a_collective_overlaps_with_what_is_computed_meanwhile() -> None:
         "(f32[1000], f32[100])",
         add=ADD,
     )
-    quick = dataclasses.replace(
-        UNCACHED, memory=(dataclasses.replace(UNCACHED.memory[0], bandwidth=figure(1e9)),)
-    )
+    quick = dataclasses.replace(UNCACHED, memory=(dataclasses.replace(UNCACHED.memory[0], bandwidth=figure(1e9)),))
     sent, computed = 4 * 100 / (4 * TYPICAL), 1000 / (2 * TYPICAL)
     assert roofline(text, quick).estimate == pytest.approx(max(sent, computed), rel=1e-3)  # the memory's 1e-5
 

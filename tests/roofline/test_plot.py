@@ -8,12 +8,12 @@ from typing import Any
 
 import fixture_files
 import pytest
+from test_bound import copy_of, roofline
 
 import hlo_count
 from hlo_count.errors import HloCountError
 from hlo_count.roofline.plot import ceilings, draw, points, slopes
 from hlo_count.roofline.roofline import Roofline
-from test_bound import copy_of, roofline
 
 figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib")
 
