@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hlo_count.compare.diff import Diff, diff
+    from hlo_count.compare.passes import Passes, passes, read_dumps
     from hlo_count.errors import (
         BudgetExceeded,
         DeviceError,
@@ -39,6 +41,8 @@ _HOMES = {
         ("BudgetExceeded", "DeviceError", "HloCountError", "ParseError", "TargetError", "UnknownCostError"),
         "hlo_count.errors",
     ),
+    **dict.fromkeys(("Diff", "diff"), "hlo_count.compare.diff"),
+    **dict.fromkeys(("Passes", "passes", "read_dumps"), "hlo_count.compare.passes"),
     **dict.fromkeys(("Computation", "Instruction", "Module", "parse"), "hlo_count.hlo"),
     "targets": "hlo_count.lowering",
     **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
@@ -57,10 +61,12 @@ __all__ = [
     "Computation",
     "Cost",
     "DeviceError",
+    "Diff",
     "HloCountError",
     "Instruction",
     "Module",
     "ParseError",
+    "Passes",
     "Report",
     "TargetError",
     "UnknownCostError",
@@ -70,7 +76,10 @@ __all__ = [
     "custom_call",
     "device",
     "devices",
+    "diff",
     "parse",
+    "passes",
+    "read_dumps",
     "required_intensity",
     "rule",
     "targets",

@@ -192,7 +192,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from hlo_count.diff import diff
+    from hlo_count.compare.diff import diff
 
     if options.other is not None:
         result = diff(
@@ -245,7 +245,7 @@ def _roofline(options: argparse.Namespace) -> int:
 
 
 def _passes(options: argparse.Namespace) -> int:
-    from hlo_count.diff import passes, read_dumps
+    from hlo_count.compare.passes import passes, read_dumps
 
     if Path(options.program).is_dir():
         result = read_dumps(Path(options.program), module=options.module, pattern=options.filter)

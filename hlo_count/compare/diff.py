@@ -72,7 +72,7 @@ class Diff:
 
     @cached_property
     def matched(self) -> tuple[float, float]:
-        """The part of what runs (fusions aside), before and after, that has a partner in the other program; 1 of none at all."""
+        """The part of what runs, before and after, that has a partner in the other program; 1 of nothing."""
         return tuple(_part(shares) for shares in self._shares)  # type: ignore[return-value]
 
     @property
@@ -87,7 +87,7 @@ class Diff:
         return list(_notes(self))
 
     def exceeds(self, limits: Mapping[str, float]) -> list[str]:
-        """A line for each counter that grew by more than its limit: {"bytes": 0.05} is 5 %, "*" stands for every counter.
+        """A line for each counter that grew by more than its limit: {"bytes": 0.05} is 5 %, "*" any counter.
 
         A counter that was 0 exceeds any limit. Raises HloCountError for a counter that does not exist.
         """
@@ -129,7 +129,12 @@ class Diff:
             ],
             "by": {
                 key: [
-                    {"name": row.name, "reason": row.reason, "before": _counters(row.before), "after": _counters(row.after)}
+                    {
+                        "name": row.name,
+                        "reason": row.reason,
+                        "before": _counters(row.before),
+                        "after": _counters(row.after),
+                    }
                     for row in self.by(key)
                     if row.reason
                 ]
@@ -248,7 +253,9 @@ def _notes(diff: Diff) -> list[str]:
     notes: list[str] = []
     reports = (diff.before, diff.after)
     if diff.optimization:
-        notes.append("before optimization every operation is a kernel: it reads its operands from memory and writes its result")
+        notes.append(
+            "before optimization every operation is a kernel: it reads its operands from memory and writes its result"
+        )
     if diff.optimization and max(report.num_devices for report in reports) > 1:
         notes.append("before the partitioner the counts are those of all devices together, after it those of one")
     elif reports[0].num_devices != reports[1].num_devices:

@@ -44,13 +44,13 @@ def explain(before: Program, after: Program, *, optimization: bool) -> tuple[lis
     for item in after.items:
         if item.left and item.opcode != "fusion":
             reason = view.of_arrival(item, found)
-            came[item.home].append(reason)
+            came[item.home].append((reason, item.instruction.shape.bytes))
             runs[1].append((item, item.left, reason, False))
     turned = {_turn(pair): -reason for pair, reason in found.items()}
     for item in before.items:
         if item.left and item.opcode != "fusion":
             reason = view.turned.of_arrival(item, turned)
-            went[item.home].append(reason)
+            went[item.home].append((reason, item.instruction.shape.bytes))
             runs[0].append((item, item.left, -reason, False))
     for pair in pairs:
         if pair.after.opcode == "fusion":
@@ -67,11 +67,13 @@ def explain(before: Program, after: Program, *, optimization: bool) -> tuple[lis
     return _shares(runs[0]), _shares(runs[1])
 
 
+Contents = list[tuple[Reason, int]]
+"""What a kernel does: the reason of each of its instructions, and the bytes that it makes."""
 _Run = tuple[Item, Times, Reason, bool]
 
 
 def _shares(runs: list[_Run]) -> list[Share]:
-    """What each costs; of an instruction whose runs have several reasons, the last takes what is left, so that they add up."""
+    """What each costs; where runs of one instruction have several reasons, the last takes what is left."""
     runs.sort(key=lambda run: run[0].order)
     shares: list[Share] = []
     spent = Cost()
@@ -131,7 +133,7 @@ class _View:
 
     def joins(self, kernel: Item) -> bool:
         """Whether it does the work of several kernels, or of several runs of one."""
-        return len(self.origins.get(kernel, ())) > 1 or self.joined(kernel) > 1
+        return self.joined(kernel) > 1
 
     def _wraps(self, kernel: Item) -> Item | None:
         """The one instruction, a kernel of its own before, that a fusion wraps and nothing else."""
@@ -167,38 +169,47 @@ class _View:
 
     def _of_course(self, pair: Pair) -> Reason:
         """The same work: in a loop before, once for each trip now, or the other way round."""
-        if pair.before.times > pair.after.times and _around(pair.before) in self.before.loops:
-            return Reason("unrolled")
-        if pair.after.times > pair.before.times and _around(pair.after) in self.after.loops:
+        if self._is_rolled(pair):
             return Reason("rolled")
+        if self.turned._is_rolled(_turn(pair)):
+            return Reason("unrolled")
         return UNCHANGED
 
-    def of_fusions(self, pair: Pair, came: dict[Item, list[Reason]], went: dict[Item, list[Reason]]) -> Reason:
+    def _is_rolled(self, pair: Pair) -> bool:
+        """Whether one instruction in a loop of `after` does what several of `before` do, in no loop or a shorter one."""
+        if pair.after.times <= pair.before.times or _around(pair.after) not in self.after.loops:
+            return False
+        if self._partners[pair.after] < 2:
+            return False
+        outside = _around(pair.before)
+        return outside in self.before.loops or outside not in self.before.looped
+
+    def of_fusions(self, pair: Pair, came: dict[Item, Contents], went: dict[Item, Contents]) -> Reason:
         one, other = pair.before, pair.after
         if one.cost.amounts == other.cost.amounts:
             return self._of_course(pair)
         joined, split = self.joined(other), self.turned.joined(one)
         if joined != split:
             return Reason("fused" if joined > split else "unfused")
-        within = _usual([*came.get(other, ()), *(-reason for reason in went.get(one, ()))])
+        within = _usual([*came.get(other, ()), *((-reason, size) for reason, size in went.get(one, ()))])
         return within or difference(pair)
 
     # Runs that came
 
-    def contents(self, found: dict[Pair, Reason]) -> dict[Item, list[Reason]]:
+    def contents(self, found: dict[Pair, Reason]) -> dict[Item, Contents]:
         """Kernel of `after`: the reasons of what it does."""
-        contents: dict[Item, list[Reason]] = defaultdict(list)
+        contents: dict[Item, Contents] = defaultdict(list)
         for pair, reason in found.items():
-            contents[pair.after.home].append(reason)
+            contents[pair.after.home].append((reason, pair.after.instruction.shape.bytes))
         return contents
 
-    def of_new_fusion(self, fusion: Item, came: dict[Item, list[Reason]]) -> Reason:
+    def of_new_fusion(self, fusion: Item, came: dict[Item, Contents]) -> Reason:
         if self.joins(fusion):
             return Reason("fused")
         wrapped = self._wraps(fusion)
         inside = came.get(fusion, [])
         if wrapped is not None:
-            return next((r for r in inside if r.kind not in UNMATCHED), UNCHANGED)
+            return next((r for r, _ in inside if r.kind not in UNMATCHED), UNCHANGED)
         if any(self.turned.joins(origin) for origin in self.origins.get(fusion, ())):
             return Reason("unfused")
         return _usual(inside) or Reason(self.arrived)
@@ -206,7 +217,7 @@ class _View:
     def of_arrival(self, item: Item, found: dict[Pair, Reason]) -> Reason:
         """Why these runs are in `after` and not in `before`."""
         opcode, instruction = item.opcode, item.instruction
-        wrapped, half = async_sugar(opcode) or (opcode.removesuffix("-start").removesuffix("-done"), "")
+        wrapped, _ = async_sugar(opcode) or (opcode.removesuffix("-start").removesuffix("-done"), "")
         if wrapped in COLLECTIVES:
             return Reason("collective inserted", after=wrapped)
         if item.left != item.times:
@@ -263,6 +274,10 @@ class _View:
         return self._by_instruction
 
     @cached_property
+    def _partners(self) -> Counter[Item]:
+        return Counter(pair.after for pair in self.pairs)
+
+    @cached_property
     def _families(self) -> set[object]:
         return {pair.before.family for pair in self.pairs if pair.before.op_name}
 
@@ -278,11 +293,7 @@ class _View:
     @cached_property
     def _rolled(self) -> set[Computation]:
         """Bodies and conditions of loops in `after` that do what `before` does without one."""
-        bodies = {
-            self.after.loops[_around(pair.after)]
-            for pair in self.pairs
-            if pair.after.times > pair.before.times and _around(pair.after) in self.after.loops
-        }
+        bodies = {self.after.loops[_around(pair.after)] for pair in self.pairs if self._is_rolled(pair)}
         return {computation for computation, loop in self.after.loops.items() if loop in bodies}
 
 
@@ -309,9 +320,12 @@ def _around(item: Item) -> Computation:
     return item.home.instruction.computation
 
 
-def _usual(reasons: Iterable[Reason]) -> Reason | None:
-    """The reason that most of them are, leaving out what is unchanged."""
-    counts = Counter(reason for reason in reasons if reason.kind != "unchanged")
+def _usual(contents: Iterable[tuple[Reason, int]]) -> Reason | None:
+    """The reason of most of the bytes that they make, leaving out what is unchanged."""
+    counts: Counter[Reason] = Counter()
+    for reason, size in contents:
+        if reason.kind != "unchanged":
+            counts[reason] += size
     # Of as many, the choice must be the same the other way round; of a reason and its opposite there is none.
     ranked = sorted(counts, key=lambda r: (-counts[r], *sorted((str(r), str(-r)))))
     if len(ranked) > 1 and counts[ranked[0]] == counts[ranked[1]] and ranked[0] == -ranked[1]:
@@ -346,4 +360,3 @@ def _minor(shape: Shape) -> tuple[int, ...]:
 def _dims(shape: Shape) -> str:
     leaf = shape.first_leaf
     return f"[{','.join(map(str, leaf.dimensions))}]" if leaf is not None else "()"
-

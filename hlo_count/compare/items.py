@@ -7,11 +7,11 @@ from functools import cached_property, lru_cache
 
 from hlo_count.compare.constants import Constants
 from hlo_count.hlo.module import LEAF_OPCODES, Computation, Instruction
-from hlo_count.report.breakdown import scope
+from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.report import Report
 from hlo_count.report.rows import readable
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.walk import Times, Walk
 
 SILENT = LEAF_OPCODES | frozenset("tuple get-tuple-element while call conditional after-all".split())
 """Opcodes that cost nothing of their own and say little: they are not matched."""
@@ -27,23 +27,37 @@ REMATERIALIZED = "rematted_computation"
 class Item:
     """An instruction where it runs: as a kernel or inside one, and how often. `left` runs have no partner yet."""
 
-    __slots__ = ("cost", "home", "instruction", "kernel", "label", "left", "op_name", "order", "source", "times", "where")
+    __slots__ = (
+        "cost",
+        "home",
+        "instruction",
+        "kernel",
+        "label",
+        "left",
+        "op_name",
+        "order",
+        "source",
+        "times",
+        "where",
+    )
 
     home: Item
     """The kernel that it runs in: itself, or the outermost fusion around it."""
     where: tuple[bool, str, str]
     """`place` of its op_name."""
 
-    def __init__(self, instruction: Instruction, order: int, times: Times, kernel: bool, cost: Cost) -> None:
+    def __init__(
+        self, instruction: Instruction, order: int, times: Times, kernel: bool, cost: Cost, caller: str = ""
+    ) -> None:
         metadata = instruction.metadata
         self.instruction = instruction
         self.order = order
         self.times = self.left = times
         self.kernel = kernel
         self.cost = cost
-        self.op_name = metadata.op_name
+        self.op_name = _nested(caller, metadata.op_name)
         self.source = metadata.source
-        self.where = place(metadata.op_name)
+        self.where = place(self.op_name)
         self.label = 0
         self.home = self
 
@@ -58,7 +72,13 @@ class Item:
     @property
     def family(self) -> Hashable:
         """What it computes and where: another of the same family computes the same once more."""
-        return (self.where, self.opcode, self.dims, self.instruction.attribute("dim_labels"), _contraction(self.instruction))
+        return (
+            self.where,
+            self.opcode,
+            self.dims,
+            self.instruction.attribute("dim_labels"),
+            _contraction(self.instruction),
+        )
 
 
 class Program:
@@ -73,23 +93,24 @@ class Program:
         self._contents: dict[Instruction, int] = {}
         self._numbers: dict[Instruction, int] = {}
         walk = report.walk
-        homes: dict[Computation, Item] = {}
-        for (computation, kernel), times in walk.runs.items():
+        homes: dict[tuple[Computation, str], Item] = {}
+        for (computation, kernel, caller), times in _contexts(walk).items():
             if not times:
                 continue
-            home = None if kernel else homes.get(computation)
+            home = None if kernel else homes.get((computation, caller))
             for instruction in computation.instructions:
                 opcode = instruction.opcode
                 if opcode in SILENT:
                     continue
-                item = Item(instruction, len(self.items), times, kernel, walk.cost_of(instruction, kernel))
+                cost = walk.cost_of(instruction, kernel)
+                item = Item(instruction, len(self.items), times, kernel, cost, caller)
                 item.label = self.content(instruction)
                 item.home = home or item
                 self.items.append(item)
                 if opcode == "fusion":
                     self.fusions.append(item)
                     for _, callee in instruction.called:
-                        homes.setdefault(callee, item.home)
+                        homes.setdefault((callee, caller), item.home)
 
     @cached_property
     def named(self) -> bool:
@@ -104,6 +125,15 @@ class Program:
             for instruction in computation.instructions:
                 if instruction.opcode == "while":
                     found.update((callee, instruction) for _, callee in instruction.called)
+        return found
+
+    @cached_property
+    def looped(self) -> set[Computation]:
+        """The computations that a loop runs, be it through calls."""
+        found = set(self.loops)
+        for computation, _ in self.report.walk.runs:
+            if computation in found:
+                found.update(edge.callee for _, edges in self.report.walk.edges(computation) for edge in edges)
         return found
 
     def content(self, instruction: Instruction) -> int:
@@ -161,6 +191,36 @@ class Program:
         return self._labels.setdefault(key, len(self._labels))
 
 
+_Context = tuple[Computation, bool, str]
+"""A computation that runs, whether its instructions are kernels, and the op_name of what calls it."""
+
+
+def _contexts(walk: Walk) -> dict[_Context, Times]:
+    """How often each computation runs for each op_name of its callers.
+
+    Before it inlines them, XLA's computations hold op_names that go on from that of the call: a layer's forward pass,
+    called from two places, is two.
+    """
+    order = list(walk.runs)
+    contexts: dict[tuple[Computation, bool], dict[str, Times]] = {key: {} for key in order}
+    contexts[order[0]][""] = 1
+    for computation, kernel in order:
+        for caller, times in contexts[computation, kernel].items():
+            for instruction, edges in walk.edges(computation):
+                inner = _nested(caller, instruction.metadata.op_name) if instruction.opcode == "call" else caller
+                for edge in edges:
+                    runs = contexts[edge.callee, kernel and edge.kernels]
+                    runs[inner] = runs.get(inner, 0) + times * edge.times
+    return {(*key, caller): times for key, callers in contexts.items() for caller, times in callers.items()}
+
+
+def _nested(caller: str, op_name: str) -> str:
+    """An op_name within a call: whole names, which begin with the jitted function, stay as they are."""
+    if not caller or not op_name or op_name.startswith(("jit(", "pjit(")):
+        return op_name
+    return f"{caller}/{op_name}"
+
+
 @lru_cache(maxsize=65536)
 def place(op_name: str) -> tuple[bool, str, str]:
     """(whether it belongs to a backward pass, the user's scopes, the primitive) of an op_name.
@@ -175,6 +235,13 @@ def place(op_name: str) -> tuple[bool, str, str]:
         scopes = scopes[1:]
     backward = "transpose(" in op_name and REMATERIALIZED not in op_name
     return (backward, "/".join(scopes), op_name.rsplit("/", 1)[-1])
+
+
+def scope_name(item: Item, depth: int | None = None) -> str:
+    """Its scopes, `depth` levels of them; "block/mlp (backward)"."""
+    backward, scopes, _ = item.where
+    name = "/".join(scopes.split("/")[:depth])
+    return f"{name or NO_SCOPE}{' (backward)' if backward else ''}"
 
 
 def _contraction(instruction: Instruction) -> Hashable:

@@ -127,10 +127,17 @@ def _resized(program: Program, item: Item) -> Hashable:
 
 
 def _contracted(program: Program, item: Item) -> Hashable:
-    if not item.op_name or item.opcode not in CONTRACTIONS:
-        return None
-    leaf = item.instruction.shape.first_leaf
-    return (item.where, tuple(sorted(d for d in leaf.dimensions if d != 1)) if leaf is not None else ())
+    """A contraction by what it computes, however its dimensions are arranged."""
+    return (item.where, item.cost.flops) if item.op_name and item.opcode in CONTRACTIONS else None
+
+
+def _transposed(program: Program, item: Item) -> Hashable:
+    """The same, where a transpose after it was merged into it, with its op_name."""
+    return (item.where[:2], item.cost.flops) if item.op_name and item.opcode in CONTRACTIONS else None
+
+
+def _reshaped(program: Program, item: Item) -> Hashable:
+    return (item.where, item.opcode, item.instruction.shape.size) if item.op_name else None
 
 
 def _neighbouring(program: Program, item: Item) -> Hashable:
@@ -147,5 +154,6 @@ def _alike(program: Program, item: Item) -> Hashable:
 
 
 def _levels(named: bool) -> list[Key]:
-    always: list[Key] = [_exact, _named, _renumbered, _placed, _shaped, _contracted, _resized, _neighbouring]
+    always: list[Key] = [_exact, _named, _renumbered, _placed, _shaped, _contracted]
+    always += [_transposed, _reshaped, _resized, _neighbouring]
     return [*always, _renamed if named else _alike]

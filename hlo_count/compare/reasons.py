@@ -28,7 +28,7 @@ UNMATCHED = frozenset(("only before", "only after", "eliminated", "inserted"))
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`kind` is a word or two of the table in the guide, `before` and `after` what it was and became, where that says more."""
+    """`kind` is a word or two, `before` and `after` what it was and became, where that says more."""
 
     kind: str
     before: str = ""

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hlo_count.compare.explain import Share
-from hlo_count.compare.reasons import Reason
-from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class, scope
-from hlo_count.report.rows import readable
+from hlo_count.compare.items import scope_name
+from hlo_count.errors import HloCountError
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class
 from hlo_count.visitors.cost import ZERO, Cost
 
 KEYS = ("reason", "scope", "source", "opcode", "class")
@@ -32,13 +32,10 @@ class Row:
     def change(self) -> Cost:
         return self.after - self.before
 
-    def __neg__(self) -> Row:
-        raise TypeError("turn the whole Diff round: -diff")
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of the instructions of one scope, source line and opcode, for one reason; unchanged ones are left out."""
+    """What became of the instructions of one scope, source line and opcode, for one reason."""
 
     scope: str
     source: str
@@ -88,14 +85,8 @@ def changes(before: list[Share], after: list[Share]) -> list[Change]:
 
 def _identity(share: Share) -> tuple[str, str, str, str, str]:
     item = share.item
-    parts = [readable(part) for part in scope(item.op_name)]
-    return (
-        "/".join(parts) or NO_SCOPE,
-        item.source or NO_SOURCE,
-        item.opcode,
-        op_class(item.instruction, item.cost),
-        str(share.reason),
-    )
+    kind = op_class(item.instruction, item.cost)
+    return (scope_name(item), item.source or NO_SOURCE, item.opcode, kind, str(share.reason))
 
 
 def grouped(before: list[Share], after: list[Share], key: str, depth: int, backends: tuple[str, str]) -> list[Row]:
@@ -108,10 +99,24 @@ def grouped(before: list[Share], after: list[Share], key: str, depth: int, backe
         for share in shares:
             by_kind[share.reason.kind].append(share)
         for kind, part in by_kind.items():
-            entries = [(s.item.instruction, s.times, s.cost) for s in part if s.cost]
-            for name, cost in breakdown(entries, key, depth=depth, backend=backends[side]).items():
+            costs = _by_scope(part, depth) if key == "scope" else _by_key(part, key, backends[side])
+            for name, cost in costs.items():
                 groups[name].setdefault(kind, [ZERO, ZERO])[side] = cost
     return _ranked(_row(name, kinds) for name, kinds in groups.items())
+
+
+def _by_key(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
+    return breakdown([(s.item.instruction, s.times, s.cost) for s in shares if s.cost], key, backend=backend)
+
+
+def _by_scope(shares: list[Share], depth: int) -> dict[str, Cost]:
+    """The names are those that both programs share: without the function's own, whole inside calls."""
+    if depth < 1:
+        raise HloCountError(f"depth={depth}: a scope has at least one level")
+    groups: dict[str, list[Cost]] = defaultdict(list)
+    for share in shares:
+        groups[scope_name(share.item, depth)].append(share.cost)
+    return {name: Cost.sum(costs) for name, costs in groups.items()}
 
 
 def _by_reason(before: list[Share], after: list[Share]) -> list[Row]:
@@ -142,6 +147,3 @@ def _ranked(rows: Iterable[Row]) -> list[Row]:
 def _size(change: Cost) -> tuple[int, ...]:
     """How large a change is: by flops and bytes together, then by the other counters."""
     return (abs(change.flops) + abs(change.bytes), *(abs(getattr(change, name)) for name in _WEIGHTS))
-
-
-__all__ = ["KEYS", "MOVED", "Change", "Reason", "Row", "changes", "grouped"]

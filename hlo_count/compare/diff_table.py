@@ -1,0 +1,162 @@
+"""A comparison as text of at most 100 columns, and as Markdown."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from hlo_count.compare.rows import Row
+from hlo_count.report.units import column
+from hlo_count.visitors.cost import Cost
+
+if TYPE_CHECKING:
+    from hlo_count.compare.diff import Diff
+
+WIDTH = 100
+_TOTALS = {
+    "flops": ("FLOP", ""),
+    "transcendentals": ("transcendentals", ""),
+    "int_ops": ("integer ops", ""),
+    "other_ops": ("other ops", ""),
+    "bytes": ("bytes", "B"),
+    "network_bytes": ("network", "B"),
+}
+_COLUMNS = ("flops", "bytes", "network_bytes", "transcendentals", "int_ops", "other_ops")
+"""Counters in the order in which a table shows them; a table has room for two."""
+
+
+def render(diff: Diff, keys: Sequence[str], depth: int, limit: int) -> str:
+    """Header, totals, rows by each key, notes."""
+    parts = [_header(diff), "", _totals(diff)]
+    if not diff:
+        parts += ["", "nothing differs"]
+    for key in keys if diff else ():
+        rows = [row for row in diff.by(key, depth=depth) if row.reason and row.change.amounts]
+        if rows:
+            parts += ["", _table(key, _limited(rows, limit))]
+    notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in diff.notes]
+    return "\n".join([*parts, *(["", *notes] if notes else [])])
+
+
+def render_markdown(diff: Diff, limit: int) -> str:
+    """The same as tables of Markdown: totals, reasons, scopes."""
+    parts = [f"**{_header(diff)}**", "", _totals(diff, "github")]
+    for key in ("reason", "scope") if diff else ():
+        rows = [row for row in diff.by(key) if row.reason and row.change.amounts]
+        if rows:
+            parts += ["", _table(key, _limited(rows, limit), "github")]
+    if not diff:
+        parts += ["", "Nothing differs."]
+    return "\n".join([*parts, *(f"\n{note}" for note in diff.notes)])
+
+
+def _header(diff: Diff) -> str:
+    one, other = diff.before, diff.after
+    backends = list(dict.fromkeys(report.target or report.backend.upper() for report in (one, other)))
+    if diff.optimization:
+        text = f"{other.name} · before and after optimization · {' -> '.join(backends)}"
+    else:
+        names = f"{one.name} -> {other.name}" if one.name != other.name else f"{one.name}, before -> after"
+        text = f"{names} · {' -> '.join(backends)}"
+    return _cut(text, WIDTH)
+
+
+def _totals(diff: Diff, style: str = "plain") -> str:
+    rows = []
+    for name, (label, unit) in _TOTALS.items():
+        one, other = getattr(diff.before, name), getattr(diff.after, name)
+        if one or other:
+            values = column([one, other, other - one], unit)
+            rows.append((label, values[0], values[1], _signed(values[2]), _percent(one, other)))
+    align = ("right", "right", "right", "right", "right")
+    headers = ("", "before", "after", "change", "%")
+    return _lines(tabulate(rows, headers, style, colalign=align, disable_numparse=True) if rows else "no counts")
+
+
+def _table(key: str, rows: list[Row], style: str = "plain") -> str:
+    shown = [name for name in _COLUMNS if any(getattr(row.change, name) for row in rows)][:2] or ["bytes"]
+    columns: dict[str, list[str]] = {key: []}
+    for name in shown:
+        label, unit = _TOTALS[name]
+        sizes = [(getattr(r.before, name), getattr(r.after, name), getattr(r.change, name)) for r in rows]
+        scale = _scale([value for size in sizes for value in size])
+        heading = f"{label} {scale[1]}{unit}".rstrip()
+        blank = " " * len(columns)  # tabulate wants the names of columns to differ
+        columns[heading + blank] = [_number(size[0], scale[0]) for size in sizes]
+        columns["after" + blank] = [_number(size[1], scale[0]) for size in sizes]
+        columns["change" + blank] = [_signed(_number(size[2], scale[0])) for size in sizes]
+    align = ["left", *["right"] * (len(columns) - 1)]
+    taken = sum(max(len(heading.strip()), *map(len, cells)) + 2 for heading, cells in columns.items() if cells)
+    room = WIDTH - taken if style == "plain" else 10**6
+    reasons = [row.reason for row in rows] if key != "reason" else []
+    wide = max(map(len, [*reasons, "reason"])) if reasons else 0
+    widest = max(len(_short(row.name, key)) for row in rows)
+    for_reasons = min(wide, max(room // 2, room - 2 - widest)) if reasons else 0
+    for_names = room - for_reasons - (2 if reasons else 0)
+    columns[key] = [_cut(_short(row.name, key), for_names) for row in rows]
+    if reasons:
+        columns["reason"] = [_whole_words(reason, for_reasons) for reason in reasons]
+        align.append("left")
+    headers = [heading.strip() for heading in columns]
+    cells = list(zip(*columns.values(), strict=True))
+    return _lines(tabulate(cells, headers, style, colalign=align, disable_numparse=True))
+
+
+def _limited(rows: list[Row], limit: int) -> list[Row]:
+    """The largest, and one row for all the others."""
+    if len(rows) <= limit + 1:
+        return rows
+    rest = rows[limit:]
+    before, after = Cost.sum(row.before for row in rest), Cost.sum(row.after for row in rest)
+    return [*rows[:limit], Row(f"everything else ({len(rest)})", before, after, "")]
+
+
+def _scale(values: list[int]) -> tuple[int, str]:
+    largest = max(map(abs, values), default=0)
+    prefixes = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+    return next((found for found in prefixes if largest >= found[0]), (1, ""))
+
+
+def _number(value: int, size: int) -> str:
+    if not value:
+        return "0"
+    if size == 1:
+        return str(value)
+    text = f"{value / size:.2f}"
+    return text if float(text) else ("-" if value < 0 else "") + "<0.01"
+
+
+def _signed(text: str) -> str:
+    return text if text.startswith("-") or text == "0" else f"+{text}"
+
+
+def _percent(one: int, other: int) -> str:
+    return f"{100 * (other - one) / one:+.1f}" if one else "new"
+
+
+def _short(name: str, key: str) -> str:
+    """A source by its last folder and file."""
+    return "/".join(name.split("/")[-2:]) if key == "source" else name
+
+
+def _cut(text: str, room: int) -> str:
+    room = max(room, 12)
+    if len(text) <= room:
+        return text
+    half = (room - 1) // 2
+    return text[: room - 1 - half] + "…" + text[len(text) - half :]
+
+
+def _whole_words(text: str, room: int) -> str:
+    """As many reasons as there is room for."""
+    if len(text) <= room:
+        return text
+    kept = text[: room - 1].rpartition(",")[0] or text[: room - 2]
+    return f"{kept}, …"
+
+
+def _lines(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines())

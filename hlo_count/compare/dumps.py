@@ -1,0 +1,81 @@
+"""The HLO texts in a directory of XLA's dumps, in the order of the compile."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hlo_count.errors import HloCountError
+
+START, FINAL = "before optimizations", "after optimizations"
+"""What the first and the last state of a compile are called."""
+_PASS = re.compile(
+    r"^(?P<module>module_\d+\..+?)\.(?P<number>\d{4,})\.(?P<pipeline>.+?)\.after_(?P<name>.+?)(?:\.before_.+)?\.(?:txt|hlo)$"
+)
+_ENDS = re.compile(r"^(?P<module>module_\d+\..+?)\.(?:\w+_)?(?P<which>before|after)_optimizations\.(?:txt|hlo)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """One file: the state of a module after a pass. `name` is START or FINAL for what stands at the ends of a compile."""
+
+    path: Path
+    module: str
+    """`module_0008.jit_train_step`, as XLA numbers and names it."""
+    pipeline: str
+    name: str
+    order: int
+
+
+def find_dumps(directory: Path, module: str | None = None, pattern: str | None = None) -> list[Dump]:
+    """The dumps of one module in order. `pattern` is a regular expression on `PIPELINE.PASS`; the ends are always there.
+
+    `module` names one where there are several, by name, number or any part that only one of them has. Raises
+    HloCountError for a directory that does not exist or holds no HLO, and where the module cannot be told.
+    """
+    if not directory.is_dir():
+        raise HloCountError(
+            f"{directory}: there is no such directory; dump with --xla_dump_to and --xla_dump_hlo_pass_re=.*"
+        )
+    found = [dump for path in sorted(directory.iterdir()) if (dump := _read_name(path)) is not None]
+    if not found:
+        raise HloCountError(
+            f"{directory}: holds no HLO after passes; set --xla_dump_to, --xla_dump_hlo_as_text and --xla_dump_hlo_pass_re=.*"
+        )
+    chosen = _choose(found, module, directory)
+    try:
+        wanted = re.compile(pattern or "")
+    except re.error as problem:
+        raise HloCountError(f"{pattern!r} is no regular expression: {problem}") from None
+    ends = (START, FINAL)
+    return sorted(
+        (d for d in found if d.module == chosen and (d.name in ends or wanted.search(f"{d.pipeline}.{d.name}"))),
+        key=lambda dump: dump.order,
+    )
+
+
+def _read_name(path: Path) -> Dump | None:
+    match = _PASS.match(path.name)
+    if match is not None:
+        return Dump(path, match["module"], match["pipeline"], match["name"], int(match["number"]))
+    match = _ENDS.match(path.name)
+    if match is None:
+        return None
+    first = match["which"] == "before"
+    return Dump(path, match["module"], "", START if first else FINAL, -1 if first else 10**9)
+
+
+def _choose(found: list[Dump], module: str | None, directory: Path) -> str:
+    names = {dump.module: sum(d.module == dump.module for d in found) for dump in found}
+    listed = "".join(f"\n  {name} ({count} files)" for name, count in names.items())
+    if module is None:
+        if len(names) > 1:
+            raise HloCountError(f"{directory}: holds {len(names)} modules, say which by module=:{listed}")
+        return next(iter(names))
+    exact = [name for name in names if name == module or name.partition(".")[2] == module]
+    near = exact or [name for name in names if module in name]
+    if len(near) != 1:
+        what = "no module" if not near else f"{len(near)} modules"
+        raise HloCountError(f"{directory}: {what} called {module!r}; it holds:{listed}")
+    return near[0]

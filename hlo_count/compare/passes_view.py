@@ -1,0 +1,100 @@
+"""The passes of a compile as a table and as a plot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from hlo_count.errors import HloCountError
+from hlo_count.report.units import amount, column
+
+if TYPE_CHECKING:
+    from hlo_count.compare.passes import Passes
+
+_WIDEST = 34
+
+
+def render(found: Passes) -> str:
+    """One row a pass; the last is the sum, which is the whole difference."""
+    rows = found.rows
+    first, last = found.states[0], found.states[-1]
+    head = [f"{found.module} · {len(rows)} of {len(found.states) - 1} dumped passes changed something", ""]
+    columns: dict[str, list[str]] = {
+        "#": [*(str(row.index) for row in rows), ""],
+        "pass": [*(_cut(row.name, _WIDEST) for row in rows), "all passes"],
+        "pipeline": [*(_cut(row.pipeline, 18) for row in rows), ""],
+    }
+    changes = [*(row.change for row in rows), found.after - found.before]
+    columns["FLOP"] = [_signed(text) for text in column([change.flops for change in changes])]
+    columns["bytes"] = [_signed(text) for text in column([change.bytes for change in changes], "B")]
+    instructions = [*(row.instructions for row in rows), (first.instructions[1], last.instructions[1])]
+    fusions = [*(row.fusions for row in rows), (first.fusions[1], last.fusions[1])]
+    columns["instr."] = [_signed(str(after - before)) for before, after in instructions]
+    columns["fusions"] = [_signed(str(after - before)) for before, after in fusions]
+    align = ("right", "left", "left", "right", "right", "right", "right")
+    text = tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    ends = [
+        "",
+        f"FLOP {amount(found.before.flops)} -> {amount(found.after.flops)}, "
+        f"bytes {amount(found.before.bytes, 'B')} -> {amount(found.after.bytes, 'B')}",
+    ]
+    statuses = {row.after.status for row in found.states} - {"exact"}
+    if statuses:
+        ends.append(f"some of these counts are no more than {' or '.join(sorted(statuses))}s")
+    if found.skipped:
+        ends.append(f"skipped, cannot be read: {', '.join(path.name for path in found.skipped)}")
+    return "\n".join([*head, *(line.rstrip() for line in text.splitlines()), *ends])
+
+
+def plot(found: Passes, path: str | Path | None) -> Any:
+    """FLOP and bytes after each pass, one above the other; the largest changes carry the names of their passes."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise HloCountError('plot needs matplotlib: pip install "hlo-count[plot]"') from None
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 1, sharex=True)
+    numbers = [row.index for row in found.states]
+    for axes, counter, unit in zip(panels, ("flops", "bytes"), ("FLOP", "bytes"), strict=True):
+        values = [getattr(row.after, counter) for row in found.states]
+        axes.step(numbers, values, where="post", color="#3366aa")
+        axes.fill_between(numbers, values, step="post", alpha=0.15, color="#3366aa")
+        axes.set_ylim(0, 1.3 * max(values) or 1)
+        axes.set_ylabel(unit)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.yaxis.set_major_formatter(lambda value, _: amount(value) if value else "0")
+        _name_largest(axes, found, counter)
+    panels[-1].set_xlabel("dumped state, in the order of the compile")
+    panels[0].set_title(found.module)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _name_largest(axes: Any, found: Passes, counter: str) -> None:
+    largest = sorted(found.rows, key=lambda row: -abs(getattr(row.change, counter)))[:4]
+    shown = sorted((row for row in largest if getattr(row.change, counter)), key=lambda row: row.index)
+    width = max(1, len(found.states))
+    for at, row in enumerate(shown):
+        right = row.index > 0.7 * width
+        axes.annotate(
+            f"{row.name} {_signed(amount(getattr(row.change, counter)))}",
+            xy=(row.index, max(getattr(row.before, counter), getattr(row.after, counter))),
+            xytext=(-6 if right else 6, 6 + 13 * (at % 4)),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
+        )
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _signed(text: str) -> str:
+    return text if text.startswith("-") or text == "0" else f"+{text}"
