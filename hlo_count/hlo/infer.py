@@ -6,7 +6,7 @@ others always have the shape that their operands give, whatever the text says.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hlo_count.errors import HloCountError
@@ -115,7 +115,9 @@ def _conditional(i: Instruction) -> Shape:
 
 def _broadcast(i: Instruction) -> Shape:
     sizes = i.dims("dimensions")
-    return array(i.operands[0].shape.dtype, (*sizes, *i.operands[0].shape.dimensions))
+    shape = i.operands[0].shape
+    dynamic = ((False,) * len(sizes) + shape.dynamic) if shape.dynamic else ()
+    return array(shape.dtype, (*sizes, *shape.dimensions), dynamic)
 
 
 def _concatenate(i: Instruction) -> Shape:
@@ -123,11 +125,8 @@ def _concatenate(i: Instruction) -> Shape:
     shapes = [operand.shape for operand in i.operands]
     dimensions = list(shapes[0].dimensions)
     dimensions[axis] = sum(s.dimensions[axis] for s in shapes)
-    return replace(shapes[0], dimensions=tuple(dimensions), layout=_plain_layout(shapes[0]))
-
-
-def _plain_layout(shape: Shape) -> Layout | None:
-    return shape.with_layout(shape.minor_to_major).layout if shape.layout is not None else None
+    dynamic = tuple(any(s.dynamic[d] for s in shapes if s.dynamic) for d in range(len(dimensions)))
+    return array(shapes[0].dtype, tuple(dimensions), dynamic)
 
 
 def _transpose(i: Instruction) -> Shape:
@@ -160,10 +159,16 @@ def _dot(i: Instruction) -> Shape:
     lhs, rhs = i.operands[0].shape, i.operands[1].shape
     lhs_out = set(range(lhs.rank)) - set(i.dims("lhs_contracting_dims")) - set(i.dims("lhs_batch_dims"))
     rhs_out = set(range(rhs.rank)) - set(i.dims("rhs_contracting_dims")) - set(i.dims("rhs_batch_dims"))
-    dimensions = [lhs.dimensions[d] for d in i.dims("lhs_batch_dims")]
-    dimensions += [lhs.dimensions[d] for d in sorted(lhs_out)]
-    dimensions += [rhs.dimensions[d] for d in sorted(rhs_out)]
-    return array(_wider(lhs.dtype, rhs.dtype), tuple(dimensions))
+    left = _taken(lhs, [*i.dims("lhs_batch_dims"), *sorted(lhs_out)])
+    right = _taken(rhs, sorted(rhs_out))
+    dynamic = (left.dynamic or (False,) * left.rank) + (right.dynamic or (False,) * right.rank)
+    return array(_wider(lhs.dtype, rhs.dtype), left.dimensions + right.dimensions, dynamic)
+
+
+def _taken(shape: Shape, kept: Sequence[int], dtype: str = "") -> Shape:
+    """Some dimensions of an array, in that order."""
+    dynamic = tuple(shape.dynamic[d] for d in kept) if shape.dynamic else ()
+    return array(dtype or shape.dtype, tuple(shape.dimensions[d] for d in kept), dynamic)
 
 
 def _ragged_dot(i: Instruction) -> Shape:
@@ -214,7 +219,7 @@ def _reduce(i: Instruction) -> Shape:
     half = len(i.operands) // 2
     kept = [d for d in range(i.operands[0].shape.rank) if d not in i.dims("dimensions")]
     shapes = tuple(
-        array(init.shape.dtype, tuple(operand.shape.dimensions[d] for d in kept))
+        _taken(operand.shape, kept, init.shape.dtype)
         for operand, init in zip(i.operands[:half], i.operands[half:], strict=True)
     )
     return shapes[0] if half == 1 else tuple_of(shapes)
@@ -255,7 +260,8 @@ def _map(i: Instruction) -> Shape:
     callee = i.callee("to_apply")
     if callee is None:
         raise HloCountError(f"{i.name} names no to_apply")
-    return replace(i.operands[0].shape, dtype=callee.root.shape.dtype)
+    shape = i.operands[0].shape
+    return array(callee.root.shape.dtype, shape.dimensions, shape.dynamic)
 
 
 def _fft(i: Instruction) -> Shape:

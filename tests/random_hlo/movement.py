@@ -125,7 +125,32 @@ def dynamic_size_op(b: Body) -> None:
     x = b.any(("f32", "s32"), (1, 3))
     size = b.emit("get-dimension-size", Array("s32"), [x], "dimensions={0}", infers=True)
     bounded = b.emit("set-dimension-size", replace(x.array, bound=True), [x, size], "dimensions={0}", infers=True)
-    b.emit("negate", bounded.shape, [bounded], infers=True)
+    shape, rest = bounded.array, Array(x.array.dtype, x.array.dims[1:])
+    plain = replace(shape, layout=None, suffix="")
+    kind = b.choices.integer(0, 6)
+    if kind == 0:
+        b.emit("negate", shape, [bounded], infers=True)
+    elif kind == 1:
+        b.emit("compare", shape.of("pred"), [bounded, bounded], "direction=EQ", infers=True)
+    elif kind == 2:
+        other = b.value(x.shape)
+        doubled = replace(plain, dims=(2 * x.array.dims[0], *rest.dims))
+        b.emit("concatenate", doubled, [bounded, other], "dimensions={0}", infers=True)
+    elif kind == 3:
+        region, zero = b.program.scalar_body(x.array.dtype), b.value(Array(x.array.dtype))
+        kept = replace(plain, dims=x.array.dims[:1])
+        gone = f"dimensions={braces(range(1, len(x.array.dims)))}"
+        b.emit("reduce", kept, [bounded, zero], gone, f"to_apply={region}", infers=True)
+    elif kind == 4:
+        numbers = "lhs_contracting_dims={}, rhs_contracting_dims={}"
+        product = replace(plain, dims=(*x.array.dims, 3))
+        b.emit("dot", product, [bounded, b.value(Array(x.array.dtype, (3,)))], numbers, infers=True)
+    elif kind == 5:
+        region = b.program.scalar_body(x.array.dtype)
+        over = f"dimensions={braces(range(len(x.array.dims)))}"
+        b.emit("map", plain, [bounded, bounded], over, f"to_apply={region}", infers=True)
+    else:
+        b.emit("reverse", shape, [bounded], "dimensions={0}", infers=True)
 
 
 STEPS: tuple[Step, ...] = (

@@ -150,14 +150,14 @@ def select_and_scatter_op(b: Body) -> None:
 
 
 def map_op(b: Body) -> None:
-    x = b.any(("f32", "s32"), (1, 3))
+    x = b.any(("f32", "s32", "s4"), (1, 3))
     region = b.program.scalar_body(x.array.dtype)
     dims = braces(range(len(x.array.dims)))
     b.emit("map", x.shape, [x, b.value(x.shape)], f"dimensions={dims}", f"to_apply={region}", infers=True)
 
 
 def sort_op(b: Body) -> None:
-    x = b.any(("f32", "s32"), (1, 3))
+    x = b.any(("f32", "s32", "s4"), (1, 3))
     axis = b.choices.integer(0, len(x.array.dims) - 1)
     operands = [x] + ([b.value(x.array.of("s32"))] if b.choices.chance(40) else [])
     comparator = b.program.comparator([operand.array.dtype for operand in operands])
@@ -167,7 +167,7 @@ def sort_op(b: Body) -> None:
 
 def scan_op(b: Body) -> None:
     """A running sum along the first dimension."""
-    x = b.any(("f32", "s32"), (1, 2))
+    x = b.any(("f32", "s32", "s4"), (1, 2))
     row = x.array.of(dims=x.array.dims[1:])
     body = Body(b.program, "scanned")
     total = binary(body, body.parameter(row), body.parameter(row))

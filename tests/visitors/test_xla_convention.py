@@ -125,6 +125,13 @@ CASES: dict[str, tuple[str, str, float, float, float]] = {
         0,
         5 + 10 + 5 + 5,
     ),
+    "a concatenation without a shape forgets E(4)": (
+        "a = s4[4]{0:E(4)} parameter(0); b = concatenate(a, a), dimensions={0}",
+        "",
+        0,
+        0,
+        8 + 2 + 2,
+    ),
     "comments and spaces in a shape": (
         "a = f32[/*rows*/2, 3] {0, 1} parameter(0); b = f32 [2,3] negate(a)",
         "",
