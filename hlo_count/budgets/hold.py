@@ -173,7 +173,7 @@ def _worse(stored: Snapshot, now: Snapshot) -> bool:
 
 def _room(stored: Snapshot, now: Snapshot, counter: str, rel: float) -> float:
     was = stored["counters"][counter]
-    return rel - abs(now["counters"][counter] - was) / was
+    return float(rel - abs(now["counters"][counter] - was) / was)
 
 
 def _record(kind: str, report: Report, place: Place, measured: Sequence[Measured]) -> Record:

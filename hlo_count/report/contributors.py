@@ -99,7 +99,10 @@ def scope_of(instruction: Instruction, depth: int = 4) -> str:
 def code_of(source: str) -> str:
     """The text of a `file:line`, "" where the file is not at hand."""
     file, _, line = source.rpartition(":")
-    return linecache.getline(file, int(line)).strip() if file and line.isdigit() else ""
+    if not (file and line.isdigit()):
+        return ""
+    linecache.checkcache(file)
+    return linecache.getline(file, int(line)).strip()
 
 
 def short_source(source: str) -> str:
