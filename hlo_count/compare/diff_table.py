@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from hlo_count.compare.numbers import number, scale, signed
 from hlo_count.compare.rows import Row
 from hlo_count.report.units import column
 from hlo_count.visitors.cost import Cost
@@ -70,7 +71,7 @@ def _totals(diff: Diff, style: str = "plain") -> str:
         one, other = getattr(diff.before, name), getattr(diff.after, name)
         if one or other:
             values = column([one, other, other - one], unit)
-            rows.append((label, values[0], values[1], _signed(values[2]), _percent(one, other)))
+            rows.append((label, values[0], values[1], signed(values[2]), _percent(one, other)))
     align = ("right", "right", "right", "right", "right")
     headers = ("", "before", "after", "change", "%")
     return _lines(tabulate(rows, headers, style, colalign=align, disable_numparse=True) if rows else "no counts")
@@ -82,12 +83,12 @@ def _table(key: str, rows: list[Row], style: str = "plain") -> str:
     for name in shown:
         label, unit = _TOTALS[name]
         sizes = [(getattr(r.before, name), getattr(r.after, name), getattr(r.change, name)) for r in rows]
-        scale = _scale([value for size in sizes for value in size])
-        heading = f"{label} {scale[1]}{unit}".rstrip()
+        unit_of = scale([value for size in sizes for value in size])
+        heading = f"{label} {unit_of[1]}{unit}".rstrip()
         blank = " " * len(columns)  # tabulate wants the names of columns to differ
-        columns[heading + blank] = [_number(size[0], scale[0]) for size in sizes]
-        columns["after" + blank] = [_number(size[1], scale[0]) for size in sizes]
-        columns["change" + blank] = [_signed(_number(size[2], scale[0])) for size in sizes]
+        columns[heading + blank] = [number(size[0], unit_of[0]) for size in sizes]
+        columns["after" + blank] = [number(size[1], unit_of[0]) for size in sizes]
+        columns["change" + blank] = [signed(number(size[2], unit_of[0])) for size in sizes]
     align = ["left", *["right"] * (len(columns) - 1)]
     taken = sum(max(len(heading.strip()), *map(len, cells)) + 2 for heading, cells in columns.items() if cells)
     room = WIDTH - taken if style == "plain" else 10**6
@@ -112,25 +113,6 @@ def _limited(rows: list[Row], limit: int) -> list[Row]:
     rest = rows[limit:]
     before, after = Cost.sum(row.before for row in rest), Cost.sum(row.after for row in rest)
     return [*rows[:limit], Row(f"everything else ({len(rest)})", before, after, "")]
-
-
-def _scale(values: list[int]) -> tuple[int, str]:
-    largest = max(map(abs, values), default=0)
-    prefixes = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
-    return next((found for found in prefixes if largest >= found[0]), (1, ""))
-
-
-def _number(value: int, size: int) -> str:
-    if not value:
-        return "0"
-    if size == 1:
-        return str(value)
-    text = f"{value / size:.2f}"
-    return text if float(text) else ("-" if value < 0 else "") + "<0.01"
-
-
-def _signed(text: str) -> str:
-    return text if text.startswith("-") or text == "0" else f"+{text}"
 
 
 def _percent(one: int, other: int) -> str:

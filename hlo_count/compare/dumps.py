@@ -10,6 +10,7 @@ from hlo_count.errors import HloCountError
 
 START, FINAL = "before optimizations", "after optimizations"
 """What the first and the last state of a compile are called."""
+_HOW = "dump with --xla_dump_to, --xla_dump_hlo_as_text and --xla_dump_hlo_pass_re=.*"
 _PASS = re.compile(
     r"^(?P<module>module_\d+\..+?)\.(?P<number>\d{4,})\.(?P<pipeline>.+?)\.after_(?P<name>.+?)(?:\.before_.+)?\.(?:txt|hlo)$"
 )
@@ -18,7 +19,7 @@ _ENDS = re.compile(r"^(?P<module>module_\d+\..+?)\.(?:\w+_)?(?P<which>before|aft
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """One file: the state of a module after a pass. `name` is START or FINAL for what stands at the ends of a compile."""
+    """One file: the state of a module after a pass. `name` is START or FINAL at the ends of a compile."""
 
     path: Path
     module: str
@@ -29,20 +30,16 @@ class Dump:
 
 
 def find_dumps(directory: Path, module: str | None = None, pattern: str | None = None) -> list[Dump]:
-    """The dumps of one module in order. `pattern` is a regular expression on `PIPELINE.PASS`; the ends are always there.
+    """The dumps of one module in order. `pattern` is a regular expression on `PIPELINE.PASS`; the ends always stay.
 
     `module` names one where there are several, by name, number or any part that only one of them has. Raises
     HloCountError for a directory that does not exist or holds no HLO, and where the module cannot be told.
     """
     if not directory.is_dir():
-        raise HloCountError(
-            f"{directory}: there is no such directory; dump with --xla_dump_to and --xla_dump_hlo_pass_re=.*"
-        )
+        raise HloCountError(f"{directory}: there is no such directory; {_HOW}")
     found = [dump for path in sorted(directory.iterdir()) if (dump := _read_name(path)) is not None]
     if not found:
-        raise HloCountError(
-            f"{directory}: holds no HLO after passes; set --xla_dump_to, --xla_dump_hlo_as_text and --xla_dump_hlo_pass_re=.*"
-        )
+        raise HloCountError(f"{directory}: holds no HLO after passes; {_HOW}")
     chosen = _choose(found, module, directory)
     try:
         wanted = re.compile(pattern or "")

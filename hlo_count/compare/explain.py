@@ -176,7 +176,7 @@ class _View:
         return UNCHANGED
 
     def _is_rolled(self, pair: Pair) -> bool:
-        """Whether one instruction in a loop of `after` does what several of `before` do, in no loop or a shorter one."""
+        """Whether one instruction in a loop of `after` does what several of `before` do, in none or a shorter one."""
         if pair.after.times <= pair.before.times or _around(pair.after) not in self.after.loops:
             return False
         if self._partners[pair.after] < 2:

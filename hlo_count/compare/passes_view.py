@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from hlo_count.compare.numbers import number, scale, signed
 from hlo_count.errors import HloCountError
-from hlo_count.report.units import amount, column
+from hlo_count.report.units import amount
 
 if TYPE_CHECKING:
     from hlo_count.compare.passes import Passes
 
-_WIDEST = 34
+_WIDEST = 36
 
 
 def render(found: Passes) -> str:
@@ -27,12 +28,14 @@ def render(found: Passes) -> str:
         "pipeline": [*(_cut(row.pipeline, 18) for row in rows), ""],
     }
     changes = [*(row.change for row in rows), found.after - found.before]
-    columns["FLOP"] = [_signed(text) for text in column([change.flops for change in changes])]
-    columns["bytes"] = [_signed(text) for text in column([change.bytes for change in changes], "B")]
+    for counter, heading, unit in (("flops", "FLOP", ""), ("bytes", "bytes", "B")):
+        values = [getattr(change, counter) for change in changes]
+        size, prefix = scale(values)
+        columns[f"{heading} {prefix}{unit}".rstrip()] = [signed(number(value, size)) for value in values]
     instructions = [*(row.instructions for row in rows), (first.instructions[1], last.instructions[1])]
     fusions = [*(row.fusions for row in rows), (first.fusions[1], last.fusions[1])]
-    columns["instr."] = [_signed(str(after - before)) for before, after in instructions]
-    columns["fusions"] = [_signed(str(after - before)) for before, after in fusions]
+    columns["instr."] = [signed(str(after - before)) for before, after in instructions]
+    columns["fusions"] = [signed(str(after - before)) for before, after in fusions]
     align = ("right", "left", "left", "right", "right", "right", "right")
     text = tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
     ends = [
@@ -82,7 +85,7 @@ def _name_largest(axes: Any, found: Passes, counter: str) -> None:
     for at, row in enumerate(shown):
         right = row.index > 0.7 * width
         axes.annotate(
-            f"{row.name} {_signed(amount(getattr(row.change, counter)))}",
+            f"{row.name} {signed(amount(getattr(row.change, counter)))}",
             xy=(row.index, max(getattr(row.before, counter), getattr(row.after, counter))),
             xytext=(-6 if right else 6, 6 + 13 * (at % 4)),
             textcoords="offset points",
@@ -94,7 +97,3 @@ def _name_largest(axes: Any, found: Passes, counter: str) -> None:
 
 def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
-
-
-def _signed(text: str) -> str:
-    return text if text.startswith("-") or text == "0" else f"+{text}"
