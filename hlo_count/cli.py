@@ -195,12 +195,12 @@ def _diff(options: argparse.Namespace) -> int:
     from hlo_count.compare.diff import diff
 
     if options.other is not None:
-        result = diff(
+        result = hlo_count.diff(
             _report(options, options.program, options.target), _report(options, options.other, options.target)
         )
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        result = diff(fn, *args, **keywords, **kwargs)
+        result = hlo_count.diff(fn, *args, **keywords, **kwargs)
     if options.json:
         _print_json(result.to_dict())
     elif options.markdown:
@@ -245,13 +245,11 @@ def _roofline(options: argparse.Namespace) -> int:
 
 
 def _passes(options: argparse.Namespace) -> int:
-    from hlo_count.compare.passes import passes, read_dumps
-
     if Path(options.program).is_dir():
-        result = read_dumps(Path(options.program), module=options.module, pattern=options.filter)
+        result = hlo_count.read_dumps(Path(options.program), module=options.module, pattern=options.filter, progress=sys.stderr.isatty())
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        result = passes(fn, *args, pass_filter=options.filter, **keywords, **kwargs)
+        result = hlo_count.passes(fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs)
     if options.json:
         _print_json(result.to_dict())
     else:

@@ -64,19 +64,24 @@ def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
             if left <= 0 or _weight(child.cost, root.cost) < 0.001:
                 break
             left = _show(child_name, child, 1, depth, left, shown, root.cost)
-        rest = root.cost - Cost.sum(row.cost for row in shown if row.depth == 1)
-        if rest.amounts and any(row.depth for row in shown):
-            shown.append(Row("everything else", 1, None, rest))
+        if len(shown) > 1:
+            _add_rest(shown, only.cost, 1)
+        _add_rest(shown, root.cost, 0)
         return shown
     left = limit
     for name, node in top:
         if left <= 0:
             break
         left = _show(name, node, 0, depth, left, shown, root.cost)
-    rest = root.cost - Cost.sum(row.cost for row in shown if not row.depth)
-    if rest.amounts:
-        shown.append(Row("everything else", 0, None, rest))
+    _add_rest(shown, root.cost, 0)
     return shown
+
+
+def _add_rest(shown: list[Row], total: Cost, depth: int) -> None:
+    """A row for what the rows of one depth leave of their total, so that they add up to it."""
+    rest = total - Cost.sum(row.cost for row in shown if row.depth == depth)
+    if rest.amounts:
+        shown.append(Row("everything else", depth, None, rest))
 
 
 def _show(name: str, node: _Node, level: int, depth: int, left: int, shown: list[Row], total: Cost) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from hlo_count.report.rows import Row, flat_rows, runs_text, scope_rows
-from hlo_count.report.units import amount, column, percent, sizes
+from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Unknown
 
@@ -77,7 +77,7 @@ def totals(report: Report) -> str:
         named = {"arguments": peak.arguments, "outputs": peak.outputs, "temporaries": peak.temporaries}
         if peak.aliased:
             named["aliased"] = peak.aliased
-        parts = ", ".join(f"{name} {size}" for name, size in zip(named, sizes(list(named.values())), strict=True))
+        parts = ", ".join(f"{name} {short_size(size)}" for name, size in named.items())
         rows.append(("peak memory", _size(report.peak_bytes), "", parts))
         if report.num_devices > 1:
             rows.append(

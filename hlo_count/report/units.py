@@ -23,11 +23,10 @@ def column(values: Sequence[float | None], unit: str = "") -> list[str]:
     return ["" if v is None else f"{_fixed(v / size)} {prefix}{unit}".rstrip() if v else "0" for v in values]
 
 
-def sizes(values: Sequence[int]) -> list[str]:
-    """Buffer sizes in one binary unit, which the last of them carries: `4.1`, `4.1`, `4.1 MiB`."""
-    size, prefix = _scale(max(values, default=0), True)
-    texts = [f"{value / size:.3g}" if value < 1000 * size else f"{value / size:.0f}" for value in values]
-    return [*texts[:-1], f"{texts[-1]} {prefix}B"] if texts else []
+def short_size(value: int) -> str:
+    """A buffer size in three digits: `4.1 MiB`, `276 MiB`, `6 B`."""
+    size, prefix = _scale(value, True)
+    return f"{value / size:.3g} {prefix}B" if value < 1000 * size else f"{value / size:.0f} {prefix}B"
 
 
 def seconds(value: float) -> str:
