@@ -7,18 +7,21 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
+_STRING = r'"(?:[^"\\]|\\.)*+"'
 
 
 def _nested(depth: int) -> str:
-    """A pattern of balanced brackets of any kind, up to `depth` levels, strings skipped."""
-    inner = rf"(?:[^\"'(){{}}\[\]]|{_STRING}|'[^']*')*"
+    """A pattern of balanced brackets of any kind, up to `depth` levels, strings skipped.
+
+    Its repeats are possessive: a bracket that is never closed is given up at once, not tried in every way.
+    """
+    inner = rf"(?:[^\"'(){{}}\[\]]|{_STRING}|'[^']*+')*+"
     for _ in range(depth):
-        inner = rf"(?:[^\"'(){{}}\[\]]+|{_STRING}|'[^']*'|[({{\[]{inner}[)}}\]])*"
+        inner = rf"(?:[^\"'(){{}}\[\]]++|{_STRING}|'[^']*+'|[({{\[]{inner}[)}}\]])*+"
     return rf"[({{\[]{inner}[)}}\]]"
 
 
-_VALUE = re.compile(rf",\s*([\w\-]+)=((?:[^,\"({{\[]+|{_STRING}|{_nested(5)})*)", re.S)
+_VALUE = re.compile(rf",\s*([\w\-]+)=((?:[^,\"({{\[]++|{_STRING}|{_nested(5)})*+)", re.S)
 _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 
 
@@ -89,11 +92,24 @@ def skip_string(text: str, at: int) -> int:
     return len(text)
 
 
+_ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.S)
+_CONTROL = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+
+
 def unquote(text: str) -> str:
-    """A quoted string's content, with its escapes resolved; text without quotes as it is."""
-    if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
-        return re.sub(r"\\(.)", r"\1", text[1:-1])
-    return text
+    """A quoted string's content, with C's escapes resolved (`\\303\\251` is é); text without quotes as it is."""
+    if len(text) < 2 or text[0] != text[-1] or text[0] not in "\"'":
+        return text
+    if "\\" not in text:
+        return text[1:-1]
+    return _ESCAPE.sub(_unescaped, text[1:-1].encode("utf-8", "surrogatepass")).decode("utf-8", "replace")
+
+
+def _unescaped(escape: re.Match[bytes]) -> bytes:
+    octal, hexadecimal, char = escape.groups()
+    if char is not None:
+        return _CONTROL.get(char, char)
+    return bytes([int(octal, 8) & 255 if octal else int(hexadecimal, 16)])
 
 
 _INTEGER = re.compile(r"-?\d+")
@@ -149,6 +165,6 @@ def parse_config(text: str | None) -> dict[str, Any] | None:
         value = json.loads(text)
         if isinstance(value, str):
             value = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -38,14 +38,14 @@ def _settle(instruction: Instruction) -> None:
     rule = _RULES.get(instruction.opcode)
     if rule is None:
         raise HloCountError(
-            f"{instruction.computation.module.filename or 'the HLO text'}:{instruction.line}: {instruction.name} has no "
+            f"{instruction.place}: {instruction.name} has no "
             f"shape, and that of a {instruction.opcode} does not follow from its operands; write it out"
         )
     try:
         shape = rule(instruction)
-    except (IndexError, ValueError) as problem:
+    except (KeyError, IndexError, ValueError) as problem:
         raise HloCountError(
-            f"{instruction.computation.module.filename or 'the HLO text'}:{instruction.line}: the shape of "
+            f"{instruction.place}: the shape of "
             f"{instruction.name} does not follow from its operands ({problem}); write it out"
         ) from problem
     instruction.shape = shape
@@ -243,6 +243,8 @@ def _gather(i: Instruction) -> Shape:
     window = [n for d, n in enumerate(i.dims("slice_sizes")) if d not in dropped]
     offsets = i.dims("offset_dims")
     rank = len(batch) + len(window)
+    if len(set(offsets) & set(range(rank))) != len(window):
+        raise ValueError(f"{len(window)} window dimensions, but offset_dims {offsets}")
     windows, batches = iter(window), iter(batch)
     return array(operand.dtype, tuple(next(windows) if d in offsets else next(batches) for d in range(rank)))
 

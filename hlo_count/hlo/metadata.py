@@ -61,7 +61,7 @@ def _records(text: str) -> dict[int, dict[str, int]]:
     return {int(n): {k: int(v) for k, v in _FIELD.findall(body)} for n, body in _RECORD.findall(text)}
 
 
-_STRING_FIELD = re.compile(r'\b(op_name|op_type|source_file)="((?:[^"\\]|\\.)*)"|\b(source_line|stack_frame_id)=(\d+)')
+_METADATA_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s{}"]+)|\{[^{}]*\})', re.S)
 
 
 def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
@@ -70,11 +70,11 @@ def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
         return NO_METADATA
     strings: dict[str, str] = {}
     numbers: dict[str, int] = {}
-    for name, value, number_name, number in _STRING_FIELD.findall(text):
-        if name:
-            strings[name] = unquote(f'"{value}"')
+    for name, string, plain in _METADATA_FIELD.findall(text):
+        if plain.isdecimal():
+            numbers[name] = int(plain)
         else:
-            numbers[number_name] = int(number)
+            strings[name] = unquote(f'"{string}"')
     file, line = strings.get("source_file", ""), numbers.get("source_line", 0)
     if not file and numbers.get("stack_frame_id", 0) in tables.frames:
         file, line = tables.frames[numbers["stack_frame_id"]][:2]

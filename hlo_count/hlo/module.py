@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list, parse_config, split_attributes
 from hlo_count.hlo.metadata import NO_METADATA, Metadata, SourceTables, parse_metadata
+from hlo_count.hlo.opcodes import FEWEST_OPERANDS
 from hlo_count.hlo.shapes import Shape
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _CALLING_ATTRIBUTES = (
     *("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation"),
     *("branch_computations", "called_computations"),
 )
+_NUMBERS = [str(n) for n in range(1000)]
 LEAF_OPCODES = frozenset(("parameter", "constant"))
 """Opcodes whose parentheses hold a number or a literal, no operands."""
 
@@ -89,9 +91,16 @@ class Instruction:
                 found = tuple([table[name] for name in self.operand_names])
             except KeyError as missing:
                 raise HloCountError(
-                    f"{self.computation.module.filename or 'the HLO text'}:{self.line}: {self.name} takes the operand "
+                    f"{self.place}: {self.name} takes the operand "
                     f"{missing.args[0]}, which {self.computation.name} does not have; is the text complete?"
                 ) from None
+            for operand in found:
+                if operand.index >= self.index:
+                    raise HloCountError(
+                        f"{self.place}: {self.name} takes the operand {operand.name}, which stands after it"
+                    )
+            if len(found) < FEWEST_OPERANDS.get(self.opcode, 0):
+                raise HloCountError(f"{self.place}: {self.name} is a {self.opcode} with too few operands: {len(found)}")
             self._operands = found
         return found
 
@@ -151,7 +160,7 @@ class Instruction:
             return [(role, computations[callee]) for role, callee in pairs]
         except KeyError as missing:
             raise HloCountError(
-                f"{self.computation.module.filename or 'the HLO text'}:{self.line}: {self.name} calls the computation "
+                f"{self.place}: {self.name} calls the computation "
                 f"{missing.args[0]}, which the text does not have; is it complete?"
             ) from None
 
@@ -166,12 +175,22 @@ class Instruction:
         if text is None:
             return []
         names = [name.strip().lstrip("%") for name in text.strip("{}").split(",") if name.strip()]
+        missing = next((name for name in names if name not in self.computation.by_name), None)
+        if missing is not None:
+            raise HloCountError(
+                f"{self.place}: {self.name} waits for {missing}, which {self.computation.name} does not have"
+            )
         return [self.computation.by_name[name] for name in names]
 
     @property
     def line(self) -> int:
         """Line of the text on which it stands, from 1."""
         return self.computation.line_of(self.index)
+
+    @property
+    def place(self) -> str:
+        """File and line, for messages."""
+        return f"{self.computation.module.filename or 'the HLO text'}:{self.line}"
 
     def to_text(self) -> str:
         """One line of HLO: operands as names, attributes in the order of the text."""
@@ -209,7 +228,12 @@ class Computation:
 
     @cached_property
     def by_name(self) -> dict[str, Instruction]:
-        return {instruction.name: instruction for instruction in self.instructions}
+        """Its instructions by name. Raises HloCountError where two have the same."""
+        found = {instruction.name: instruction for instruction in self.instructions}
+        if len(found) < len(self.instructions):
+            second = next(i for i in self.instructions if found[i.name] is not i)
+            raise HloCountError(f"{found[second.name].place}: {self.name} has a second instruction named {second.name}")
+        return found
 
     @cached_property
     def opcodes(self) -> frozenset[str]:
@@ -230,9 +254,18 @@ class Computation:
 
     @cached_property
     def parameters(self) -> list[Instruction]:
-        """Its parameters, in the order of their numbers."""
+        """Its parameters, in the order of their numbers. Raises HloCountError where these are not 0, 1, 2 ..."""
         found = [i for i in self.instructions if i.opcode == "parameter"]
-        return sorted(found, key=lambda i: int(i.operand_text))
+        numbers = [i.operand_text.strip() for i in found]
+        if numbers == _NUMBERS[: len(found)]:
+            return found
+        by_number = dict(zip(numbers, found, strict=True))
+        try:
+            return [by_number[str(n)] for n in range(len(found))]
+        except KeyError as missing:
+            raise HloCountError(
+                f"{found[0].place}: {self.name} has {len(found)} parameters, but none with the number {missing.args[0]}"
+            ) from None
 
     @cached_property
     def users(self) -> dict[Instruction, list[Instruction]]:
@@ -315,11 +348,19 @@ class Module:
 
     @property
     def num_partitions(self) -> int:
-        return int(self.attributes.get("num_partitions", "1"))
+        return self._header_number("num_partitions")
 
     @property
     def replica_count(self) -> int:
-        return int(self.attributes.get("replica_count", "1"))
+        return self._header_number("replica_count")
+
+    def _header_number(self, name: str) -> int:
+        value = self.attributes.get(name, "1")
+        if not value.isdecimal() or int(value) < 1:
+            raise HloCountError(
+                f"{self.filename or 'the HLO text'}: {name}={value} in the header is no number of devices"
+            )
+        return int(value)
 
     @property
     def num_devices(self) -> int:

@@ -25,6 +25,11 @@ COLLECTIVES = frozenset(
         "ragged-all-to-all reduce-scatter"
     ).split()
 )
+CALLING = frozenset(
+    "all-reduce all-reduce-start async-done async-start async-update call collective-reduce conditional custom-call "
+    "fusion map reduce reduce-scatter reduce-window scan scatter select-and-scatter sort topk while".split()
+)
+"""Opcodes whose attributes may name computations."""
 
 OPCODES = (
     ELEMENTWISE_UNARY
@@ -45,6 +50,30 @@ OPCODES = (
         ).split()
     )
 )
+
+FEWEST_OPERANDS = {
+    **dict.fromkeys(ELEMENTWISE_UNARY, 1),
+    **dict.fromkeys(ELEMENTWISE_BINARY, 2),
+    **dict.fromkeys(ELEMENTWISE_TERNARY, 3),
+    **dict.fromkeys(
+        (
+            "add-dependency bitcast broadcast cholesky concatenate copy-done copy-start domain dynamic-reshape fft "
+            "get-dimension-size get-tuple-element map opt-barrier reshape reverse rng-bit-generator slice sort topk "
+            "transpose while"
+        ).split(),
+        1,
+    ),
+    **dict.fromkeys(
+        (
+            "conditional convolution dot dynamic-slice dynamic-update-slice gather pad reduce reduce-window "
+            "set-dimension-size triangular-solve"
+        ).split(),
+        2,
+    ),
+    **dict.fromkeys(("batch-norm-training", "ragged-dot", "scatter", "select-and-scatter"), 3),
+    **dict.fromkeys(("batch-norm-grad", "batch-norm-inference"), 5),
+}
+"""How many operands an opcode has at least, where that is more than none."""
 
 
 @cache

@@ -15,6 +15,7 @@ from hlo_count.hlo.infer import settle_shapes
 from hlo_count.hlo.module import Computation, Instruction, Module
 from hlo_count.hlo.scanner import Scanner
 from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.structure import check_calls, check_elements
 
 _P1 = r"[^()\n]*(?:\([^()\n]*\)[^()\n]*)*"
 _P2 = rf"[^()\n]*(?:\({_P1}\)[^()\n]*)*"
@@ -50,8 +51,13 @@ def parse(text: str, *, filename: str | None = None) -> Module:
             "this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source=""
         )
     with no_garbage_collection():
-        module = _parse_module(text, filename)
+        try:
+            module = _parse_module(text, filename)
+        except RecursionError:
+            raise HloCountError(f"{filename or 'the HLO text'}: instructions or computations nest too deep") from None
+        check_calls(module)
         settle_shapes(module)
+        check_elements(module)
     return module
 
 
@@ -102,6 +108,8 @@ def _printed_computation(
     roots = [index for index, groups in enumerate(found) if groups[0]]
     computation.root = computation.instructions[roots[0] if roots else -1]
     computation.attribute_text = closing[1]
+    if computation.name in module.computations:
+        return None  # The scanner says where the second one stands.
     module.computations[computation.name] = computation
     return computation, header[1] is not None, closing.end()
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import chain, pairwise
 from math import prod
 
+from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.module import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
@@ -83,6 +84,8 @@ def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | Non
             return None
         text = found[1]
     numbers = int_list(text)
+    if len(numbers) % 2:
+        raise HloCountError(f"{instruction.place}: {instruction.name} has source_target_pairs that are no pairs: {text}")
     listed = list(zip(numbers[::2], numbers[1::2], strict=True))
     module = instruction.computation.module
     replicas, partitions = module.replica_count, module.num_partitions

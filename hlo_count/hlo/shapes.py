@@ -160,17 +160,21 @@ _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
 _ARRAY = re.compile(r"([a-z][a-z0-9]*)\s*\[([^\]]*)\]")
 _LAYOUT_OPEN = re.compile(r"\s*\{(?=\s*[0-9:])|\{(?=\s*\})")
 _LAYOUT_END = re.compile(r"[^{}]*\}")
-_DIMENSION = re.compile(r"\s*(<=)?\s*(\d+)\s*\Z")
+_DIMENSION = re.compile(r"\s*(<=)?\s*(\d{1,18})\s*\Z")
+_MOST_NESTED = 64
+"""Tuples in tuples that are read: programs have a handful, and Python's stack has an end."""
 
 
-def scan_shape(text: str, at: int) -> tuple[Shape, int]:
-    """The shape that starts at index `at`, and the index after it. Raises HloCountError."""
+def scan_shape(text: str, at: int, depth: int = 0) -> tuple[Shape, int]:
+    """The shape that starts at index `at`, inside `depth` others, and the index after it. Raises HloCountError."""
+    if depth > _MOST_NESTED:
+        raise HloCountError(f"tuples nest more than {_MOST_NESTED} deep")
     at = _skip(text, at)
     if text.startswith("(", at):
-        elements, at = _scan_elements(text, at + 1)
+        elements, at = _scan_elements(text, at + 1, depth + 1)
         return tuple_of(elements), at
     if text.startswith("b(", at):
-        inner, at = scan_shape(text, at + 2)
+        inner, at = scan_shape(text, at + 2, depth + 1)
         at = _skip(text, at)
         if not text.startswith(")", at):
             raise HloCountError(f"expected ')' after the buffer's shape in {text!r}")
@@ -188,20 +192,20 @@ def scan_shape(text: str, at: int) -> tuple[Shape, int]:
         if closed is None:
             raise HloCountError(f"the layout is not closed in {text!r}")
         layout = parse_layout(text[at : closed.end()])
-        if len(layout.minor_to_major) != len(dimensions) and layout.minor_to_major:
+        if layout.minor_to_major and sorted(layout.minor_to_major) != list(range(len(dimensions))):
             raise HloCountError(
-                f"{text[found.start() : closed.end()]!r} has {len(dimensions)} dimensions, "
-                f"but a layout of {len(layout.minor_to_major)}"
+                f"the layout of {text[found.start() : closed.end()]!r} does not name each of its {len(dimensions)} "
+                "dimensions once"
             )
         at = closed.end()
     return Shape(found[1], dimensions, dynamic if any(dynamic) else (), layout), at
 
 
-def _scan_elements(text: str, at: int) -> tuple[tuple[Shape, ...], int]:
+def _scan_elements(text: str, at: int, depth: int) -> tuple[tuple[Shape, ...], int]:
     elements: list[Shape] = []
     at = _skip(text, at)
     while not text.startswith(")", at):
-        element, at = scan_shape(text, at)
+        element, at = scan_shape(text, at, depth)
         elements.append(element)
         at = _skip(text, at)
         if text.startswith(",", at):
@@ -241,16 +245,21 @@ _MEMORY_SPACE = re.compile(r"S\((\d+)\)")
 
 
 def parse_layout(text: str) -> Layout:
-    """The layout that `text`, braces included, spells: `{1,0:T(8,128)(2,1)E(4)S(1)}`."""
+    """The layout that `text`, braces included, spells: `{1,0:T(8,128)(2,1)E(4)S(1)}`. Raises HloCountError."""
     order, _, rest = text.strip()[1:-1].partition(":")
-    minor_to_major = tuple(int(part) for part in order.split(",") if part.strip())
     tiles: tuple[tuple[int | None, ...], ...] = ()
     found = _TILES.search(rest)
-    if found is not None:
-        tiles = tuple(
-            tuple(None if part.strip() == "*" else int(part) for part in tile.split(",") if part.strip())
-            for tile in _TILE.findall(found[1])
-        )
+    try:
+        minor_to_major = tuple(int(part) for part in order.split(",") if part.strip())
+        if found is not None:
+            tiles = tuple(
+                tuple(None if part.strip() == "*" else int(part) for part in tile.split(",") if part.strip())
+                for tile in _TILE.findall(found[1])
+            )
+    except ValueError:
+        raise HloCountError(f"{text!r} is no layout: expected one such as {{1,0:T(8,128)S(1)}}") from None
+    if any(size is not None and size < 1 for tile in tiles for size in tile):
+        raise HloCountError(f"the layout {text!r} has an empty tile")
     bits = _ELEMENT_BITS.search(rest)
     space = _MEMORY_SPACE.search(rest)
     return Layout(minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text.strip())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.hlo import Module
 from hlo_count.report.breakdown import Entry, breakdown
+from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost, Status
+from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
@@ -25,6 +29,21 @@ if TYPE_CHECKING:
     from hlo_count.roofline.roofline import Roofline
 
 CONVENTIONS = ("default", "xla")
+
+
+@contextmanager
+def _reading(module: Module) -> Iterator[None]:
+    """What no formula can make sense of becomes an error that names the module.
+
+    The parser takes what XLA's takes: shapes that contradict each other, such as those of a call and its callee, too.
+    """
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as problem:
+        raise HloCountError(
+            f"{module.filename or 'the HLO text'}: {module.name} contradicts itself, or hlo_count has a bug "
+            f"({type(problem).__name__}: {problem}); does XLA accept the text?"
+        ) from problem
 
 
 class Report:
@@ -75,14 +94,16 @@ class Report:
     def total(self) -> Cost:
         """All counters of the program as one Cost."""
         if self.convention == "xla":
-            xla = xla_cost(self.module)
-            amounts = {
-                ("flops", "xla", "all", "all"): int(xla.flops),
-                ("transcendentals", "xla", "all", "all"): int(xla.transcendentals),
-                ("bytes_read", "main"): int(xla.bytes),
-            }
-            return Cost(amounts, self.walk.status)
-        return self.walk.total
+            with _reading(self.module):
+                xla = xla_cost(self.module)
+                amounts = {
+                    ("flops", "xla", "all", "all"): int(xla.flops),
+                    ("transcendentals", "xla", "all", "all"): int(xla.transcendentals),
+                    ("bytes_read", "main"): int(xla.bytes),
+                }
+                return Cost(amounts, self.walk.status)
+        with _reading(self.module):
+            return self.walk.total
 
     @property
     def flops(self) -> int:
@@ -137,7 +158,8 @@ class Report:
     @property
     def unknowns(self) -> list[Unknown]:
         """What was not known, each with how to settle it."""
-        return self.walk.unknowns
+        with _reading(self.module):
+            return self.walk.unknowns
 
     # Buffers
 
@@ -159,12 +181,14 @@ class Report:
     @cached_property
     def compulsory_bytes(self) -> int:
         """Bytes that must move however good the compiler is: what is read of the arguments, written of the outputs."""
-        return compulsory_bytes(self.walk)
+        with _reading(self.module):
+            return compulsory_bytes(self.walk)
 
     @cached_property
     def peak(self) -> Peak:
         """Peak memory with its parts: arguments, outputs, temporaries, aliased."""
-        return peak_bytes(self.module)
+        with _reading(self.module):
+            return peak_bytes(self.module)
 
     @property
     def peak_bytes(self) -> int:
@@ -176,7 +200,8 @@ class Report:
     @cached_property
     def entries(self) -> list[Entry]:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
-        return list(self.walk.executed())
+        with _reading(self.module):
+            return list(self.walk.executed())
 
     def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
         """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction", "collective"
@@ -187,7 +212,18 @@ class Report:
         """
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
-        return breakdown(self.entries, key, depth=depth, backend=self.backend)
+        return breakdown(self.entries, key, depth=depth, backend=self.backend, mesh=dict(self.mesh))
+
+    @cached_property
+    def collectives(self) -> list[CollectiveRow]:
+        """The collectives that are alike, with their group size, axes of the mesh, and how often they run."""
+        return collective_rows(self.entries, dict(self.mesh))
+
+    @cached_property
+    def devices(self) -> Devices:
+        """What each device does, and all of them together; they differ where some send less or branch by their id."""
+        with _reading(self.module):
+            return all_devices(self.walk)
 
     def reconcile(self) -> Reconciliation:
         """Our figures against XLA's own cost analysis: a row for each cause, which add up to the difference."""

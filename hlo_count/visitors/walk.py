@@ -351,6 +351,10 @@ _KERNEL_FREE = FREE & _SILENT
 def branches_of(conditional: Instruction) -> list[Computation]:
     """The branches by index: of a predicate 0 is false and 1 is true, whichever way the text lists them."""
     by_role = dict(conditional.called)
-    if "true_computation" in by_role:
-        return [by_role["false_computation"], by_role["true_computation"]]
-    return [callee for role, callee in conditional.called if role == "branch_computations"]
+    if "true_computation" in by_role and "false_computation" in by_role:
+        branches = [by_role["false_computation"], by_role["true_computation"]]
+    else:
+        branches = [callee for role, callee in conditional.called if role == "branch_computations"]
+    if not branches or len(conditional.operands) != len(branches) + 1:
+        raise HloCountError(f"{conditional.place}: {conditional.name} names no branch for each of its operands")
+    return branches

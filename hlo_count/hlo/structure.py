@@ -1,0 +1,65 @@
+"""What must hold before anything walks a module, as XLA's own parser has it: no text gets further without."""
+
+from __future__ import annotations
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.opcodes import CALLING, OPCODES
+
+_CALL_NOTHING = OPCODES - CALLING
+_MOST_CALLS = 100
+"""Calls inside calls that are followed: programs have a dozen, and Python's stack has an end."""
+
+
+def check_calls(module: Module) -> None:
+    """Raise HloCountError for parameters that are not 0, 1, 2 ..., callees that do not exist, and recursion."""
+    depths: dict[Computation, int] = {}
+    for computation in module.computations.values():
+        computation.parameters  # noqa: B018  raises
+        _measure(computation, depths)
+
+
+def _measure(start: Computation, depths: dict[Computation, int]) -> None:
+    """How deep the calls below `start` nest; by a stack of its own, so that any depth is told apart from recursion."""
+    callees = {start: _callees(start)}
+    path = [start]
+    while path:
+        computation = path[-1]
+        following = next((callee for callee in callees[computation] if callee not in depths), None)
+        if following is None:
+            depths[computation] = depth = 1 + max((depths[c] for c in callees[computation]), default=0)
+            if depth > _MOST_CALLS:
+                raise HloCountError(f"{computation.instructions[0].place}: calls nest more than {_MOST_CALLS} deep")
+            path.pop()
+        elif following in callees:
+            raise HloCountError(f"{following.instructions[0].place}: the computation {following.name} calls itself")
+        else:
+            callees[following] = _callees(following)
+            path.append(following)
+
+
+def _callees(computation: Computation) -> list[Computation]:
+    calling = computation.opcodes - _CALL_NOTHING
+    if not calling:
+        return []
+    return [callee for i in computation.instructions if i.opcode in calling for _, callee in i.called]
+
+
+def check_elements(module: Module) -> None:
+    """Raise HloCountError for a get-tuple-element that names no element. Shapes must be settled."""
+    for computation in module.computations.values():
+        if "get-tuple-element" in computation.opcodes:
+            for instruction in computation.instructions:
+                if instruction.opcode == "get-tuple-element":
+                    _check_element(instruction)
+
+
+def _check_element(instruction: Instruction) -> None:
+    index = instruction.attribute("index") or ""
+    if len(instruction.operands) != 1 or not instruction.operands[0].shape.is_tuple:
+        raise HloCountError(f"{instruction.place}: {instruction.name} takes an element of what is no tuple")
+    number = len(instruction.operands[0].shape.elements)
+    if not index.isdecimal() or int(index) >= number:
+        raise HloCountError(
+            f"{instruction.place}: {instruction.name} takes the element index={index} of a tuple of {number}"
+        )
