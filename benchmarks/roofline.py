@@ -129,8 +129,11 @@ def summary(results: list[Result]) -> str:
     furthest = max(results, key=lambda r: abs(math.log(r.median / r.estimate)))
     close = sum(1 / CLOSE <= ratio <= CLOSE for ratio in over_estimate)
     broken = [r.program for r in results if not r.holds]
+    kinds = dict.fromkeys(r.kind for r in results)
     return "\n".join(
         [
+            *(_of_kind(kind, [r for r in results if r.kind == kind]) for kind in kinds if len(kinds) > 1),
+            "",
             f"{len(results)} programs; bound <= fastest sample: {len(results) - len(broken)}"
             + (f", broken by {', '.join(broken)}" if broken else ""),
             f"measured / bound:    geometric mean {_geometric(over_bound):.2f}, "
@@ -141,6 +144,12 @@ def summary(results: list[Result]) -> str:
             f"{close} of {len(results)} within a factor of {CLOSE}",
         ]
     )
+
+
+def _of_kind(kind: str, results: list[Result]) -> str:
+    over_bound = _geometric([r.median / r.bound for r in results])
+    over_estimate = _geometric([r.median / r.estimate for r in results])
+    return f"{kind:<24} {len(results):>9} programs, geometric means {over_bound:>8.2f} {over_estimate:>7.2f}"
 
 
 def _geometric(values: list[float]) -> float:

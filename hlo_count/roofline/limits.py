@@ -73,17 +73,23 @@ class Limits:
         return figure.value * self._headroom
 
     def units(self, work: Work, *, typical: bool = False) -> list[Busy]:
-        """Seconds of each unit for `work`, at its ceiling or as is typical; dtypes of one unit add up."""
+        """Seconds of each unit for `work`, at its ceiling or as is typical.
+
+        Dtypes add up where they share a unit. At the ceiling the vector unit's do not: a GPU has pipes of their own for
+        integers and f64, which may run beside those of f32.
+        """
         parts: dict[str, dict[str, float]] = {}
         for key, amount in work.items():
             rate = self.rate(key)
             seconds = amount / (rate.typical if typical else self.ceiling(rate))
             unit = parts.setdefault(rate.unit, {})
             unit[rate.dtype] = unit.get(rate.dtype, 0.0) + seconds
-        return [
-            Busy(unit, sum(by_dtype.values()), f"{unit} {max(by_dtype, key=by_dtype.__getitem__)}")
-            for unit, by_dtype in parts.items()
-        ]
+        found = []
+        for unit_name, by_dtype in parts.items():
+            apart = unit_name == VECTOR and not typical
+            seconds = max(by_dtype.values()) if apart else sum(by_dtype.values())
+            found.append(Busy(unit_name, seconds, f"{unit_name} {max(by_dtype, key=by_dtype.__getitem__)}"))
+        return found
 
     def levels(self, moved: float, read: float = 0) -> list[Busy]:
         """The least seconds of each memory level for a program that must move `moved` bytes, and read `read`

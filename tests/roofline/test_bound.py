@@ -124,6 +124,16 @@ def test_a_multiply_and_an_add_share_a_slot_and_nothing_else_does(body: str, slo
     assert busy(roofline(fusion(body)), "vector") == pytest.approx(slots / 10)
 
 
+def test_integers_may_run_beside_floats_on_the_vector_unit() -> None:
+    text = entry(
+        "  p = f32[90] parameter(0)\n  q = s32[90] parameter(1)\n  a = f32[90] add(p, p)\n  b = s32[90] add(q, q)\n"
+        "  ROOT t = (f32[90], s32[90]) tuple(a, b)",
+        "(f32[90], s32[90])",
+    )
+    # 90 additions of floats, a slot each, beside 90 of integers, of which an instruction may do three
+    assert busy(roofline(text), "vector") == pytest.approx(max(90 / 10, 90 / 3 / 10))
+
+
 def test_special_functions_have_the_rate_of_their_own() -> None:
     body = "  t = f32[8] tanh(x)\n  ROOT r = f32[8] exponential(t)"
     assert busy(roofline(fusion(body)), "special") == pytest.approx(8 / 2 + 8 / 5)
