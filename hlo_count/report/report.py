@@ -81,7 +81,8 @@ class Report:
         self.device_kind = device_kind
         self.compiled = compiled
         self.walk = Walk(module, self.backend, settings)
-        self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
+        with _reading(module):
+            self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
             listed = "\n".join(f"  {unknown}" for unknown in self.unknowns)
             raise UnknownCostError(
@@ -212,12 +213,14 @@ class Report:
         """
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
-        return breakdown(self.entries, key, depth=depth, backend=self.backend, mesh=dict(self.mesh))
+        with _reading(self.module):
+            return breakdown(self.entries, key, depth=depth, backend=self.backend, mesh=dict(self.mesh))
 
     @cached_property
     def collectives(self) -> list[CollectiveRow]:
         """The collectives that are alike, with their group size, axes of the mesh, and how often they run."""
-        return collective_rows(self.entries, dict(self.mesh))
+        with _reading(self.module):
+            return collective_rows(self.entries, dict(self.mesh))
 
     @cached_property
     def devices(self) -> Devices:
