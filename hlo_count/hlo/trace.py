@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hlo_count.errors import HloCountError
@@ -80,9 +80,13 @@ _Trace = Generator[_Wanted, Value, Value]
 
 
 class Tracer:
-    """Expressions of the scalars of one module, each traced once."""
+    """Expressions of the scalars of one module, each traced once.
 
-    def __init__(self, module: Module) -> None:
+    `ids`: the values of `partition-id` and `replica-id`, to see the module as one of its devices does.
+    """
+
+    def __init__(self, module: Module, ids: Mapping[str, int] | None = None) -> None:
+        self._ids = dict(ids or {})
         self._outermost = Frame()
         self._loops: dict[Instruction, Frame] = {}
         self._calls: dict[tuple[object, ...], Frame] = {}
@@ -92,6 +96,11 @@ class Tracer:
         for instruction in module.instructions():
             for role, callee in instruction.called:
                 self._callers.setdefault(callee, []).append((instruction, role))
+
+    def value(self, instruction: Instruction) -> Scalar | None:
+        """What a scalar instruction gives, whatever calls its computation; None where the module does not tell."""
+        found = self._trace(instruction, (), self._outermost)
+        return found.value if isinstance(found, Constant) else None
 
     def condition(self, loop: Instruction) -> Value:
         """Whether the loop goes on, in terms of what it carries."""
@@ -179,6 +188,8 @@ class Tracer:
         if opcode == "constant" and not path:
             value = literal(leaf.element_type, i.operand_text)
             return self._unknown(_data(i)) if value is None else self.constant(value)
+        if opcode in self._ids:
+            return self.constant(self._ids[opcode])
         if opcode in _SAME_VALUE:
             return (yield i.operands[0], path, frame)
         if opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype:

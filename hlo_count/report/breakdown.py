@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.module import Instruction
-from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key
+from hlo_count.report.collectives import collective_label
+from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
 from hlo_count.visitors.movement import COMMUNICATION, CONTROL, MOVEMENT
-from hlo_count.visitors.network import collective
 from hlo_count.visitors.walk import Times
 
 Entry = tuple[Instruction, Times, Cost]
@@ -31,8 +31,15 @@ _PLUMBING = frozenset(
 """Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
 
 
-def breakdown(entries: Iterable[Entry], key: str, *, depth: int = 2, backend: str = "unknown") -> dict[str, Cost]:
-    """Costs by `key`, largest first (by flops, then bytes, then the other counters)."""
+def breakdown(
+    entries: Iterable[Entry],
+    key: str,
+    *,
+    depth: int = 2,
+    backend: str = "unknown",
+    mesh: Mapping[str, int] | None = None,
+) -> dict[str, Cost]:
+    """Costs by `key`, largest first (by flops, then bytes, then the other counters; collectives by bytes sent)."""
     if key not in KEYS:
         near = get_close_matches(key, KEYS, 1)
         raise HloCountError(
@@ -41,26 +48,41 @@ def breakdown(entries: Iterable[Entry], key: str, *, depth: int = 2, backend: st
     if depth < 1:
         raise HloCountError(f"depth={depth}: a scope has at least one level")
     groups: dict[str, dict[Key, int]] = {}
-    statuses: dict[str, Cost] = {}
-
-    def put(name: str, amount_key: Key, amount: int) -> None:
-        group = groups.setdefault(name, {})
-        group[amount_key] = group.get(amount_key, 0) + amount
-
+    statuses: dict[str, Status] = {}
+    partial = key in ("collective", "memory_space")
+    missing: Status = "exact"  # of what has no group: a loop whose trips are not known weakens them all
     for instruction, _, cost in entries:
-        name_of = _namer(key, instruction, cost, depth, backend)
+        name_of = _namer(key, instruction, cost, depth, backend, mesh or {})
+        names = set()
         for amount_key, amount in cost.amounts.items():
             name = name_of(amount_key)
             if name is not None:
-                put(name, _main(amount_key) if key == "memory_space" else amount_key, amount)
-        if cost.status != "exact":
-            name = name_of(("status",)) or NO_SCOPE
-            statuses[name] = statuses.get(name, Cost()) + Cost({}, cost.status)
+                names.add(name)
+                group = groups.setdefault(name, {})
+                amount_key = _main(amount_key) if key == "memory_space" else amount_key
+                group[amount_key] = group.get(amount_key, 0) + amount
+        if cost.status == "exact":
+            continue
+        if not partial:
+            names = {name_of(_STATUS) or NO_SCOPE}
+        elif key == "collective":
+            names = {name for name in [name_of(_STATUS)] if name is not None}
+        for name in names:
             groups.setdefault(name, {})
-    costs = {
-        name: Cost(amounts, statuses[name].status if name in statuses else "exact") for name, amounts in groups.items()
-    }
-    return dict(sorted(costs.items(), key=lambda item: _rank(item[1]), reverse=True))
+            statuses[name] = weakest(statuses.get(name, "exact"), cost.status)
+        if not names:
+            missing = weakest(missing, cost.status)
+    costs = {name: Cost(amounts, weakest(statuses.get(name, "exact"), missing)) for name, amounts in groups.items()}
+    rank = _sent if key == "collective" else _rank
+    return dict(sorted(costs.items(), key=lambda item: rank(item[1]), reverse=True))
+
+
+_STATUS: Key = ("status",)
+"""Stands for no amount, where a cost says only that something is missing."""
+
+
+def _sent(cost: Cost) -> tuple[int, ...]:
+    return (cost.network_bytes, *_rank(cost))
 
 
 def _rank(cost: Cost) -> tuple[int, ...]:
@@ -71,18 +93,23 @@ def _main(key: Key) -> Key:
     return (key[0], MAIN) if key[0].startswith("bytes") else key
 
 
-def _namer(key: str, i: Instruction, cost: Cost, depth: int, backend: str) -> Callable[[Key], str | None]:
+def _namer(
+    key: str, i: Instruction, cost: Cost, depth: int, backend: str, mesh: Mapping[str, int]
+) -> Callable[[Key], str | None]:
     """Which group each amount of an instruction belongs to."""
     if key in ("class", "dtype", "unit"):
         part = ("class", "dtype", "unit").index(key) + 1
         rest = _rest(key, i, cost)
         return lambda amount: amount[part] if amount[0] in OP_COUNTERS else rest(amount)
     if key == "memory_space":
-        names = {MAIN: "DRAM" if backend == "cpu" else "HBM", ON_CHIP: "VMEM/on-chip", HOST: "host"}
+        names = {
+            MAIN: {"cpu": "DRAM", "unknown": "main memory"}.get(backend, "HBM"),
+            ON_CHIP: "VMEM/on-chip",
+            HOST: "host",
+        }
         return lambda amount: names[amount[1]] if amount[0].startswith("bytes") else None
     if key == "collective":
-        row = collective(i)
-        label = str(row) if row is not None else None
+        label = collective_label(i, cost, mesh)
         return lambda amount: label
     name = _name(key, i, depth)
     return lambda amount: name

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.report.collectives import collective_dict
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "backend": report.backend,
         "target": report.target,
         "num_devices": report.num_devices,
+        "mesh": dict(report.mesh),
         "jax_version": report.jax_version,
         "convention": report.convention,
         "status": report.status,
@@ -46,6 +48,11 @@ def to_dict(report: Report) -> dict[str, Any]:
             for key, amount in sorted(report.total.amounts.items())
             if key[0] in OP_COUNTERS
         ]
+        data["collectives"] = [collective_dict(row) for row in report.collectives]
+        data["all_devices"] = {
+            **cost_dict(report.devices.total),
+            "imbalance": {name: report.devices.imbalance(name) for name in COUNTERS},
+        }
         data["by"] = {
             key: {name: cost_dict(cost) for name, cost in report.by(key).items()}
             for key in ("class", "opcode", "dtype", "scope", "source", "collective", "memory_space")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, breakdown, scope
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, scope
 from hlo_count.visitors.cost import ZERO, Cost
 from hlo_count.visitors.walk import Times
 
@@ -35,7 +35,7 @@ class _Node:
 
 def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
     """The largest groups of `by(key)`, then one row for everything else, so that the rows add up to the total."""
-    groups = breakdown(report.entries, key, depth=depth, backend=report.backend)
+    groups = report.by(key, depth=depth)
     chosen = set(sorted(groups, key=lambda name: _weight(groups[name], report.total), reverse=True)[:limit])
     rows = [Row(name, 0, None, cost) for name, cost in groups.items() if name in chosen]
     rest = [cost for name, cost in groups.items() if name not in chosen and cost]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from hlo_count.report.collectives import collectives_table
 from hlo_count.report.rows import Row, flat_rows, runs_text, scope_rows
 from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
@@ -37,7 +38,8 @@ def header(report: Report) -> str:
     """What every number of the report needs to be understood, on one line where it fits."""
     devices = f"{report.num_devices} device{'s' if report.num_devices != 1 else ''}"
     if report.num_devices != 1:
-        devices += ", counts are for one"
+        mesh = ", ".join(f"{name}={size}" for name, size in report.mesh)
+        devices += f"{f' ({mesh})' if mesh else ''}, counts are for one"
     parts = [report.name, "backend not known" if report.backend == "unknown" else report.backend.upper()]
     if report.target:
         parts.append(report.target)
@@ -80,21 +82,36 @@ def totals(report: Report) -> str:
         parts = ", ".join(f"{name} {short_size(size)}" for name, size in named.items())
         rows.append(("peak memory", _size(report.peak_bytes), "", parts))
         if report.num_devices > 1:
-            rows.append(
-                (
-                    "all devices",
-                    f"{amount(report.flops * report.num_devices)}FLOP",
-                    "",
-                    f"{amount(report.bytes * report.num_devices, 'B')}",
-                )
-            )
-    lines = tabulate(rows, tablefmt="plain", colalign=("right", "right", "left", "left"), disable_numparse=True)
-    return "\n".join(line.rstrip()[:WIDTH] for line in lines.splitlines())
+            rows += _all_devices(report)
+    room = WIDTH - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
+    wrapped = [
+        (*(row[:3] if not n else ("", "", "")), line)
+        for row in rows
+        for n, line in enumerate(textwrap.wrap(row[3], room) or [""])
+    ]
+    lines = tabulate(wrapped, tablefmt="plain", colalign=("right", "right", "left", "left"), disable_numparse=True)
+    return "\n".join(line.rstrip() for line in lines.splitlines())
+
+
+def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:
+    """What all devices do together, and which share of it the busiest has."""
+    devices = report.devices
+    total = devices.total
+    moved = f"{amount(total.bytes, 'B')} read and written, {amount(total.network_bytes, 'B')} sent"
+    named = {"flops": "FLOP", "bytes": "bytes", "network_bytes": "bytes sent"}
+    busiest = {text: devices.imbalance(counter) for counter, text in named.items()}
+    uneven = [f"{value:.2f} times the mean {text}" for text, value in busiest.items() if value > 1]
+    each = f"the busiest device has {', '.join(uneven)}" if uneven else "every device has an equal share"
+    return [("all devices", amount(total.flops, "FLOP"), total.status, moved), ("", "", "", each)]
 
 
 def contributors_table(report: Report, by: str | None, depth: int, limit: int) -> str:
     """The largest contributors with their shares of FLOP and bytes."""
     key = by or ("scope" if any(i.metadata.op_name for i, _, _ in report.entries) else "opcode")
+    if key == "collective":
+        return collectives_table(report.collectives, limit) if report.collectives else "nothing is sent: no collectives"
+    if key == "memory_space" and report.by(key):
+        return _memory_spaces(report.by(key))
     rows = scope_rows(report, depth, limit) if key == "scope" else flat_rows(report, key, depth, limit)
     if not rows:
         return "nothing to count: the program does no operations and moves no bytes"
@@ -108,7 +125,7 @@ def contributors_table(report: Report, by: str | None, depth: int, limit: int) -
     columns["bytes"] = column([row.cost.bytes for row in rows], "B")
     columns["% "] = [percent(row.cost.bytes, total.bytes) for row in rows]
     columns["FLOP/B"] = [_intensity(row.cost).removesuffix(" FLOP/B") for row in rows]
-    if key == "collective" or (report.network_bytes and key != "memory_space"):
+    if report.network_bytes:
         columns["sent"] = column([row.cost.network_bytes for row in rows], "B")
     align = ["left", *["right"] * (len(columns) - 1)]
     taken = sum(max(len(name), *map(len, cells)) + 2 for name, cells in columns.items() if cells)
@@ -120,6 +137,20 @@ def contributors_table(report: Report, by: str | None, depth: int, limit: int) -
     columns[key] = [_label(row, room) for row in rows]
     text = tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
     return "\n".join(line.replace(_INDENT, " ").rstrip() for line in text.splitlines())
+
+
+def _memory_spaces(spaces: dict[str, Cost]) -> str:
+    """What is read from and written to each memory space, the main memory among them."""
+    moved = sum(cost.bytes for cost in spaces.values())
+    columns = {
+        "memory_space": list(spaces),
+        "read": column([cost.bytes_read for cost in spaces.values()], "B"),
+        "written": column([cost.bytes_written for cost in spaces.values()], "B"),
+        "both": column([cost.bytes for cost in spaces.values()], "B"),
+        "%": [percent(cost.bytes, moved) for cost in spaces.values()],
+    }
+    align = ["left", *["right"] * (len(columns) - 1)]
+    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
 
 
 def unknowns_text(report: Report) -> str:

@@ -6,8 +6,8 @@ from hlo_count.hlo.module import Module
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP
 
 SPACES: dict[str, dict[int, str]] = {
-    # 1 is VMEM, 2 and 6 are scalar and sync memory
-    "tpu": {0: MAIN, 1: ON_CHIP, 2: ON_CHIP, 5: HOST, 6: ON_CHIP},
+    # 1 is VMEM; 2, 4 and 6 are scalar and sync memory: 4 holds two numbers that go with an asynchronous collective
+    "tpu": {0: MAIN, 1: ON_CHIP, 2: ON_CHIP, 4: ON_CHIP, 5: HOST, 6: ON_CHIP},
     # 1 is for collectives, 2 for temporaries: both in device memory
     "gpu": {0: MAIN, 1: MAIN, 2: MAIN, 5: HOST},
     "cpu": {0: MAIN, 5: HOST},

@@ -21,14 +21,17 @@ _ROUNDS = {
     "ragged-all-to-all": 1,
 }
 """How often (g − 1)/g of the full operand goes round a ring of g devices; a ragged exchange is a bound."""
+_PAIRED = frozenset(("collective-permute", "send"))
+_DATA_FIRST = _PAIRED | {"ragged-all-to-all"}
+"""Their further operands are buffers to write into, offsets and sizes."""
 
 
 @dataclass(frozen=True)
 class Collective:
     """One collective of one device's program, for one run of it.
 
-    `kind` is its opcode without `-start`, or "reduce-scatter" for an all-reduce that is one in disguise;
-    `group_size` and `bytes_sent` are None where the text does not tell them.
+    `kind` is its opcode without `-start`, or "reduce-scatter" for an all-reduce that is one in disguise; `dtype`
+    the element type of what it sends, `f32+bf16` where it combines several; `group_size` and `bytes_sent` are None where the text does not tell them.
     """
 
     instruction: Instruction
@@ -55,12 +58,12 @@ def collective(instruction: Instruction) -> Collective | None:
         return None
     if kind == "all-reduce" and is_disguised_reduce_scatter(instruction):
         kind = "reduce-scatter"
-    operands = instruction.operands
-    first = next((leaf for operand in operands for leaf in operand.shape.leaves if leaf.is_array), None)
+    operands = instruction.operands[:1] if kind in _DATA_FIRST else instruction.operands
+    dtypes = dict.fromkeys(leaf.dtype for operand in operands for leaf in operand.shape.leaves if leaf.is_array)
     return Collective(
         instruction=instruction,
         kind=kind,
-        dtype=first.dtype if first is not None else "",
+        dtype="+".join(dtypes),
         group_size=group_size(instruction),
         bytes_sent=_bytes_sent(instruction, kind),
     )
@@ -144,21 +147,47 @@ def _is_fused(computation: Computation) -> bool:
     return any(i.opcode == "fusion" and i.callee("calls") is computation for i in module.instructions())
 
 
+def sent_by_device(instruction: Instruction) -> dict[int, int] | None:
+    """Bytes that each device sends when the instruction runs once, by id; whoever is missing sends nothing.
+
+    What `network_bytes` is the largest of. None where the text does not tell who takes part.
+    """
+    found = collective(instruction)
+    if found is None:
+        return {}
+    if found.kind in _PAIRED:
+        pairs = source_target_pairs(instruction)
+        if pairs is None:
+            return None
+        return {source: _payload(instruction, found.kind) for source, target in pairs if source != target}
+    if found.groups is None:
+        return None
+    by_size = {size: _ring_bytes(instruction, found.kind, size) for size in {len(group) for group in found.groups}}
+    return {device: by_size[len(group)] for group in found.groups for device in group}
+
+
 def _bytes_sent(instruction: Instruction, kind: str) -> int | None:
-    if kind in ("collective-permute", "send"):
+    if kind in _PAIRED:
         pairs = source_target_pairs(instruction)
         if pairs is not None and all(source == target for source, target in pairs):
             return 0
-        # A send takes the data, then a token; a permute in place takes input, output and the offsets of its
-        # slices.
-        operands = instruction.operands
-        sliced = instruction.attribute("slice_sizes")
-        if sliced is not None:
-            return _sliced_bytes(operands[0].shape, sliced)
-        return sum(_bytes(operand.shape) for operand in (operands[:1] if kind == "send" else operands))
+        return _payload(instruction, kind)
     size = group_size(instruction)
-    if size is None:
-        return None
+    return None if size is None else _ring_bytes(instruction, kind, size)
+
+
+def _payload(instruction: Instruction, kind: str) -> int:
+    """Bytes that a source sends to its target."""
+    # A send takes the data, then a token; a permute in place takes input, output and the offsets of its slices.
+    operands = instruction.operands
+    sliced = instruction.attribute("slice_sizes")
+    if sliced is not None:
+        return _sliced_bytes(operands[0].shape, sliced)
+    return sum(_bytes(operand.shape) for operand in (operands[:1] if kind == "send" else operands))
+
+
+def _ring_bytes(instruction: Instruction, kind: str, size: int) -> int:
+    """Bytes that a device in a group of `size` sends."""
     full = _full_bytes(instruction, kind, size)
     if kind not in _ROUNDS:
         return full if size > 1 else 0
