@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hlo_count.budgets.complexity import assert_complexity
     from hlo_count.compare.diff import Diff, diff
     from hlo_count.compare.passes import Passes, passes, read_dumps
     from hlo_count.errors import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "assert_complexity": "hlo_count.budgets.complexity",
     **dict.fromkeys(
         ("BudgetExceeded", "DeviceError", "HloCountError", "ParseError", "TargetError", "UnknownCostError"),
         "hlo_count.errors",
@@ -70,6 +72,7 @@ __all__ = [
     "Report",
     "TargetError",
     "UnknownCostError",
+    "assert_complexity",
     "calibrate",
     "count",
     "count_parameters",

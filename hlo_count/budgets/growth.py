@@ -9,6 +9,15 @@ from hlo_count.budgets.snapshot import COUNTERS, EXPLAINED, Snapshot
 from hlo_count.report.exceeded import WIDTH, aligned, cut, place
 from hlo_count.report.limits import show_counter
 
+_ORDER = (
+    "flops",
+    "network_bytes",
+    "peak_bytes",
+    "bytes",
+    *(c for c in COUNTERS if c not in ("flops", "network_bytes", "peak_bytes", "bytes")),
+)
+"""What a reader wants to know first."""
+
 _ROWS = 4
 _SECTIONS = 3
 
@@ -41,9 +50,10 @@ class Change:
 def changes(before: Snapshot, after: Snapshot, *, rel: float = 0.0, ops: bool = True) -> list[Change]:
     """The counters, collectives and (with `ops`) op counts that differ by more than `rel` of what they were.
 
-    Growth comes first, in the order of the counters.
+    Operations of another class or dtype, in a total that stays, are a difference too. Growth comes first.
     """
-    found = [Change(name, name, before["counters"][name], after["counters"][name]) for name in COUNTERS]
+    found = [Change(name, name, before["counters"][name], after["counters"][name]) for name in _ORDER]
+    found += _shifts(before, after, rel)
     for name in sorted({*before["collectives"], *after["collectives"]}):
         was, now = before["collectives"].get(name, {}), after["collectives"].get(name, {})
         found.append(Change(name, "", was.get("ops", 0), now.get("ops", 0)))
@@ -55,16 +65,28 @@ def changes(before: Snapshot, after: Snapshot, *, rel: float = 0.0, ops: bool = 
     return sorted(beyond, key=lambda c: not c.grew)
 
 
+def _shifts(before: Snapshot, after: Snapshot, rel: float) -> list[Change]:
+    """Operations that became others, such as a matmul of f32 one of f64, by more than `rel` of their counter."""
+    found = []
+    for name, (was, now) in _by_name(before, after, "operations", None):
+        counter, _, kind = name.partition(" ")
+        total = before["counters"][counter]
+        if abs(after["counters"][counter] - total) <= rel * total < abs(now - was):
+            found.append(Change(f"{counter} of {kind}", counter, was, now))
+    return found
+
+
 def growth(before: Snapshot, after: Snapshot, counters: Iterable[str]) -> list[str]:
-    """For each counter the source lines, scopes and kinds of operation whose amounts changed most, as lines of text."""
+    """The source lines, scopes and kinds of operation whose amounts of each counter changed most, as lines of text.
+
+    What shrank is told where nothing grew.
+    """
+    wanted = list(counters)
+    grown = [c for c in wanted if after["counters"][c] > before["counters"][c]]
+    sections = [_section(before, after, c, bool(grown)) for c in grown or wanted]
     lines: list[str] = []
-    sections = 0
-    for counter in counters:
-        grown = after["counters"][counter] >= before["counters"][counter]
-        section = _section(before, after, counter, grown)
-        if section and sections < _SECTIONS:
-            lines += ["", *section] if lines else section
-            sections += 1
+    for section in [s for s in sections if s][:_SECTIONS]:
+        lines += ["", *section] if lines else section
     return lines
 
 

@@ -63,7 +63,7 @@ def parts_of(report: Report, counter: str) -> list[tuple[Instruction, float, str
         amount = getattr(cost, counter)
         if amount:
             begun = collective(instruction)
-            what = f"{begun.kind} {begun.dtype}" if begun is not None else op_class(instruction, cost)
+            what = _described(instruction) if begun is not None else op_class(instruction, cost)
             found.append((instruction, amount, what))
     return found
 
@@ -77,7 +77,7 @@ def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
     for source, members in groups.items():
         _, instruction, what = max(members, key=lambda member: member[0])
         scopes = scope_of(instruction)
-        label = f"{scopes}: {what}" if scopes else what
+        label = f"{what} in {scopes}" if scopes else what
         found.append(Contributor(sum(m[0] for m in members), source, code_of(source), label))
     return sorted(found, key=lambda c: (-c.amount, not c.code))
 
@@ -118,7 +118,26 @@ def short_source(source: str) -> str:
 def _described(i: Instruction) -> str:
     shapes = [f"{leaf.dtype}[{','.join(map(str, leaf.dimensions))}]" for leaf in i.shape.leaves[:1]]
     name = i.metadata.op_name if i.opcode == "parameter" and i.metadata.op_name else i.opcode
-    return " ".join([name, *shapes])
+    return " ".join([name, *shapes, *([use] if (use := _use_of_collective(i)) else ())])
+
+
+def _use_of_collective(i: Instruction) -> str:
+    """`for model.py:12`, the line that wants the result of a collective.
+
+    The partitioner gives a collective the place of what it moves; what it is moved for stands elsewhere.
+    """
+    if collective(i) is None:
+        return ""
+    work, seen = [i], {i}
+    for current in work:
+        for user in i.computation.users[current]:
+            source = user.metadata.source
+            if source and source != i.metadata.source:
+                return f"for {short_source(source)}"
+            if user not in seen:
+                seen.add(user)
+                work.append(user)
+    return ""
 
 
 def amount_text(measured: Measured, value: Any) -> str:
