@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.hlo.module import Instruction
@@ -21,9 +21,6 @@ from hlo_count.roofline.work import WorkKey, counted_work
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report  # a type alone: nothing of report is imported
 
 DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
@@ -286,6 +283,15 @@ class WhatIfRow:
     problem: str = ""
 
 
+class Counted(Protocol):
+    """What of a Report a roofline needs."""
+
+    walk: Walk
+
+    @property
+    def compulsory_bytes(self) -> int: ...
+
+
 class WhatIf(list[WhatIfRow]):
     """A program on every device, that with the lowest bound first; prints as a table."""
 
@@ -297,7 +303,7 @@ class WhatIf(list[WhatIfRow]):
     __repr__ = __str__
 
 
-def what_if(report: Report, on: list[Device] | None = None) -> WhatIf:
+def what_if(report: Counted, on: list[Device] | None = None) -> WhatIf:
     """The bound and the estimate of a report's program on every device profile, or on those given.
 
     The program is as it was compiled: a compiler for another device would fuse and tile otherwise.
@@ -306,7 +312,7 @@ def what_if(report: Report, on: list[Device] | None = None) -> WhatIf:
     return WhatIf(found)
 
 
-def _each(report: Report, on: list[Device]) -> Iterator[WhatIfRow]:
+def _each(report: Counted, on: list[Device]) -> Iterator[WhatIfRow]:
     for device in on:
         try:
             one = Roofline(report.walk, device, compulsory_bytes=report.compulsory_bytes)
