@@ -128,12 +128,11 @@ def contributors_table(report: Report, by: str | None, depth: int, limit: int) -
     if report.network_bytes:
         columns["sent"] = column([row.cost.network_bytes for row in rows], "B")
     align = ["left", *["right"] * (len(columns) - 1)]
-    taken = sum(max(len(name), *map(len, cells)) + 2 for name, cells in columns.items() if cells)
-    room = WIDTH - taken
+    room = WIDTH - sum(_width(name, cells) for name, cells in columns.items() if cells)
     if with_source:
         columns["source"] = [_shortened(_short_path(row.source), max(16, min(30, room // 2 - 2))) for row in rows]
         align.append("left")
-        room -= max(len(cell) for cell in [*columns["source"], "source"]) + 2
+        room -= _width("source", columns["source"])
     columns[key] = [_label(row, room) for row in rows]
     text = tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
     return "\n".join(line.replace(_INDENT, " ").rstrip() for line in text.splitlines())
@@ -170,6 +169,11 @@ def unknowns_text(report: Report) -> str:
     if len(alike) > 10:
         lines.append(f"  and {len(alike) - 10} more kinds: report.unknowns has them all")
     return "\n".join(lines)
+
+
+def _width(name: str, cells: list[str]) -> int:
+    """What a column takes of a line: tabulate makes it two wider than its name, and leaves two between columns."""
+    return max(len(name) + 2, *map(len, cells)) + 2
 
 
 def _label(row: Row, room: int) -> str:

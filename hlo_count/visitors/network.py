@@ -218,6 +218,8 @@ def _sliced_bytes(shape: Shape, text: str) -> int:
     """Bytes of the slices `{{2,4},{1,4}}` of an array, or of the arrays of a tuple, one after another."""
     numbers = [int(part) for part in text.replace("{", " ").replace("}", " ").replace(",", " ").split()]
     leaves = [leaf for leaf in shape.leaves if leaf.is_array]
+    if numbers and not any(leaf.rank for leaf in leaves):
+        raise ValueError(f"slices {text} of what has no dimensions")
     total = at = 0
     while at < len(numbers):
         for leaf in leaves:
