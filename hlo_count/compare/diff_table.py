@@ -136,7 +136,7 @@ def _whole_words(text: str, room: int) -> str:
     """As many reasons as there is room for."""
     if len(text) <= room:
         return text
-    kept = text[: room - 1].rpartition(",")[0] or text[: room - 2]
+    kept = text[: room - 2].rpartition(",")[0] or text[: room - 3]
     return f"{kept}, …"
 
 

@@ -66,10 +66,10 @@ def plot(found: Passes, path: str | Path | None) -> Any:
         values = [getattr(row.after, counter) for row in found.states]
         axes.step(numbers, values, where="post", color="#3366aa")
         axes.fill_between(numbers, values, step="post", alpha=0.15, color="#3366aa")
-        axes.set_ylim(0, 1.3 * max(values) or 1)
+        axes.set_ylim(0, 1.4 * max(values) or 1)  # room for the names
         axes.set_ylabel(unit)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.yaxis.set_major_formatter(lambda value, _: amount(value) if value else "0")
+        axes.yaxis.set_major_formatter(lambda value, _: _tick(value))
         _name_largest(axes, found, counter)
     panels[-1].set_xlabel("dumped state, in the order of the compile")
     panels[0].set_title(found.module)
@@ -79,16 +79,16 @@ def plot(found: Passes, path: str | Path | None) -> Any:
 
 
 def _name_largest(axes: Any, found: Passes, counter: str) -> None:
+    """The four largest changes by name, on lines of their own; those that could not be seen have none."""
+    top = axes.get_ylim()[1]
     largest = sorted(found.rows, key=lambda row: -abs(getattr(row.change, counter)))[:4]
-    shown = sorted((row for row in largest if getattr(row.change, counter)), key=lambda row: row.index)
-    width = max(1, len(found.states))
-    for at, row in enumerate(shown):
-        right = row.index > 0.7 * width
+    seen = [row for row in largest if abs(getattr(row.change, counter)) > 0.003 * top]
+    for at, row in enumerate(sorted(seen, key=lambda row: row.index)):
+        right = row.index > 0.6 * len(found.states)
         axes.annotate(
-            f"{row.name} {signed(amount(getattr(row.change, counter)))}",
+            f" {row.name} {signed(amount(getattr(row.change, counter)))} ",
             xy=(row.index, max(getattr(row.before, counter), getattr(row.after, counter))),
-            xytext=(-6 if right else 6, 6 + 13 * (at % 4)),
-            textcoords="offset points",
+            xytext=(row.index, top * (0.78 + 0.06 * at)),
             ha="right" if right else "left",
             fontsize=8,
             arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
@@ -97,3 +97,8 @@ def _name_largest(axes: Any, found: Passes, counter: str) -> None:
 
 def _cut(text: str, room: int) -> str:
     return text if len(text) <= room else text[: room - 1] + "…"
+
+
+def _tick(value: float) -> str:
+    size, prefix = scale([int(value)])
+    return f"{value / size:g} {prefix}".rstrip()

@@ -1,0 +1,274 @@
+"""What became of every operation and byte between two programs. Expectations are arithmetic on shapes."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+import hlo_count as hc
+from hlo_count.errors import HloCountError
+from hlo_count.visitors.cost import Cost
+
+N = 64
+A = jax.ShapeDtypeStruct((N,), jnp.float32)
+
+
+def reasons(diff):
+    return {row.name: row.change for row in diff.by("reason")}
+
+
+def adds_up(diff):
+    """Every set of rows gives the difference of the totals, and each breakdown the totals themselves."""
+    total = diff.change.amounts
+    assert (Cost.sum(r.after for r in diff.rows) - Cost.sum(r.before for r in diff.rows)).amounts == total
+    for key in ("reason", "scope", "source", "opcode", "class", "dtype"):
+        rows = diff.by(key)
+        assert Cost.sum(r.before for r in rows).amounts == diff.before.total.amounts, key
+        assert Cost.sum(r.after for r in rows).amounts == diff.after.total.amounts, key
+    return True
+
+
+def looped(a):
+    return lax.fori_loop(0, 100, lambda i, c: c + a, jnp.zeros_like(a))
+
+
+def unrolled(a):
+    return lax.fori_loop(0, 100, lambda i, c: c + a, jnp.zeros_like(a), unroll=True)
+
+
+def test_the_first_add_of_an_unrolled_loop_is_folded():
+    diff = hc.diff(unrolled, A)
+    assert (diff.before.flops, diff.after.flops) == (100 * N, 99 * N)
+    found = reasons(diff)
+    assert found["folded"].flops == -N
+    assert found["fused"].flops == 0
+    # 99 kernels of 2 reads and 1 write become one that reads a and writes the sum.
+    assert found["fused"].bytes == 4 * N * (2 - 99 * 3)
+    (row,) = [row for row in diff.rows if row.reason == "folded (0 + a)"]
+    assert row.opcode == "add"
+    assert row.before.flops == N
+    assert adds_up(diff)
+
+
+def test_a_loop_against_its_unrolled_version():
+    diff = hc.diff(looped, unrolled, A)
+    assert (diff.before.flops, diff.after.flops) == (100 * N, 99 * N)
+    assert reasons(diff)["folded"].flops == -N
+    assert reasons(diff)["unrolled"].other_ops == -101  # the comparisons of the counter, one more than trips
+    assert {row.reason for row in diff.rows if row.opcode == "add" and row.op_class == "add"} == {
+        "unrolled",
+        "folded (0 + a)",
+    }
+    assert adds_up(diff)
+
+
+LAYERS, ROWS, WIDTH = 6, 32, 64
+WEIGHTS = jax.ShapeDtypeStruct((LAYERS, 3, WIDTH, WIDTH), jnp.float32)
+X = jax.ShapeDtypeStruct((ROWS, WIDTH), jnp.float32)
+
+
+def gradient(transform):
+    def block(x, w):
+        with jax.named_scope("block"):
+            x = x + jnp.tanh(x @ w[0])
+            return jnp.tanh(jnp.tanh(x @ w[1]) @ w[2]), None
+
+    def loss(w, x):
+        return (lax.scan(transform(block), x, w)[0] ** 2).sum()
+
+    return jax.jit(jax.grad(loss))
+
+
+def test_rematerialized_matmuls_are_recomputed():
+    diff = hc.diff(gradient(lambda f: f), gradient(jax.checkpoint), WEIGHTS, X)
+    forward = LAYERS * 3 * 2 * ROWS * WIDTH * WIDTH
+    recomputed = [row for row in diff.rows if row.reason == "recomputed"]
+    assert sum(row.change.flops for row in recomputed if row.op_class == "matmul") == forward
+    assert sum(row.change.flops for row in diff.rows if row.op_class == "matmul") == forward
+    assert reasons(diff)["recomputed"].transcendentals == LAYERS * 3 * ROWS * WIDTH
+    assert reasons(-diff)["computed less"].flops == -reasons(diff)["recomputed"].flops
+    assert adds_up(diff)
+
+
+def test_upcasts_and_the_bytes_they_cost():
+    m = jax.ShapeDtypeStruct((256, 256), jnp.bfloat16)
+    diff = hc.diff(lambda x, w: x @ w, m, m)
+    if not any(i.opcode == "convert" for i in diff.after.module.instructions()):
+        pytest.skip("this CPU multiplies bf16 as it is")
+    assert set(reasons(diff)) - {"unchanged"} == {"upcast"}
+    # bf16: 2 reads and 1 write of 2 bytes. f32: each operand and the result converted, the matmul on 4 bytes.
+    assert reasons(diff)["upcast"].bytes == diff.change.bytes
+    assert {row.reason for row in diff.rows} == {"upcast (bf16 to f32)"}
+    assert diff.after.flops == diff.before.flops
+    assert adds_up(diff)
+
+
+def test_a_training_step_before_and_after_fusion():
+    from hlo_count.demo import training_step
+
+    step, arguments = training_step()
+    diff = hc.diff(step, *arguments)
+    found = reasons(diff)
+    assert found["fused"].bytes == min(change.bytes for change in found.values())
+    assert diff.after.bytes < diff.before.bytes
+    # Whatever fusion does, the matmuls stay what they were.
+    matmul = {row.name: row for row in diff.by("class")}["matmul"]
+    assert matmul.change.flops == 0
+    assert "not told apart" not in found
+    assert adds_up(diff)
+    assert all(len(line) <= 100 for line in str(diff).splitlines())
+
+
+def module(body, name="m"):
+    return f"HloModule {name}\n\nENTRY main {{\n{body}\n}}\n"
+
+
+def test_dead_code_and_common_subexpressions_are_eliminated():
+    before = module(
+        "  a = f32[64]{0} parameter(0)\n"
+        '  s = f32[64]{0} sine(a), metadata={op_name="f/sin"}\n'
+        '  t = f32[64]{0} sine(a), metadata={op_name="f/sin"}\n'
+        '  d = f32[64]{0} tanh(a), metadata={op_name="f/tanh"}\n'
+        '  ROOT m = f32[64]{0} multiply(s, t), metadata={op_name="f/mul"}'
+    )
+    after = module(
+        "  a = f32[64]{0} parameter(0)\n"
+        '  s = f32[64]{0} sine(a), metadata={op_name="f/sin"}\n'
+        '  ROOT m = f32[64]{0} multiply(s, s), metadata={op_name="f/mul"}'
+    )
+    diff = hc.diff(before, after)
+    found = reasons(diff)
+    assert found["eliminated (dead)"].transcendentals == -64
+    assert found["eliminated (common)"].transcendentals == -64
+    assert found["operands changed"].bytes == -256  # one operand read once
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("f32[64,8]{0,1} copy(a)", "layout copy inserted (copy)"),
+        ("f32[64,8]{1,0} copy(a)", "copy inserted"),
+        ("f32[8,64]{1,0} transpose(a), dimensions={1,0}", "layout copy inserted (transpose)"),
+        ("f32[64,8]{1,0} all-reduce(a), replica_groups={{0,1}}, to_apply=add", "collective inserted (all-reduce)"),
+        ("f64[64,8]{1,0} convert(a)", "upcast (f32 to f64)"),
+        ("bf16[64,8]{1,0} convert(a)", "downcast (f32 to bf16)"),
+        ("f32[64,8]{1,0} cosine(a)", "only after"),
+    ],
+)
+def test_what_came(line, reason):
+    adder = "HloModule m\n\nadd {\n  x = f32[] parameter(0)\n  y = f32[] parameter(1)\n  ROOT s = f32[] add(x, y)\n}\n"
+    head = f"{adder}\nENTRY main {{\n  a = f32[64,8]{{1,0}} parameter(0)\n  s = f32[64,8]{{1,0}} sine(a)\n"
+    before = f"{head}  ROOT t = (f32[64,8]) tuple(s)\n}}\n"
+    after = f"{head}  new = {line}\n  ROOT t = (f32[64,8], {line.split(' ')[0]}) tuple(s, new)\n}}\n"
+    diff = hc.diff(before, after)
+    assert [row.reason for row in diff.rows] == [reason]
+    assert [row.before for row in diff.rows] == [Cost()]
+    (turned,) = (-diff).rows
+    assert turned.after == Cost()
+    assert turned.reason != reason
+    assert [row.reason for row in hc.diff(after, before).rows] == [turned.reason]
+
+
+def test_a_dot_becomes_a_library_call():
+    named = 'metadata={op_name="jit(f)/dot_general"}'
+    before = module(
+        "  a = f32[64,32]{1,0} parameter(0)\n  b = f32[32,16]{1,0} parameter(1)\n"
+        "  ROOT d = f32[64,16]{1,0} dot(a, b), lhs_contracting_dims={1}, rhs_contracting_dims={0}, " + named
+    )
+    after = module(
+        "  a = f32[64,32]{1,0} parameter(0)\n  b = f32[32,16]{1,0} parameter(1)\n"
+        '  ROOT d = f32[64,16]{1,0} custom-call(a, b), custom_call_target="__cublas$gemm", '
+        + named
+        + ', backend_config={"gemm_backend_config":{"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"],'
+        '"rhs_contracting_dimensions":["0"],"lhs_batch_dimensions":[],"rhs_batch_dimensions":[]}}}'
+    )
+    diff = hc.diff(before, after)
+    assert {row.reason for row in diff.rows} == {"rewritten (dot to __cublas$gemm)"}
+    assert diff.change.flops == 0
+
+
+def test_functions_texts_files_and_reports_mix(tmp_path):
+    report = hc.count(looped, A)
+    path = tmp_path / "program.txt"
+    path.write_text(report.module.text)
+    for other in (report, report.module, report.module.text, path, jax.jit(looped), jax.jit(looped).lower(A)):
+        assert hc.diff(report, other, A).change == Cost()
+        assert hc.diff(looped, other, A).change == Cost()
+    assert hc.diff(functools.partial(lax.dynamic_slice_in_dim, slice_size=8), A, 0).optimization
+
+
+def test_a_callable_pytree_is_an_argument():
+    @jax.tree_util.register_pytree_node_class
+    class Model:
+        def __init__(self, w):
+            self.w = w
+
+        def __call__(self, x):
+            return self.w * x
+
+        def tree_flatten(self):
+            return (self.w,), None
+
+        @classmethod
+        def tree_unflatten(cls, _, leaves):
+            return cls(*leaves)
+
+    assert hc.diff(lambda model, x: model(x) + 1, Model(A), A).optimization
+
+
+def test_nothing_in_common_is_said():
+    diff = hc.diff(lambda a: jnp.sin(a), lambda a: jnp.cumsum(jnp.sort(a)), A)
+    assert diff.matched == (0, 0)
+    assert "nothing in common" in str(diff)
+
+
+def test_unmatched_parts_are_said():
+    diff = hc.diff(lambda a: jnp.sin(a) + a, lambda a: jnp.sort(jnp.sin(a) + a), A)
+    assert 0 < diff.matched[1] < 1
+    assert "was found in the other program" in str(diff)
+    assert diff.unmatched[1].other_ops > 0
+
+
+def test_limits():
+    diff = hc.diff(looped, unrolled, A)
+    assert diff.exceeds({"*": 0.0}) == []
+    found = (-diff).exceeds({"*": 10.0, "flops": 0.01})
+    assert found[0].startswith("flops: 6,336 -> 6,400 (+1.01 %), more than 1 %")
+    assert any("from 0" in line for line in found)
+    assert (-diff).exceeds({"flops": 0.02}) == []
+    with pytest.raises(HloCountError, match="no counter is called 'flop'"):
+        diff.exceeds({"flop": 0.1})
+
+
+def test_json_and_markdown():
+    diff = hc.diff(looped, unrolled, A)
+    data = json.loads(json.dumps(diff.to_dict()))
+    assert data["change"]["flops"] == -N == sum(r["after"]["flops"] - r["before"]["flops"] for r in data["rows"])
+    assert data["differs"]
+    assert "| fused" in diff.markdown()
+    assert "Nothing differs." in hc.diff(diff.before, diff.before).markdown()
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: hc.diff("HloModule m"), "pass two"),
+        (lambda: hc.diff(looped, A).by("opcod"), "did you mean 'opcode'"),
+        (lambda: hc.diff(looped, A).by("scope", depth=0), "at least one level"),
+        (lambda: hc.diff(hc.count(looped, A, convention="xla"), hc.count(looped, A)), "default convention"),
+    ],
+)
+def test_what_is_refused(call, says):
+    with pytest.raises(HloCountError, match=says):
+        call()
+
+
+def test_several_devices_before_the_partitioner_are_said():
+    before = hc.count(module("  ROOT a = f32[8] parameter(0)"))
+    after = hc.count(module("  ROOT a = f32[8] parameter(0)").replace("HloModule m", "HloModule m, num_partitions=4"))
+    assert "run on 1 and 4 devices" in str(hc.diff(before, after))

@@ -1,0 +1,63 @@
+"""Laws of a comparison, on random programs and on compiled ones."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from fixture_files import FIXTURES
+from hypothesis import HealthCheck, given, settings
+from random_hlo import modules
+
+import hlo_count as hc
+from hlo_count.visitors.cost import Cost
+
+FILES = sorted((FIXTURES / "cpu").glob("*.hlo.gz"))[::9]
+TEXTS = modules()
+
+
+def content(diff):
+    return sorted(
+        (row.scope, row.source, row.opcode, row.op_class, row.reason, row.instructions, repr(row.before), repr(row.after))
+        for row in diff.rows
+    )
+
+
+def renamed(text):
+    """Every instruction and computation of `to_text()` under another name."""
+    names = dict.fromkeys(re.findall(r"%([\w.\-]+)", text))
+    table = {name: f"renamed.{len(names) - at}" for at, name in enumerate(names)}
+    return re.sub(r"%([\w.\-]+)", lambda match: f"%{table[match[1]]}", text)
+
+
+def check(one, other):
+    forth, back = hc.diff(one, other), hc.diff(other, one)
+    assert content(-forth) == content(back)
+    assert content(-(-forth)) == content(forth)
+    assert (Cost.sum(r.after for r in forth.rows) - Cost.sum(r.before for r in forth.rows)).amounts == forth.change.amounts
+    for report in (one, other):
+        assert not hc.diff(report, report)
+        assert hc.diff(report, report).rows == []
+    return forth
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(TEXTS, TEXTS)
+def test_random_programs(one, other):
+    check(hc.count(one), hc.count(other))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(TEXTS, TEXTS)
+def test_names_do_not_matter(one, other):
+    first, second = (hc.parse(text).to_text() for text in (one, other))
+    plain = hc.diff(hc.count(first), hc.count(second))
+    assert content(hc.diff(hc.count(first), hc.count(renamed(second)))) == content(plain)
+    assert not hc.diff(hc.count(first), hc.count(renamed(first)))
+
+
+@pytest.mark.parametrize("at", range(len(FILES)), ids=lambda at: FILES[at].name)
+def test_compiled_programs(at):
+    one, other = hc.count(FILES[at]), hc.count(FILES[at - 1])
+    diff = check(one, other)
+    assert all(len(line) <= 100 for line in str(diff).splitlines())

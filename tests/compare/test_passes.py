@@ -1,0 +1,148 @@
+"""What each pass of a compile did to the counts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import hlo_count as hc
+from hlo_count.errors import HloCountError
+from hlo_count.lowering import dump_passes, gpu, tpu
+from hlo_count.visitors.cost import Cost
+
+X = jax.ShapeDtypeStruct((256, 256), jnp.float32)
+
+
+def layer(x, w):
+    return jnp.tanh(jax.nn.gelu(x @ w) * 2 + x)
+
+
+@pytest.fixture(scope="module")
+def dumped(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("dumps")
+    dump_passes(layer, (X, X), None, directory)
+    return directory
+
+
+def is_whole(found):
+    changes = Cost.sum(r.after for r in found.rows) - Cost.sum(r.before for r in found.rows)
+    assert changes.amounts == (found.after - found.before).amounts
+    assert all(len(line) <= 100 for line in str(found).splitlines())
+    return True
+
+
+def test_the_pass_that_fuses_carries_the_bytes():
+    found = hc.passes(layer, X, X)
+    fusing = [row for row in found.rows if row.name == "fusion"]
+    assert sum(row.change.bytes for row in fusing) == min(row.change.bytes for row in found.rows)
+    assert all(row.fusions[1] > row.fusions[0] for row in fusing)
+    assert found.after == hc.count(layer, X, X).total
+    assert is_whole(found)
+
+
+def test_two_passes_can_be_compared():
+    found = hc.passes(layer, X, X)
+    at = next(row.index for row in found.rows if row.name == "fusion")
+    diff = hc.diff(found.at(at - 1), found.at("fusion"))
+    assert diff.change.bytes == found.states[at].change.bytes
+    assert {row.name: row.change.bytes for row in diff.by("reason")}["fused"] < 0
+
+
+@pytest.mark.skipif(not tpu.installed(), reason=f"libtpu is not installed: {tpu.REMEDY}")
+def test_a_training_step_on_tpu():
+    from hlo_count.demo import training_step
+
+    step, arguments = training_step()
+    found = hc.passes(step, *arguments, target="tpu:v5e")
+    fusing = [row for row in found.rows if "fusion" in row.name and row.fusions[1] > row.fusions[0]]
+    # Tiling and on-chip memory move bytes too, but only fusions bring them below what they were.
+    assert min(row.change.bytes for row in fusing) < 0
+    assert is_whole(found)
+    diff = hc.diff(step, *arguments, target="tpu:v5e")
+    changes = {row.name: row.change for row in diff.by("reason")}
+    assert changes["fused"].bytes == min(change.bytes for change in changes.values())
+    assert diff.after.bytes < diff.before.bytes
+
+
+@pytest.mark.skipif(not gpu.installed(), reason="the CUDA plugin is not installed")
+def test_a_gpu_that_is_not_there():
+    found = hc.passes(layer, X, X, target="h100-sxm")
+    fusing = [row for row in found.rows if "fusion" in row.name and row.change.bytes < 0]
+    assert fusing
+    assert is_whole(found)
+
+
+def test_a_directory_of_dumps(dumped):
+    found = hc.read_dumps(dumped)
+    assert found.after == hc.passes(layer, X, X).after
+    assert hc.passes(dumped).after == found.after
+    assert json.loads(json.dumps(found.to_dict()))["after"]["flops"] == found.after.flops
+    few = hc.read_dumps(dumped, pattern="fusion")
+    assert 2 < len(few.states) < len(found.states)
+    assert (few.before, few.after) == (found.before, found.after)
+
+
+def test_a_truncated_file_is_skipped_and_named(dumped, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dumped, copy)
+    broken = next(copy.glob("*.after_fusion.*"))
+    broken.write_text(broken.read_text()[: broken.stat().st_size // 2])
+    with pytest.warns(UserWarning, match=r"skipped .*after_fusion"):
+        found = hc.read_dumps(copy)
+    assert found.skipped == [broken]
+    assert broken.name in str(found)
+    assert is_whole(found)
+
+
+def test_one_of_several_modules(dumped, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(dumped, copy)
+    for path in dumped.glob("*.txt"):
+        shutil.copy(path, copy / f"module_9999.jit_other.{path.name.split('.', 2)[2]}")
+    with pytest.raises(HloCountError, match=r"2 modules, say which(.|\n)*jit_layer(.|\n)*jit_other"):
+        hc.read_dumps(copy)
+    with pytest.raises(HloCountError, match=r"no module called 'nn'(.|\n)*jit_other"):
+        hc.read_dumps(copy, module="nn")
+    assert hc.read_dumps(copy, module="jit_other").module == "module_9999.jit_other"
+
+
+def test_directories_without_hlo(tmp_path):
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(HloCountError, match="holds no HLO after passes"):
+        hc.read_dumps(tmp_path)
+    with pytest.raises(HloCountError, match="there is no such directory"):
+        hc.read_dumps(tmp_path / "none")
+
+
+def test_only_broken_files(tmp_path):
+    (tmp_path / "module_0000.f.0001.pipe.after_dce.before_cse.txt").write_text("HloModule f\n\nENTRY")
+    with pytest.raises(HloCountError, match="none of the 1 dumps"), pytest.warns(UserWarning, match="skipped"):
+        hc.read_dumps(tmp_path)
+
+
+def test_passes_that_are_not_there(dumped):
+    found = hc.read_dumps(dumped)
+    with pytest.raises(HloCountError, match="did you mean 'fusion'"):
+        found.at("fusio")
+    with pytest.raises(HloCountError, match="run=99"):
+        found.at("fusion", run=99)
+    with pytest.raises(HloCountError, match="no regular expression"):
+        hc.read_dumps(dumped, pattern="(")
+
+
+def test_the_temporary_directory_goes_with_the_result():
+    found = hc.passes(layer, X, X)
+    directory = found.states[0].path.parent
+    assert directory.exists()
+    del found
+    assert not directory.exists()
+
+
+def test_plot(dumped, tmp_path):
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    hc.read_dumps(dumped).plot(tmp_path / "passes.png")
+    assert (tmp_path / "passes.png").read_bytes()[:4] == b"\x89PNG"
