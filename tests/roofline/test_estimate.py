@@ -13,6 +13,7 @@ from test_bound import ADD, TOY, UNCACHED, copy_of, entry, figure, fusion, roofl
 import hlo_count
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.roofline.catalog import device
+from hlo_count.roofline.device import Figure
 from hlo_count.roofline.roofline import device_of, what_if
 
 TYPICAL = 0.5  # of every ceiling of the toy devices
@@ -35,9 +36,10 @@ def test_kernels_run_one_after_another_with_a_launch_each() -> None:
 
 
 def test_a_call_is_counted_once_with_the_launch_that_is_in_it() -> None:
-    calling = dataclasses.replace(UNCACHED, launch_overhead=figure(100.0), call_overhead=figure(1000.0))
+    slow = Figure(value=1000.0, typical=1500.0, source="test")
+    calling = dataclasses.replace(UNCACHED, launch_overhead=figure(100.0), call_overhead=slow)
     one = 2 * 4 * 8 / (8 * TYPICAL)
-    assert roofline(copy_of(8), calling).estimate == pytest.approx(1000 * TYPICAL + one)
+    assert roofline(copy_of(8), calling).estimate == pytest.approx(1500 + one)
 
 
 @pytest.mark.parametrize(("elements", "bandwidth"), [(12, 80), (13, 8)], ids=["in-cache", "beyond"])
