@@ -151,7 +151,9 @@ def test_classes_and_parameters_have_budgets_of_their_own(write, run_pytest, pyt
 def test_keywords_of_the_function_and_of_count_pass_through(write, run_pytest):
     write("""
         def scaled(x, w, *, scale, **more):
-            return jax.lax.while_loop(lambda s: s[1] < scale, lambda s: (s[0] @ w @ w.T, s[1] + more["step"]), (x, 0))[0]
+            def body(state):
+                return state[0] @ w @ w.T, state[1] + more["step"]
+            return jax.lax.while_loop(lambda state: state[1] < scale, body, (x, 0))[0]
 
         def test_loop(flop_budget):
             with pytest.raises(AssertionError, match="lower bound"):
@@ -491,7 +493,9 @@ def test_the_plugin_loads_nothing_heavy():
 def test_a_run_that_uses_no_budget_loads_nothing_more_and_says_nothing(pytester, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(hlo_count.__file__).parents[1]))
     pytester.makepyfile(
-        "import sys\ndef test_plain():\n    assert not {'jax', 'numpy', 'networkx', 'hlo_count.report'} & set(sys.modules)\n"
+        "import sys\n"
+        "def test_plain():\n"
+        "    assert not {'jax', 'numpy', 'networkx', 'hlo_count.report'} & set(sys.modules)\n"
     )
     result = pytester.runpytest_subprocess(*PLUGIN)
     result.assert_outcomes(passed=1)

@@ -1,1 +1,1 @@
-"""Budgets over time: snapshots of a count and what grew against them, growth with size, and a test run's bookkeeping."""
+"""Budgets over time: snapshots of a count, what grew against them, growth with size, and the end of a test run."""

@@ -152,8 +152,7 @@ def summary_lines(tests: Mapping[str, TestRun], update: Update | None) -> list[s
         ]
         lines += [cut(line, 100) for line in aligned(rows, "><>><")]
     if update is not None:
-        lines.append(
-            f"snapshots in {FOLDER}: {update.written} written, {update.dropped} dropped, {update.unchanged} as they were"
-        )
+        became = f"{update.written} written, {update.dropped} dropped, {update.unchanged} as they were"
+        lines.append(f"snapshots in {FOLDER}: {became}")
         lines += [f"ERROR {problem}" for problem in update.problems]
     return lines

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.report.collectives import collective_rows
 from hlo_count.report.contributors import code_of, parts_of, scope_of, where
 from hlo_count.report.operations import op_counts
 from hlo_count.visitors.cost import OP_COUNTERS
-from hlo_count.visitors.network import collective
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
@@ -63,15 +63,9 @@ def snapshot(report: Report, root: Path) -> Snapshot:
 
 
 def _collectives(report: Report) -> dict[str, dict[str, int]]:
-    """`all-gather bf16 over 8`: how many instructions, and the bytes that all their runs send."""
-    found: dict[str, dict[str, int]] = {}
-    for instruction, _, cost in report.entries:
-        begun = collective(instruction)
-        if begun is not None:
-            size = f" over {begun.group_size}" if begun.group_size else ""
-            row = found.setdefault(f"{begun.kind} {begun.dtype}{size}", {"ops": 0, "network_bytes": 0})
-            row["ops"] += 1
-            row["network_bytes"] += cost.network_bytes
+    """`all-gather bf16 over 8 (data)`: how many instructions, and the bytes that all their runs send."""
+    rows = collective_rows(report.entries, dict(report.mesh))
+    found = {row.label: {"ops": row.instructions, "network_bytes": row.cost.network_bytes} for row in rows}
     return dict(sorted(found.items()))
 
 

@@ -54,9 +54,7 @@ def _parse(text: str, counter: str) -> Decimal:
     number, unit = Decimal(match[1].replace("_", "")), match[2]
     factor = _factors(counter).get(unit)
     if factor is None:
-        why = (
-            "a rate, and this limit is an amount" if unit.endswith("/s") or unit.endswith("FLOPS") else "no unit of it"
-        )
+        why = "a rate, and this limit is an amount" if unit.endswith(("/s", "FLOPS")) else "no unit of it"
         raise HloCountError(f"{counter}={text!r}: {unit or 'no unit'} is {why}: {_expected(counter)}")
     return number * factor
 

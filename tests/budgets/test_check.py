@@ -1,3 +1,4 @@
+# ruff: noqa: E501  an HLO text has one line an instruction
 """`report.check`, on HLO texts whose counts are arithmetic."""
 
 from __future__ import annotations
