@@ -103,6 +103,8 @@ def _table(key: str, rows: list[Row], style: str = "plain") -> str:
         align.append("left")
     headers = [heading.strip() for heading in columns]
     cells = list(zip(*columns.values(), strict=True))
+    if style == "plain":  # tabulate pads what it knows to be headers
+        return _lines(tabulate([headers, *cells], (), style, colalign=align, disable_numparse=True))
     return _lines(tabulate(cells, headers, style, colalign=align, disable_numparse=True))
 
 

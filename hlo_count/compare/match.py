@@ -37,7 +37,7 @@ def match(before: Program, after: Program) -> list[Pair]:
     for key in _levels(before.named and after.named):
         pairs += _bucketed(key, before, _open(before.items), after, _open(after.items))
     pairs += _by_contents(pairs)
-    for key in (_named, _placed):
+    for key in (_named, _placed, _neighbouring):
         pairs += _bucketed(key, before, _open(before.fusions, True), after, _open(after.fusions, True))
     return pairs
 

@@ -37,7 +37,8 @@ def render(found: Passes) -> str:
     columns["instr."] = [signed(str(after - before)) for before, after in instructions]
     columns["fusions"] = [signed(str(after - before)) for before, after in fusions]
     align = ("right", "left", "left", "right", "right", "right", "right")
-    text = tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    lines = [list(columns), *zip(*columns.values(), strict=True)]
+    text = tabulate(lines, (), "plain", colalign=align, disable_numparse=True)
     ends = [
         "",
         f"FLOP {amount(found.before.flops)} -> {amount(found.after.flops)}, "
@@ -47,7 +48,8 @@ def render(found: Passes) -> str:
     if statuses:
         ends.append(f"some of these counts are no more than {' or '.join(sorted(statuses))}s")
     if found.skipped:
-        ends.append(f"skipped, cannot be read: {', '.join(path.name for path in found.skipped)}")
+        ends.append("skipped, cannot be read:")
+        ends += [f"  {path.name}" for path in found.skipped]
     return "\n".join([*head, *(line.rstrip() for line in text.splitlines()), *ends])
 
 

@@ -18,23 +18,35 @@ TEXTS = modules()
 
 def content(diff):
     return sorted(
-        (row.scope, row.source, row.opcode, row.op_class, row.reason, row.instructions, repr(row.before), repr(row.after))
+        (
+            row.scope,
+            row.source,
+            row.opcode,
+            row.op_class,
+            row.reason,
+            row.instructions,
+            repr(row.before),
+            repr(row.after),
+        )
         for row in diff.rows
     )
 
 
 def renamed(text):
     """Every instruction and computation of `to_text()` under another name."""
-    names = dict.fromkeys(re.findall(r"%([\w.\-]+)", text))
+    module = hc.parse(text)
+    names = [*module.computations, *(i.name for i in module.instructions())]
     table = {name: f"renamed.{len(names) - at}" for at, name in enumerate(names)}
-    return re.sub(r"%([\w.\-]+)", lambda match: f"%{table[match[1]]}", text)
+    return re.sub(r"(?<=[%= {,])[\w\-]+\.\d+(?![\w.\-])", lambda match: table.get(match[0], match[0]), text)
 
 
 def check(one, other):
     forth, back = hc.diff(one, other), hc.diff(other, one)
     assert content(-forth) == content(back)
-    assert content(-(-forth)) == content(forth)
-    assert (Cost.sum(r.after for r in forth.rows) - Cost.sum(r.before for r in forth.rows)).amounts == forth.change.amounts
+    assert content(-back) == content(forth)
+    assert (
+        Cost.sum(r.after for r in forth.rows) - Cost.sum(r.before for r in forth.rows)
+    ).amounts == forth.change.amounts
     for report in (one, other):
         assert not hc.diff(report, report)
         assert hc.diff(report, report).rows == []

@@ -31,7 +31,8 @@ def dumped(tmp_path_factory):
 def is_whole(found):
     changes = Cost.sum(r.after for r in found.rows) - Cost.sum(r.before for r in found.rows)
     assert changes.amounts == (found.after - found.before).amounts
-    assert all(len(line) <= 100 for line in str(found).splitlines())
+    table = str(found).partition("skipped")[0]  # the names of files are as long as they are
+    assert all(len(line) <= 100 for line in table.splitlines())
     return True
 
 
