@@ -183,6 +183,7 @@ def _demo(options: argparse.Namespace) -> int:
     if not options.json:
         print("Compiling one training step of a small transformer (6 layers in a scan) ...", file=sys.stderr)
     targets = _target_list(options)
+    hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
     step, arguments = training_step()
     reports = {t: hlo_count.count(step, *arguments, target=t, convention=options.convention) for t in targets}
     if len(targets) > 1:

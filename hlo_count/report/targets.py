@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
+from hlo_count.report.breakdown import scope
+from hlo_count.report.rows import readable
 from hlo_count.report.table import WIDTH, unknowns_text
 from hlo_count.report.units import amount, column
+from hlo_count.visitors.cost import Cost
 
 if TYPE_CHECKING:
+    from hlo_count.report.breakdown import Entry
     from hlo_count.report.report import Report
 
 _CONTRACTIONS = ("matmul", "convolution")
+_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """A matmul or convolution of a program: where it stands, what it gives, and the operations of all its runs."""
+
+    place: str
+    shape: str
+    flops: int
 
 
 def targets_table(reports: Mapping[str, Report]) -> str:
-    """A row a target: matmul and other FLOP, bytes, intensity, network, peak memory, status."""
+    """A row a target: matmul and other FLOP, bytes, intensity, network, peak memory, status; then what differs."""
     rows = list(reports.values())
-    matmul = [_contraction_flops(report) for report in rows]
+    devices = [report.num_devices for report in rows]
+    matmul = [_contraction_flops(report.total) for report in rows]
     columns = {
         "target": list(reports),
-        "devices": [str(report.num_devices) for report in rows],
+        "devices": [str(number) for number in devices],
         "matmul FLOP": [f"{n:,}" for n in matmul],
-        "other": column([report.flops - n for report, n in zip(rows, matmul, strict=True)]),
+        "other FLOP": column([report.flops - n for report, n in zip(rows, matmul, strict=True)]),
         "bytes": column([report.bytes for report in rows], "B"),
         "FLOP/B": [f"{report.intensity:.1f}" if report.bytes else "" for report in rows],
         "sent": column([report.network_bytes for report in rows], "B"),
@@ -33,10 +50,13 @@ def targets_table(reports: Mapping[str, Report]) -> str:
     }
     if not any(report.network_bytes for report in rows):
         del columns["sent"]
-    align = ["left", *["right"] * (len(columns) - 2), "left"]
-    parts = [f"{rows[0].name}: counts are for one device", ""]
-    parts.append(tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True))
-    parts += ["", differences(reports)]
+    number = ""
+    if len(set(devices)) == 1:
+        number = f" of {devices[0]}" if devices[0] > 1 else ""
+        del columns["devices"]
+    while len(_plain(columns).partition("\n")[0]) > WIDTH and not columns.keys().isdisjoint(_DISPENSABLE):
+        del columns[next(name for name in _DISPENSABLE if name in columns)]
+    parts = [f"{rows[0].name}: counts are for one device{number}", "", _plain(columns), "", differences(reports)]
     for name, report in reports.items():
         unknown = unknowns_text(report)
         if unknown:
@@ -44,38 +64,113 @@ def targets_table(reports: Mapping[str, Report]) -> str:
     return "\n".join(line.rstrip() for part in parts for line in part.splitlines() or [""])
 
 
+_DISPENSABLE = ("peak memory", "FLOP/B")
+"""What a table that is too wide goes without."""
+
+
+def _plain(columns: Mapping[str, list[str]]) -> str:
+    align = ["left", *["right"] * (len(columns) - 2), "left"]
+    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+
+
 def differences(reports: Mapping[str, Report]) -> str:
-    """Whether the matmul flops agree to the operation; where they do not, by op_name, against the first target."""
+    """Whether the matmul flops agree to the operation; where they do not, which matmuls are others.
+
+    Compared with the first target, on as many devices. Targets that differ in the same way stand together.
+    """
     first, *others = reports
-    expected = _by_op_name(reports[first])
-    lines: list[str] = []
+    expected = contractions(reports[first])
+    alike: dict[str, list[str]] = {}
+    apart = []
     for name in others:
         if reports[name].num_devices != reports[first].num_devices:
+            apart.append(name)
             continue
-        found = _by_op_name(reports[name])
-        changed = {op: (expected.get(op, 0), found.get(op, 0)) for op in {*expected, *found}}
-        changed = {op: pair for op, pair in changed.items() if pair[0] != pair[1]}
-        if not changed or sum(expected.values()) == sum(found.values()):
-            continue
-        lines.append(f"{name} differs from {first} by {sum(found.values()) - sum(expected.values()):+,} matmul FLOP:")
-        ranked = sorted(changed.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
-        lines += [f"  {op or '(no op_name)'}: {before:,} -> {after:,}"[:WIDTH] for op, (before, after) in ranked[:6]]
-    return "\n".join(lines) if lines else "matmul FLOP agree to the operation"
+        found = contractions(reports[name])
+        more = sum(c.flops for c in found) - sum(c.flops for c in expected)
+        if more:
+            lines = [f"{abs(more):,} {'more' if more > 0 else 'fewer'} matmul FLOP than {first}:"]
+            alike.setdefault("\n".join(lines + _changes(expected, found)), []).append(name)
+    texts = [f"{', '.join(names)}: {text}" for text, names in alike.items()]
+    if apart:
+        texts.append(f"{', '.join(apart)}: not compared with {first}, which runs on another number of devices")
+    return "\n".join(texts) if texts else "matmul FLOP agree to the operation"
 
 
-def _contraction_flops(report: Report) -> int:
-    classes = report.total.split(1, ("flops", "int_ops"))
-    return sum(classes[name].flops + classes[name].int_ops for name in _CONTRACTIONS if name in classes)
+def contractions(report: Report) -> list[Contraction]:
+    """The matmuls and convolutions that run, in the order of the walk."""
+    return [_contraction(entry) for entry in report.entries if _contraction_flops(entry[2])]
 
 
-def _by_op_name(report: Report) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for instruction, _, cost in report.entries:
-        flops = sum(n for key, n in cost.amounts.items() if key[0] in ("flops", "int_ops") and key[1] in _CONTRACTIONS)
-        if flops:
-            name = instruction.metadata.op_name
-            found[name] = found.get(name, 0) + flops
-    return found
+def _contraction(entry: Entry) -> Contraction:
+    instruction, _, cost = entry
+    op_name = instruction.metadata.op_name
+    place = "/".join([*(readable(part) for part in scope(op_name)), op_name.rpartition("/")[2]])
+    leaf = instruction.shape.first_leaf
+    dimensions = ",".join(str(size) for size in leaf.dimensions) if leaf is not None else ""
+    return Contraction(
+        place or instruction.name, f"{leaf.dtype if leaf else ''}[{dimensions}]", _contraction_flops(cost)
+    )
+
+
+def _changes(expected: list[Contraction], found: list[Contraction]) -> list[str]:
+    """The contractions that have no equal, in operations, on the other side; paired by where they stand."""
+    before, after = _without_equal(expected, found), _without_equal(found, expected)
+    lines = []
+    for old in sorted(before, key=lambda c: -c.flops):
+        same = [new for new in after if new.place == old.place]
+        new = min(same or after, key=lambda c: abs(c.flops - old.flops), default=None)
+        if new is not None:
+            after.remove(new)
+        lines.append(_change(old, new))
+    lines += [_change(None, new) for new in sorted(after, key=lambda c: -c.flops)]
+    if len(lines) > _SHOWN:
+        lines = [*lines[: _SHOWN - 1], f"  and {len(lines) - _SHOWN + 1} more"]
+    return lines
+
+
+def _without_equal(these: list[Contraction], others: list[Contraction]) -> list[Contraction]:
+    """Those of `these` that have no counterpart of as many operations: at the same place, else anywhere."""
+    for key in (_flops_and_place, _flops):
+        these, others = _difference(these, others, key), _difference(others, these, key)
+    return these
+
+
+def _flops_and_place(each: Contraction) -> Hashable:
+    return each.flops, each.place
+
+
+def _flops(each: Contraction) -> Hashable:
+    return each.flops
+
+
+def _difference(
+    these: list[Contraction], others: list[Contraction], key: Callable[[Contraction], Hashable]
+) -> list[Contraction]:
+    left = Counter(key(c) for c in others)
+    kept = []
+    for each in these:
+        if left[key(each)]:
+            left[key(each)] -= 1
+        else:
+            kept.append(each)
+    return kept
+
+
+def _change(old: Contraction | None, new: Contraction | None) -> str:
+    amounts = " -> ".join(f"{c.flops:,}" if c is not None else "none" for c in (old, new))
+    shapes = " -> ".join(dict.fromkeys(c.shape for c in (old, new) if c is not None))
+    named = old or new
+    assert named is not None
+    text = f"{amounts}  {shapes}"
+    room = max(12, WIDTH - len(text) - 4)
+    place = named.place if len(named.place) <= room else "…" + named.place[len(named.place) - room + 1 :]
+    return f"  {place}  {text}"
+
+
+def _contraction_flops(cost: Cost) -> int:
+    """Operations of matmuls and convolutions, those on integers too."""
+    return sum(n for key, n in cost.amounts.items() if key[0] in ("flops", "int_ops") and key[1] in _CONTRACTIONS)
 
 
 def targets_dict(reports: Mapping[str, Report]) -> dict[str, Any]:

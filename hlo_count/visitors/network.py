@@ -31,7 +31,8 @@ class Collective:
     """One collective of one device's program, for one run of it.
 
     `kind` is its opcode without `-start`, or "reduce-scatter" for an all-reduce that is one in disguise; `dtype`
-    the element type of what it sends, `f32+bf16` where it combines several; `group_size` and `bytes_sent` are None where the text does not tell them.
+    the element type of what it sends, `f32+bf16` where it combines several; `group_size` and `bytes_sent` are None
+    where the text does not tell them.
     """
 
     instruction: Instruction
