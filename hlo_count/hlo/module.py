@@ -336,6 +336,8 @@ class Module:
         self.tables_text = ""
         self.computations: dict[str, Computation] = {}
         self.entry: Computation
+        self.call_depth = 0
+        """How deep its calls nest."""
 
     @cached_property
     def source_tables(self) -> SourceTables:

@@ -32,6 +32,8 @@ _ALIKE = ELEMENTWISE | _SILENT
 """Opcodes whose cost inside a fusion follows from the opcode and the shape."""
 _SENDS = frozenset((*COLLECTIVES, "send", "all-gather-start", "all-reduce-start", "collective-permute-start"))
 _CALLS = frozenset(("fusion", "call", "while", "conditional", "async-start"))
+_MOST_CALLS = 100
+"""Calls inside calls that are followed: programs have a dozen, and Python's stack has an end."""
 _CALL_NOTHING = OPCODES - _CALLS
 
 
@@ -52,6 +54,8 @@ class Walk:
         self.backend = backend
         self.settings = settings or Settings()
         self.settings.check(module)
+        if module.call_depth > _MOST_CALLS:
+            raise HloCountError(f"{module.name}: its calls nest more than {_MOST_CALLS} deep")
         self._unknowns: dict[Instruction, Unknown] = {}
         self._totals: dict[tuple[Computation, bool], Cost] = {}
         self._own: dict[tuple[Computation, bool], Cost] = {}

@@ -20,12 +20,16 @@ def call_text(
 
     A dict is written as a JSON backend config, a string as it is; an operand such as `s32[] 3` is a constant.
     """
-    lines = []
+    lines: list[str] = []
+    parameters = 0
     for n, shape in enumerate(operands):
         constant = re.fullmatch(r"(\w+\[\]) (\d+)", shape)
         lines.append(
-            f"  %p{n} = {constant[1]} constant({constant[2]})" if constant else f"  %p{n} = {shape} parameter({n})"
+            f"  %p{n} = {constant[1]} constant({constant[2]})"
+            if constant
+            else f"  %p{n} = {shape} parameter({parameters})"
         )
+        parameters += not constant
     written = json.dumps(config) if isinstance(config, dict) else config
     parts = [f'custom_call_target="{target}"', attributes, f"backend_config={written}" if written else ""]
     names = ", ".join(f"%p{n}" for n in range(len(operands)))
