@@ -194,7 +194,7 @@ class Scanner:
         at = self.expect("(", word.end(), f"after the opcode {opcode}")
         if opcode in LEAF_OPCODES:
             end = self.balanced(at - 1)
-            operand_text = " ".join(self._uncommented(at, end - 1).split())
+            operand_text = " ".join(self._uncommented(at, end - 1, joined=False).split())
             at = end
             if opcode == "parameter" and not operand_text.isdigit():
                 raise self.error(f"expected a parameter number, not {operand_text!r}", start)
@@ -396,10 +396,11 @@ class Scanner:
             raise self.error("this string is never closed", at)
         return end
 
-    def _uncommented(self, start: int, end: int) -> str:
+    def _uncommented(self, start: int, end: int, *, joined: bool = True) -> str:
+        """The text between two places without its comments, on one line if `joined`."""
         raw = self.text[start:end]
         if "//" not in raw and "/*" not in raw:
-            return raw if "\n" not in raw else re.sub(r"\s*\n\s*", " ", raw)
+            return raw if not joined or "\n" not in raw else re.sub(r"\s*\n\s*", " ", raw)
         parts: list[str] = []
         at = 0
         for found in re.finditer(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', raw, re.S):
