@@ -8,6 +8,7 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.report import Report
 from hlo_count.visitors.settings import Branch, Settings
 
@@ -46,7 +47,8 @@ def count(
         for what, value in given.items():
             if value:
                 raise HloCountError(f"{what}: a compiled program takes none; pass a function to have it compiled")
-        return Report(fn if isinstance(fn, Module) else read(fn), **options)
+        with no_garbage_collection():
+            return Report(fn if isinstance(fn, Module) else read(fn), **options)
     if not callable(fn) and not hasattr(fn, "as_text") and not hasattr(fn, "lower"):
         raise HloCountError(
             f"cannot count {fn!r}: pass a function, a jax.stages object, a Module, HLO text, or a pathlib.Path"
