@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
-from hlo_count.report.collectives import collective_rows
 from hlo_count.report.contributors import code_of, parts_of, scope_of, where
 from hlo_count.report.operations import op_counts
 from hlo_count.visitors.cost import OP_COUNTERS
@@ -64,8 +63,9 @@ def snapshot(report: Report, root: Path) -> Snapshot:
 
 def _collectives(report: Report) -> dict[str, dict[str, int]]:
     """`all-gather bf16 over 8 (data)`: how many instructions, and the bytes that all their runs send."""
-    rows = collective_rows(report.entries, dict(report.mesh))
-    found = {row.label: {"ops": row.instructions, "network_bytes": row.cost.network_bytes} for row in rows}
+    found = {
+        row.label: {"ops": row.instructions, "network_bytes": row.cost.network_bytes} for row in report.collectives
+    }
     return dict(sorted(found.items()))
 
 

@@ -79,7 +79,7 @@ def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
         scopes = scope_of(instruction)
         label = f"{what} in {scopes}" if scopes else what
         found.append(Contributor(sum(m[0] for m in members), source, code_of(source), label))
-    return sorted(found, key=lambda c: (-c.amount, not c.code))
+    return sorted(found, key=lambda c: (-c.amount, not c.code, len(c.source), c.source))
 
 
 def where(instruction: Instruction) -> str:
