@@ -40,13 +40,13 @@ def explain(before: Program, after: Program, *, optimization: bool) -> tuple[lis
     view = _View(before, after, pairs, optimization)
     runs: tuple[list[_Run], list[_Run]] = ([], [])
     found = {pair: view.of_pair(pair) for pair in pairs if pair.after.opcode != "fusion"}
-    came, went = view.contents(found), view.turned.contents({_turn(pair): -reason for pair, reason in found.items()})
+    turned = {_turn(pair): -reason for pair, reason in found.items()}
+    came, went = view.contents(found), view.turned.contents(turned)
     for item in after.items:
         if item.left and item.opcode != "fusion":
             reason = view.of_arrival(item, found)
             came[item.home].append((reason, item.instruction.shape.bytes))
             runs[1].append((item, item.left, reason, False))
-    turned = {_turn(pair): -reason for pair, reason in found.items()}
     for item in before.items:
         if item.left and item.opcode != "fusion":
             reason = view.turned.of_arrival(item, turned)

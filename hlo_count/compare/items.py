@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 
 from hlo_count.compare.constants import Constants
 from hlo_count.hlo.module import LEAF_OPCODES, Computation, Instruction
+from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.report import Report
 from hlo_count.report.rows import readable
@@ -91,6 +92,7 @@ class Program:
         self.fusions: list[Item] = []
         self._labels = labels
         self._contents: dict[Instruction, int] = {}
+        self._shapes: dict[int, int] = {}
         self._numbers: dict[Instruction, int] = {}
         walk = report.walk
         homes: dict[tuple[Computation, str], Item] = {}
@@ -140,11 +142,19 @@ class Program:
         """A number for what it does, whatever it is named: opcode, shape, literal, attributes."""
         found = self._contents.get(instruction)
         if found is None:
-            attributes = tuple((n, v) for n, v in instruction.attributes.items() if n not in _NAMING)
+            named = instruction.attributes.items()
+            attributes = tuple([(name, value) for name, value in named if name not in _NAMING])
             literal = instruction.operand_text if instruction.opcode == "constant" else ""
             found = self._contents[instruction] = self._intern(
-                (instruction.opcode, str(instruction.shape), literal, attributes)
+                (instruction.opcode, self._shape(instruction.shape), literal, attributes)
             )
+        return found
+
+    def _shape(self, shape: Shape) -> int:
+        """A number for a shape; the parser makes one object of those that read the same."""
+        found = self._shapes.get(id(shape))
+        if found is None:
+            found = self._shapes[id(shape)] = self._intern(str(shape))
         return found
 
     def neighbourhood(self, item: Item) -> int:
