@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from hlo_count.report.rows import flat_rows, runs_text, scope_rows
+from hlo_count.report.rows import default_rows, runs_text
 from hlo_count.report.table import header
 from hlo_count.report.units import amount, column, percent
 
@@ -30,8 +30,7 @@ def render_html(report: Report) -> str:
     ]
     parts = [f"<p><b>{escape(header(report))}</b></p>", _table(counters, ("counter", "amount"))]
     if report.convention == "default" and report.entries:
-        has_scopes = any(i.metadata.op_name for i, _, _ in report.entries)
-        rows = scope_rows(report, 3, 12) if has_scopes else flat_rows(report, "opcode", 1, 12)
+        key, rows = default_rows(report, 3, 12)
         cells = zip(
             ["\u2003" * row.depth + row.name for row in rows],
             [runs_text(row.runs) for row in rows],
@@ -42,9 +41,7 @@ def render_html(report: Report) -> str:
             [row.source for row in rows],
             strict=True,
         )
-        parts.append(
-            _table(list(cells), ("scope" if has_scopes else "opcode", "runs", "FLOP", "%", "bytes", "%", "source"))
-        )
+        parts.append(_table(list(cells), (key, "runs", "FLOP", "%", "bytes", "%", "source")))
     if report.unknowns:
         items = "".join(f"<li>{escape(str(unknown))}</li>" for unknown in report.unknowns)
         parts.append(f"<p>{len(report.unknowns)} unknown:</p><ul>{items}</ul>")

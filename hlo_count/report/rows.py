@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from hlo_count.report.report import Report
 
 
+_REST = "everything else"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One group of instructions: how often its dearest instruction runs, what it costs, and where it stands."""
@@ -40,8 +43,21 @@ def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
     rows = [Row(name, 0, None, cost) for name, cost in groups.items() if name in chosen]
     rest = [cost for name, cost in groups.items() if name not in chosen and cost]
     if rest:
-        rows.append(Row(f"everything else ({len(rest)})", 0, None, Cost.sum(rest)))
+        rows.append(Row(f"{_REST} ({len(rest)})", 0, None, Cost.sum(rest)))
     return rows
+
+
+def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]]:
+    """What tells most without being asked, and its rows: scopes, lines where scopes say little, opcodes without either."""
+    metadata = [instruction.metadata for instruction, _, _ in report.entries]
+    if any(each.op_name for each in metadata):
+        rows = scope_rows(report, depth, limit)
+        unexplained = Cost.sum(row.cost for row in rows if row.name == _REST)
+        if _weight(unexplained, report.total) < 0.5 or not any(each.source for each in metadata):
+            return "scope", rows
+    if any(each.source for each in metadata):
+        return "source", flat_rows(report, "source", depth, limit)
+    return "opcode", flat_rows(report, "opcode", depth, limit)
 
 
 def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
@@ -81,7 +97,7 @@ def _add_rest(shown: list[Row], total: Cost, depth: int) -> None:
     """A row for what the rows of one depth leave of their total, so that they add up to it."""
     rest = total - Cost.sum(row.cost for row in shown if row.depth == depth)
     if rest.amounts:
-        shown.append(Row("everything else", depth, None, rest))
+        shown.append(Row(_REST, depth, None, rest))
 
 
 def _show(name: str, node: _Node, level: int, depth: int, left: int, shown: list[Row], total: Cost) -> int:

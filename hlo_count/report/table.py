@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from hlo_count.report.collectives import collectives_table
-from hlo_count.report.rows import Row, flat_rows, runs_text, scope_rows
+from hlo_count.report.rows import Row, default_rows, flat_rows, runs_text, scope_rows
 from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Unknown
@@ -107,12 +107,13 @@ def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:
 
 def contributors_table(report: Report, by: str | None, depth: int, limit: int) -> str:
     """The largest contributors with their shares of FLOP and bytes."""
-    key = by or ("scope" if any(i.metadata.op_name for i, _, _ in report.entries) else "opcode")
+    key, rows = (by, []) if by else default_rows(report, depth, limit)
     if key == "collective":
         return collectives_table(report.collectives, limit) if report.collectives else "nothing is sent: no collectives"
     if key == "memory_space" and report.by(key):
         return _memory_spaces(report.by(key))
-    rows = scope_rows(report, depth, limit) if key == "scope" else flat_rows(report, key, depth, limit)
+    if by:
+        rows = scope_rows(report, depth, limit) if by == "scope" else flat_rows(report, by, depth, limit)
     if not rows:
         return "nothing to count: the program does no operations and moves no bytes"
     with_runs, with_source = any(r.runs is not None for r in rows), any(r.source for r in rows)
