@@ -26,7 +26,7 @@ _OPERANDS = rf"[^()\n]*(?:(?<![a-z0-9\-])\({_P2}\)[^()\n]*)*"
 _SHAPE = rf"[a-z][^ (\n]*|[a-z][^ (\n]*\{{[^{{}}\n]*\}}|\({_P4}\)"
 
 INSTRUCTION_LINE = re.compile(
-    rf"^[ \t]+(ROOT )?%?([\w.\-]+) = ({_SHAPE}) ([a-z][\w\-]*)\(({_OPERANDS})\)(,[^\n]*[^\s,]|)[ \t]*$", re.M
+    rf"^[ \t]+(ROOT )?%?([\w.\-]+) = ({_SHAPE}) ([a-z][\w\-]*)\(({_OPERANDS})\)(, *[\w\-]+=[^\n]*[^\s,]|)[ \t]*$", re.M
 )
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")

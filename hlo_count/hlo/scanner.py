@@ -26,7 +26,7 @@ _CALLEE_ATTRIBUTES = frozenset(
     ("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation")
 )
 _CALLEE_LISTS = frozenset(("branch_computations", "called_computations"))
-_SHAPED_NAME_END = re.compile(r"(?:\s|/\*.*?\*/)*[,)#]", re.S)
+_SHAPED_NAME_END = re.compile(r"(?:\s|/\*.*?\*/)*(?:[,)#]|\Z)", re.S)
 
 
 class Scanner:
@@ -137,7 +137,10 @@ class Scanner:
     def scan_computation(self, at: int) -> tuple[Computation, bool, int]:
         """The computation at `at`, whether it is marked ENTRY, and the index after it."""
         is_entry = re.compile(r"ENTRY\b").match(self.text, at) is not None
-        name, at = self.name(at + len("ENTRY") * is_entry, "the name of a computation")
+        start, at = at, at + len("ENTRY") * is_entry
+        name, at = self.name(at, "the name of a computation")
+        if name in self.module.computations:
+            raise self.error(f"a second computation named {name}", start)
         at = self.skip(at)
         if self.text.startswith("(", at):
             at = self.expect("->", self.balanced(at), "between parameters and result")
@@ -164,8 +167,6 @@ class Scanner:
         if not computation.instructions:
             raise self.error(f"computation {name} has no instructions", at)
         computation.root = root or computation.instructions[-1]
-        if name in self.module.computations:
-            raise self.error(f"a second computation named {name}", at)
         self.module.computations[name] = computation
         return computation, at + 1
 
@@ -180,10 +181,8 @@ class Scanner:
         text = self.text
         start = at = self.skip(at)
         shape: Shape | None = None
-        if (
-            (_SHAPE_START.match(text, at)
-            and not re.compile(r"[a-z][\w\-]*\(").match(text, at))
-            or text.startswith("b(", at)
+        if (_SHAPE_START.match(text, at) and not re.compile(r"[a-z][\w\-]*\(").match(text, at)) or text.startswith(
+            "b(", at
         ):
             shape, at = self.shape(at)
         at = self.skip(at)
@@ -348,6 +347,8 @@ class Scanner:
 
     def _inline(self, name: str, at: int) -> tuple[str, int]:
         self.anonymous += 1
+        while f"{name}.anon.{self.anonymous}" in self.module.computations:
+            self.anonymous += 1
         computation, at = self.instruction_list(f"{name}.anon.{self.anonymous}", at)
         return f"%{computation.name}", at
 

@@ -177,20 +177,20 @@ def scan_shape(text: str, at: int, depth: int = 0) -> tuple[Shape, int]:
         inner, at = scan_shape(text, at + 2, depth + 1)
         at = _skip(text, at)
         if not text.startswith(")", at):
-            raise HloCountError(f"expected ')' after the buffer's shape in {text!r}")
+            raise HloCountError("expected ')' after the buffer's shape")
         return Shape("buffer", elements=(inner,)), at + 1
     found = _ARRAY.match(text, at)
     if found is None or found[1] not in DTYPES:
         what = found[1] if found is not None else text[at : at + 40]
         raise HloCountError(f"{what!r} is no shape: expected one such as f32[8,128]{{1,0}} or (f32[2], s32[])")
-    dimensions, dynamic = _dimensions(found[2], text)
+    dimensions, dynamic = _dimensions(found[2], found[0])
     at = found.end()
     layout = None
     opened = _LAYOUT_OPEN.match(text, at)
     if opened is not None:
         closed = _LAYOUT_END.match(text, opened.end())
         if closed is None:
-            raise HloCountError(f"the layout is not closed in {text!r}")
+            raise HloCountError(f"the layout of {found[0]} is not closed")
         layout = parse_layout(text[at : closed.end()])
         if layout.minor_to_major and sorted(layout.minor_to_major) != list(range(len(dimensions))):
             raise HloCountError(
@@ -211,7 +211,7 @@ def _scan_elements(text: str, at: int, depth: int) -> tuple[tuple[Shape, ...], i
         if text.startswith(",", at):
             at = _skip(text, at + 1)
         elif not text.startswith(")", at):
-            raise HloCountError(f"expected ',' or ')' in the tuple shape {text!r}")
+            raise HloCountError("expected ',' or ')' in a tuple's shape")
     return tuple(elements), at + 1
 
 
