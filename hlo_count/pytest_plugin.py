@@ -159,10 +159,10 @@ class _Run:
 
     def _files_seen_whole(self) -> list[str]:
         """The test files of which every test was collected, deselected ones included."""
-        if self.config.getoption("lf", False):
-            return []
         root, here = self.config.rootpath, self.config.invocation_params.dir
         narrowed = {(here / arg.partition("::")[0]).resolve() for arg in self.config.args if "::" in arg}
+        if self.config.getoption("lf", False) or (narrowed and self.config.getoption("pyargs", False)):
+            return []
         files = [root / node for node, passed in self._seen.items() if passed]
         return [str(file) for file in files if file.is_file() and file.resolve() not in narrowed]
 

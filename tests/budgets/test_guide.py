@@ -18,7 +18,8 @@ GUIDE = (Path(__file__).parents[2] / "docs" / "budgets.md").read_text()
 FILES = dict(re.findall(r"<!-- file: (\S+) -->\n```python\n(.*?)```\n", GUIDE, re.S))
 OUTPUTS = dict(re.findall(r"<!-- output: (\S+) -->\n```text\n(.*?)```\n", GUIDE, re.S))
 INSTALLED = any(e.value == "hlo_count.pytest_plugin" for e in entry_points(group="pytest11"))
-PLUGIN = () if INSTALLED else ("-p", "hlo_count.pytest_plugin")
+# Hypothesis would load itself, and be unloaded, in every run.
+PLUGIN = ("-p", "no:hypothesispytest", *(() if INSTALLED else ("-p", "hlo_count.pytest_plugin")))
 
 
 @pytest.mark.parametrize("name", FILES)

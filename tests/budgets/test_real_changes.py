@@ -97,13 +97,20 @@ def mlp_in_f64(x, w, v, g):
 MLP = (shape(64, 128), shape(128, 256), shape(256, 128), shape(128))
 
 
+@pytest.fixture
+def x64():
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.mark.usefixtures("x64")
 def test_an_accidental_f64(place):
-    with jax.enable_x64(True):
-        text = message(mlp, mlp_in_f64, MLP, place)
-        assert "flops of matmul f64" in text
-        for counter in ("other_ops", "peak_bytes", "bytes"):
-            assert guilty("f64") in grown(text, counter)
-        failure = hold_budget(mlp_in_f64, MLP, {"forbid": ["f64"]}, place, update=False).failure
+    text = message(mlp, mlp_in_f64, MLP, place)
+    assert "flops of matmul f64" in text
+    for counter in ("other_ops", "peak_bytes", "bytes"):
+        assert guilty("f64") in grown(text, counter)
+    failure = hold_budget(mlp_in_f64, MLP, {"forbid": ["f64"]}, place, update=False).failure
     assert str(failure).startswith("forbidden f64: ")
     listed = str(failure).partition("instructions that match f64, by source line\n")[2]
     assert guilty("f64") in listed.splitlines()[0]
