@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
+from hlo_count.lowering import tpu
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any], target: str) -> Any:
@@ -45,11 +46,9 @@ def check_count(wanted: int, devices: Sequence[Any], target: str) -> None:
         return
     kind = devices[0].platform
     remedy = {
-        "tpu": "name a larger topology, such as tpu:v5e:4x4",
+        "tpu": f"name a larger topology{tpu.large_enough(devices[0].device_kind, wanted)}",
         "gpu": f"name that many, such as h100-sxm:{wanted}",
-    }.get(
-        kind, f"start Python with XLA_FLAGS=--xla_force_host_platform_device_count={wanted}, or name a target"
-    )
+    }.get(kind, f"start Python with XLA_FLAGS=--xla_force_host_platform_device_count={wanted}, or name a target")
     raise TargetError(f"the program needs {wanted} devices and {target} has {len(devices)}: {remedy}")
 
 
@@ -113,8 +112,13 @@ def spread(args: tuple[Any, ...], in_specs: Any, mesh: Any) -> tuple[Any, ...]:
         return jax.tree.map(lambda leaf: as_struct(leaf, sharding) if is_array(leaf) else leaf, subtree)
 
     prefix = in_specs if is_spec(in_specs) else tuple(in_specs)
+    if isinstance(prefix, tuple) and not is_spec(prefix) and len(prefix) != len(args):
+        raise HloCountError(
+            f"in_specs has {len(prefix)} for {len(args)} arguments: give one for each, None for a replicated argument"
+        )
     try:
         placed: tuple[Any, ...] = jax.tree.map(place, prefix, args, is_leaf=is_spec)
     except ValueError as error:
-        raise HloCountError(f"in_specs does not fit the arguments: {error}") from error
+        reason = " ".join(str(error).split()).replace("tree_map tree", "in_specs")
+        raise HloCountError(f"in_specs does not fit the arguments: {reason}") from error
     return placed

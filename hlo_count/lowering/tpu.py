@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -57,6 +58,15 @@ REMEDY = 'pip install "hlo-count[tpu]" (Linux; no TPU needed)'
 def installed() -> bool:
     """Whether libtpu is there to compile with."""
     return find_spec("libtpu") is not None
+
+
+def large_enough(device_kind: str, wanted: int) -> str:
+    """`, such as tpu:v5e:4x4`: the smallest listed topology of `wanted` chips; "" where there is none."""
+    for name, generation in GENERATIONS.items():
+        for topology in generation.topologies:
+            if generation.device_kind == device_kind and math.prod(map(int, topology.split("x"))) >= wanted:
+                return f", such as tpu:{name}:{topology}"
+    return ""
 
 
 @functools.cache

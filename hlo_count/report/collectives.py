@@ -57,7 +57,7 @@ def collective_rows(entries: Iterable[Entry], mesh: Mapping[str, int]) -> list[C
         CollectiveRow(*kind, len(members), sum(times for times, _ in members), Cost.sum(cost for _, cost in members))
         for kind, members in alike.items()
     ]
-    return sorted(rows, key=lambda row: (-row.cost.network_bytes, row.label))
+    return sorted(rows, key=lambda row: (row.cost.network_bytes, row.cost.flops, row.cost.bytes), reverse=True)
 
 
 def collective_label(instruction: Instruction, cost: Cost, mesh: Mapping[str, int]) -> str | None:

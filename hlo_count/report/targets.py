@@ -37,7 +37,7 @@ def targets_table(reports: Mapping[str, Report]) -> str:
     rows = list(reports.values())
     devices = [report.num_devices for report in rows]
     matmul = [_contraction_flops(report.total) for report in rows]
-    columns = {
+    columns: dict[str, list[str]] = {
         "target": list(reports),
         "devices": [str(number) for number in devices],
         "matmul FLOP": [f"{n:,}" for n in matmul],
@@ -46,7 +46,7 @@ def targets_table(reports: Mapping[str, Report]) -> str:
         "FLOP/B": [f"{report.intensity:.1f}" if report.bytes else "" for report in rows],
         "sent": column([report.network_bytes for report in rows], "B"),
         "peak memory": [amount(report.peak_bytes, "B", binary=True) for report in rows],
-        "status": [report.status for report in rows],
+        "status": [str(report.status) for report in rows],
     }
     if not any(report.network_bytes for report in rows):
         del columns["sent"]
@@ -123,7 +123,9 @@ def _changes(expected: list[Contraction], found: list[Contraction]) -> list[str]
         if new is not None:
             after.remove(new)
         lines.append(_change(old, new))
-    lines += [_change(None, new) for new in sorted(after, key=lambda c: -c.flops)]
+    for new in sorted(after, key=lambda c: -c.flops):
+        again = any((c.place, c.flops) == (new.place, new.flops) for c in expected)
+        lines.append(_change(None, new) + (" again" if again else ""))
     if len(lines) > _SHOWN:
         lines = [*lines[: _SHOWN - 1], f"  and {len(lines) - _SHOWN + 1} more"]
     return lines
@@ -158,14 +160,12 @@ def _difference(
 
 
 def _change(old: Contraction | None, new: Contraction | None) -> str:
-    amounts = " -> ".join(f"{c.flops:,}" if c is not None else "none" for c in (old, new))
-    shapes = " -> ".join(dict.fromkeys(c.shape for c in (old, new) if c is not None))
-    named = old or new
-    assert named is not None
-    text = f"{amounts}  {shapes}"
-    room = max(12, WIDTH - len(text) - 4)
-    place = named.place if len(named.place) <= room else "…" + named.place[len(named.place) - room + 1 :]
-    return f"  {place}  {text}"
+    found = [c for c in (old, new) if c is not None]
+    # One that the other side lacks altogether has a sign before its operations.
+    amounts = " -> ".join(f"{c.flops:,}" for c in found) if old and new else f"{'+' if new else '-'}{found[0].flops:,}"
+    text = f"{amounts}  {' -> '.join(dict.fromkeys(c.shape for c in found))}"
+    place, room = found[0].place, max(12, WIDTH - len(text) - 10)
+    return f"  {place if len(place) <= room else '…' + place[len(place) - room + 1 :]}  {text}"
 
 
 def _contraction_flops(cost: Cost) -> int:
