@@ -16,6 +16,7 @@ from hlo_count.compare.reasons import UNMATCHED
 from hlo_count.compare.rows import KEYS, Change, Row, changes, grouped
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.breakdown import KEYS as BREAKDOWNS
 from hlo_count.report.counting import count
 from hlo_count.report.export import COUNTERS, cost_dict
@@ -44,13 +45,15 @@ class Diff:
     @cached_property
     def _shares(self) -> tuple[list[Share], list[Share]]:
         labels: dict[Any, int] = {}
-        one, other = Program(self.before, labels), Program(self.after, labels)
-        return explain(one, other, optimization=self.optimization)
+        with no_garbage_collection():
+            one, other = Program(self.before, labels), Program(self.after, labels)
+            return explain(one, other, optimization=self.optimization)
 
     @cached_property
     def rows(self) -> list[Change]:
         """What changed, by scope, source line, opcode and reason, largest change first; adds up to `change` exactly."""
-        return changes(*self._shares)
+        with no_garbage_collection():
+            return changes(*self._shares)
 
     @property
     def change(self) -> Cost:
