@@ -247,10 +247,14 @@ def _roofline(options: argparse.Namespace) -> int:
 
 def _passes(options: argparse.Namespace) -> int:
     if Path(options.program).is_dir():
-        result = hlo_count.read_dumps(Path(options.program), module=options.module, pattern=options.filter, progress=sys.stderr.isatty())
+        result = hlo_count.read_dumps(
+            Path(options.program), module=options.module, pattern=options.filter, progress=sys.stderr.isatty()
+        )
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        result = hlo_count.passes(fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs)
+        result = hlo_count.passes(
+            fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs
+        )
     if options.json:
         _print_json(result.to_dict())
     else:

@@ -18,12 +18,14 @@ _DTYPES = {
     **{f"f{n}": f"float{n}" for n in (16, 32, 64)},
     **{f"s{n}": f"int{n}" for n in (2, 4, 8, 16, 32, 64)},
     **{f"u{n}": f"uint{n}" for n in (2, 4, 8, 16, 32, 64)},
-    "c64": "complex64", "c128": "complex128",
+    "c64": "complex64",
+    "c128": "complex128",
     **{
         f"f8{kind}": f"float8_{kind}"
         for kind in ("e4m3fn", "e5m2", "e4m3b11fnuz", "e4m3fnuz", "e5m2fnuz", "e3m4", "e4m3")
     },
-    "f8e8m0fnu": "float8_e8m0fnu", "f4e2m1fn": "float4_e2m1fn",
+    "f8e8m0fnu": "float8_e8m0fnu",
+    "f4e2m1fn": "float4_e2m1fn",
 }
 """HLO's names of element types, and NumPy's."""
 

@@ -6,7 +6,7 @@ Imports nothing of jax, numpy or networkx until a test asks for a count.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,8 @@ class FlopBudget:
         from hlo_count.budgets.hold import hold_budget
 
         self._calls += 1
-        place = self._asking.place("budget" if self._calls == 1 else f"budget {self._calls}")
-        return self._asking.keep(hold_budget(fn, args, keywords, place, update=self._asking.update))
+        name = "budget" if self._calls == 1 else f"budget {self._calls}"
+        return self._asking.hold(name, hold_budget, fn, args, keywords)
 
 
 class FlopSnapshot:
@@ -85,9 +85,7 @@ class FlopSnapshot:
         __tracebackhide__ = True
         from hlo_count.budgets.hold import hold_snapshot
 
-        place = self._asking.place(name)
-        held = hold_snapshot(fn, args, keywords, place, rel=rel, ops=ops, update=self._asking.update)
-        return self._asking.keep(held)
+        return self._asking.hold(name, hold_snapshot, fn, args, keywords, rel=rel, ops=ops)
 
 
 class _Asking:
@@ -102,7 +100,7 @@ class _Asking:
         self.update = run.update
         self._is_duplicate = run.is_duplicate(self._item)
 
-    def place(self, name: str) -> Place:
+    def _place(self, name: str) -> Place:
         """Where the snapshot of this name stands. Raises HloCountError where another one does too."""
         from hlo_count.budgets.hold import Place
         from hlo_count.budgets.snapshot import file_for
@@ -117,8 +115,17 @@ class _Asking:
         self._names.add(name)
         return place
 
-    def keep(self, held: Held) -> Report:
+    def hold(
+        self, name: str, how: Callable[..., Held], fn: Any, args: tuple[Any, ...], keywords: dict[str, Any], **more: Any
+    ) -> Report:
+        """The report of what holds; raises what does not, without our own frames in the traceback."""
         __tracebackhide__ = True
+        from hlo_count.errors import HloCountError
+
+        try:
+            held = how(fn, args, keywords, self._place(name), update=self.update, **more)
+        except HloCountError as problem:
+            raise problem.with_traceback(None) from None
         self._pending.append(held.record)
         if held.failure is not None:
             raise held.failure

@@ -132,9 +132,7 @@ def test_sources_and_scopes_are_the_users():
     assert scopes["jit(step)/attention"].flops == scopes["jit(step)/mlp"].flops == 2 * 8 * 32 * 32
 
 
-@pytest.mark.parametrize(
-    "key", ["opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"]
-)
+@pytest.mark.parametrize("key", ["opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"])
 def test_every_breakdown_adds_up_to_the_total(key):
     report = hc.count(jax.grad(lambda x, w: (jnp.tanh(x @ w) ** 2).sum()), struct(16, 16), struct(16, 16))
     groups = report.by(key)
@@ -182,7 +180,9 @@ def test_gathered_rows_and_in_place_updates_touch_only_their_parts():
     report = hc.count(lambda t, i: t[i], struct(100_000, 64), struct(32, dtype=jnp.int32))
     rows, indices = 32 * 64 * 4, 32 * 4
     assert report.bytes_written >= rows
-    assert report.bytes < 4 * (rows + indices)  # not the table's 25.6 MB; XLA may normalize indices in a kernel of their own
+    assert report.bytes < 4 * (
+        rows + indices
+    )  # not the table's 25.6 MB; XLA may normalize indices in a kernel of their own
     assert report.compulsory_bytes == 2 * rows + indices
 
     def update(cache, x, i):

@@ -128,6 +128,7 @@ def test_a_limit_that_is_none(write, run_pytest, keywords, message):
     result = run_pytest()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([message])
+    assert "hlo_count/" not in result.stdout.str()  # the traceback ends at the test
 
 
 def test_classes_and_parameters_have_budgets_of_their_own(write, run_pytest, pytester):

@@ -122,7 +122,7 @@ def _differs(report: Report, stored: Snapshot, now: Snapshot, found: list[Change
     if len(found) > 16:
         lines.append(f"  and {len(found) - 16} more")
     if _worse(stored, now):
-        lines += ["", f"the count was {stored['status']}, and is a {now['status']} now: {report.unknowns[0]}"]
+        lines += ["", f"the count was {stored.get('status')}, and is a {now['status']} now: {report.unknowns[0]}"]
     counters = explained([c.counter for c in found if c.counter])
     grown = growth(stored, now, counters or ["bytes"])
     if grown:

@@ -41,7 +41,10 @@ _FLOAT_BITS = {
     **dict.fromkeys(("f6e2m3fn", "f6e3m2fn"), 6),
     **dict.fromkeys(("f8e3m4", "f8e4m3", "f8e4m3fn", "f8e4m3b11fnuz", "f8e4m3fnuz"), 8),
     **dict.fromkeys(("f8e5m2", "f8e5m2fnuz", "f8e8m0fnu"), 8),
-    "f16": 16, "bf16": 16, "f32": 32, "f64": 64,
+    "f16": 16,
+    "bf16": 16,
+    "f32": 32,
+    "f64": 64,
 }
 
 DTYPES: dict[str, DType] = {

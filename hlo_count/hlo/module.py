@@ -28,7 +28,8 @@ _CALLING_ATTRIBUTES = (
     *("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation"),
     *("branch_computations", "called_computations"),
 )
-_NUMBERS = [str(n) for n in range(1000)]
+NUMBERS = [str(n) for n in range(10_000)]
+"""What stands in the parentheses of parameters, by number."""
 LEAF_OPCODES = frozenset(("parameter", "constant"))
 """Opcodes whose parentheses hold a number or a literal, no operands."""
 
@@ -257,7 +258,7 @@ class Computation:
         """Its parameters, in the order of their numbers. Raises HloCountError where these are not 0, 1, 2 ..."""
         found = [i for i in self.instructions if i.opcode == "parameter"]
         numbers = [i.operand_text.strip() for i in found]
-        if numbers == _NUMBERS[: len(found)]:
+        if numbers == NUMBERS[: len(found)]:
             return found
         by_number = dict(zip(numbers, found, strict=True))
         try:

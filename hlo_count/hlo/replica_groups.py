@@ -85,7 +85,9 @@ def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | Non
         text = found[1]
     numbers = int_list(text)
     if len(numbers) % 2:
-        raise HloCountError(f"{instruction.place}: {instruction.name} has source_target_pairs that are no pairs: {text}")
+        raise HloCountError(
+            f"{instruction.place}: {instruction.name} has source_target_pairs that are no pairs: {text}"
+        )
     listed = list(zip(numbers[::2], numbers[1::2], strict=True))
     module = instruction.computation.module
     replicas, partitions = module.replica_count, module.num_partitions

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.module import NUMBERS, Computation, Instruction, Module
 from hlo_count.hlo.opcodes import CALLING, OPCODES
 
 _CALL_NOTHING = OPCODES - CALLING
@@ -11,28 +11,32 @@ _CALL_NOTHING = OPCODES - CALLING
 
 def check_calls(module: Module) -> None:
     """Raise HloCountError for parameters that are not 0, 1, 2 ..., callees that do not exist, and recursion."""
-    depths: dict[Computation, int] = {}
+    callees: dict[Computation, list[Computation]] = {}
     for computation in module.computations.values():
-        computation.parameters  # noqa: B018  raises
-        _measure(computation, depths)
+        numbers = [i.operand_text for i in computation.instructions if i.opcode == "parameter"]
+        if numbers != NUMBERS[: len(numbers)]:
+            computation.parameters  # noqa: B018  puts them in order, or raises
+        callees[computation] = _callees(computation)
+    depths = {computation: 1 for computation, called in callees.items() if not called}
+    for computation in callees:
+        if computation not in depths:
+            _measure(computation, callees, depths)
     module.call_depth = max(depths.values(), default=0)
 
 
-def _measure(start: Computation, depths: dict[Computation, int]) -> None:
+def _measure(start: Computation, callees: dict[Computation, list[Computation]], depths: dict[Computation, int]) -> None:
     """How deep the calls below `start` nest; by a stack of its own, so that any depth is told apart from recursion."""
-    callees = {start: _callees(start)}
-    path = [start]
+    path = {start: None}
     while path:
-        computation = path[-1]
+        computation = next(reversed(path))
         following = next((callee for callee in callees[computation] if callee not in depths), None)
         if following is None:
-            depths[computation] = 1 + max((depths[c] for c in callees[computation]), default=0)
-            path.pop()
-        elif following in callees:
+            depths[computation] = 1 + max(depths[callee] for callee in callees[computation])
+            path.popitem()
+        elif following in path:
             raise HloCountError(f"{following.instructions[0].place}: the computation {following.name} calls itself")
         else:
-            callees[following] = _callees(following)
-            path.append(following)
+            path[following] = None
 
 
 def _callees(computation: Computation) -> list[Computation]:

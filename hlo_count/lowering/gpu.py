@@ -43,21 +43,13 @@ class Gpu:
 
 
 # CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
-_VOLTA = Architecture(
-    major=7, minor=0, fp32_lanes=64, threads=2048, shared_memory=98304, shared_memory_optin=98304
-)
-_AMPERE = Architecture(
-    major=8, minor=0, fp32_lanes=64, threads=2048, shared_memory=167936, shared_memory_optin=166912
-)
+_VOLTA = Architecture(major=7, minor=0, fp32_lanes=64, threads=2048, shared_memory=98304, shared_memory_optin=98304)
+_AMPERE = Architecture(major=8, minor=0, fp32_lanes=64, threads=2048, shared_memory=167936, shared_memory_optin=166912)
 _AMPERE_86 = Architecture(
     major=8, minor=6, fp32_lanes=128, threads=1536, shared_memory=102400, shared_memory_optin=101376
 )
-_ADA = Architecture(
-    major=8, minor=9, fp32_lanes=128, threads=1536, shared_memory=102400, shared_memory_optin=101376
-)
-_HOPPER = Architecture(
-    major=9, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448
-)
+_ADA = Architecture(major=8, minor=9, fp32_lanes=128, threads=1536, shared_memory=102400, shared_memory_optin=101376)
+_HOPPER = Architecture(major=9, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448)
 _BLACKWELL = Architecture(
     major=10, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448
 )
@@ -82,18 +74,12 @@ def _gpu(
 # and l40s have no file there: NVIDIA's datasheets (L4, L40S) and AWS's description of its G5 machines (A10G).
 GPUS = {
     "v100-sxm2": _gpu("Tesla V100-SXM2-16GB", _VOLTA, 80, 1.53, 898_048_000_000, 6 << 20, 16_935_682_048),
-    "a100-sxm-40gb": _gpu(
-        "NVIDIA A100-SXM4-40GB", _AMPERE, 108, 1.41, 1_555_200_000_000, 40 << 20, 42_331_013_120
-    ),
-    "a100-sxm-80gb": _gpu(
-        "NVIDIA A100-SXM4-80GB", _AMPERE, 108, 1.41, 2_039_040_000_000, 40 << 20, 85_100_068_864
-    ),
+    "a100-sxm-40gb": _gpu("NVIDIA A100-SXM4-40GB", _AMPERE, 108, 1.41, 1_555_200_000_000, 40 << 20, 42_331_013_120),
+    "a100-sxm-80gb": _gpu("NVIDIA A100-SXM4-80GB", _AMPERE, 108, 1.41, 2_039_040_000_000, 40 << 20, 85_100_068_864),
     "a10g": _gpu("NVIDIA A10G", _AMPERE_86, 80, 1.71, 600_096_000_000, 6 << 20, 24 * 10**9),
     "l4": _gpu("NVIDIA L4", _ADA, 58, 2.04, 300_096_000_000, 48 << 20, 24 * 10**9),
     "l40s": _gpu("NVIDIA L40S", _ADA, 142, 2.52, 864_096_000_000, 96 << 20, 48 * 10**9),
-    "h100-sxm": _gpu(
-        "NVIDIA H100 80GB HBM3", _HOPPER, 132, 1.98, 3_352_320_000_000, 50 << 20, 84_942_979_072
-    ),
+    "h100-sxm": _gpu("NVIDIA H100 80GB HBM3", _HOPPER, 132, 1.98, 3_352_320_000_000, 50 << 20, 84_942_979_072),
     "h100-pcie": _gpu("NVIDIA H100 PCIe", _HOPPER, 114, 1.755, 2_039_040_000_000, 50 << 20, 84_942_979_072),
     "h200": _gpu("NVIDIA H200", _HOPPER, 132, 1.98, 4_800_000_000_000, 50 << 20, 151_397_597_184),
     "b200": _gpu("NVIDIA B200", _BLACKWELL, 148, 1.965, 7_672_320_000_000, 132_644_864, 191_514_411_008),

@@ -60,9 +60,7 @@ def lower(
         _refuse_more(fn, bool(given or named), found is not None)
         if isinstance(fn, jax.stages.Compiled):
             if not optimized:
-                raise HloCountError(
-                    "a jax.stages.Compiled has lost its unoptimized program: pass the function"
-                )
+                raise HloCountError("a jax.stages.Compiled has lost its unoptimized program: pass the function")
             return describe(None, fn, target=None)
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
         return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=None)

@@ -74,9 +74,7 @@ def without_persistent_cache() -> Iterator[None]:
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
-    if not (
-        jax.config.values["jax_compilation_cache_dir"] and jax.config.values["jax_enable_compilation_cache"]
-    ):
+    if not (jax.config.values["jax_compilation_cache_dir"] and jax.config.values["jax_enable_compilation_cache"]):
         yield
         return
     with _PROCESS:

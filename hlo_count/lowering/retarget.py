@@ -45,9 +45,7 @@ class Placed:
             return self.jitted.lower(*self.args, **self.kwargs)
 
 
-def place(
-    target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None
-) -> Placed:
+def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None) -> Placed:
     """Put `jitted(*args, **kwargs)` on the devices of `target`, wherever it was written for.
 
     Shardings of arguments, of `jax.jit` and inside the function move with their axes. An argument without
@@ -131,8 +129,7 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
     return Traced(
         stage=stage,
         operands=tuple(
-            given.get(id(variable), aval)
-            for variable, aval in zip(equation.invars[first:], avals, strict=True)
+            given.get(id(variable), aval) for variable, aval in zip(equation.invars[first:], avals, strict=True)
         ),
         in_shardings=tuple(map(_told, equation.params["in_shardings"][first:])),
         out_shardings=tuple(_told(told_out.get(id(variable))) for variable in outer.outvars),
@@ -219,9 +216,7 @@ def _rebuilt(
         "donate_argnames": [name for name, info in named.items() if _donated(info)],
     }
     if any(each is not None for each in traced.out_shardings):
-        options["out_shardings"] = [
-            None if each is None else move.sharding(each) for each in traced.out_shardings
-        ]
+        options["out_shardings"] = [None if each is None else move.sharding(each) for each in traced.out_shardings]
     elif not structs:
         options["out_shardings"] = jax.sharding.SingleDeviceSharding(move.order[0])
     args, kwargs = jax.tree.unflatten(stage.in_tree, structs)

@@ -29,8 +29,8 @@ def count(
 ) -> Report:
     """Count what the compiled program of `fn(*args, **kwargs)` does. Nothing is run.
 
-    `fn` may also be a jitted function, a `jax.stages.Traced`, `Lowered` or `Compiled` (without arguments), a Module, HLO
-    text (a str) or a file (a pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s.
+    `fn` may also be a jitted function, a `jax.stages.Traced`, `Lowered` or `Compiled` (without arguments), a Module,
+    HLO text (a str) or a file (a pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s.
 
     `target`: what to compile for ("cpu", "tpu:v5e:2x4", "h100-sxm" ...), JAX's default backend unless given; `mesh` and
     `in_specs` shard the arguments over it. `convention`: "default", or "xla" for what XLA's own analysis says.
@@ -93,7 +93,7 @@ def decode(data: bytes, filename: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         raise HloCountError(
-            f"{filename}: this is binary data, not HLO text; dump text with --xla_dump_hlo_as_text or compiled.as_text()"
+            f"{filename}: this is binary data, not HLO text; dump with --xla_dump_hlo_as_text or compiled.as_text()"
         ) from None
 
 

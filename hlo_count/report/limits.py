@@ -126,6 +126,8 @@ def limits_of(**keywords: Any) -> Limits:
             limit = Limit(kind, counter, quantity, "", keyword != counter)
             shown = " ".join(value.split()) if isinstance(value, str) else show(limit, quantity)
             found.append(Limit(kind, counter, quantity, shown, keyword != counter))
+    if keywords.get("device") is not None and keywords.get("bound") is None:
+        raise HloCountError('device= is for a limit of time, and none was given: add one such as bound="50 us"')
     if not found:
         raise HloCountError('no limit was given, so nothing could fail: give one such as flops="2 GFLOP"')
     if not keywords.get("allow_lower_bound"):

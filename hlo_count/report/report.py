@@ -49,8 +49,8 @@ def _reading(module: Module) -> Iterator[None]:
 class Report:
     """What one execution of a program costs on one device.
 
-    Amounts are integers: FLOP (1 FMA = 2), evaluations, operations, bytes. They are those of one device's program; where
-    the program runs on several, `num_devices` says on how many.
+    Amounts are integers: FLOP (1 FMA = 2), evaluations, operations, bytes. They are those of one device's program;
+    where the program runs on several, `num_devices` says on how many.
     """
 
     def __init__(
@@ -205,8 +205,8 @@ class Report:
             return list(self.walk.executed())
 
     def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
-        """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction", "collective"
-        or "memory_space", largest first.
+        """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction",
+        "collective" or "memory_space", largest first.
 
         Adds up to the total exactly ("collective" and "memory_space" hold their own part alone). `depth` is the number
         of levels of a scope. Raises HloCountError for another key, and in the `xla` convention, which has no breakdown.
@@ -242,7 +242,7 @@ class Report:
         return roofline(self.walk, name, compulsory_bytes=self.compulsory_bytes, **options)
 
     def check(self, **limits: Any) -> None:
-        """Raise BudgetExceeded if a limit is passed: `check(flops="2 GFLOP", min_intensity=10, max_ops={"fusion": 40})`.
+        """Raise BudgetExceeded over a limit: `check(flops="2 GFLOP", min_intensity=10, max_ops={"fusion": 40})`.
 
         The keywords are those of `hlo_count.report.limits.limits_of`, which raises HloCountError for a misspelt one.
         """
@@ -268,7 +268,7 @@ class Report:
         return to_pandas(self, key, depth)
 
     def table(self, by: str | None = None, *, depth: int = 3, rows: int = 12) -> str:
-        """The report as text of at most 100 columns, its contributors by `by` (scopes, or sources where there are none)."""
+        """The report as text of at most 100 columns, its contributors by `by` (else what tells most)."""
         from hlo_count.report.table import render
 
         return render(self, by, depth, rows)

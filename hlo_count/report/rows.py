@@ -48,7 +48,7 @@ def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
 
 
 def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]]:
-    """What tells most without being asked, and its rows: scopes, lines where scopes say little, opcodes without either."""
+    """What tells most without being asked, and its rows: scopes, lines where scopes say little, else opcodes."""
     metadata = [instruction.metadata for instruction, _, _ in report.entries]
     if any(each.op_name for each in metadata):
         rows = scope_rows(report, depth, limit)

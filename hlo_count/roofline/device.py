@@ -242,9 +242,7 @@ class Device:
         if algorithm := re.fullmatch(r"dot_(any_)?([a-z]+\d+)_.*?(?:_x(\d))?", precision):
             return algorithm[2], int(algorithm[3] or 1)
         if precision not in (*PRECISIONS, "unset"):
-            raise DeviceError(
-                f"no precision {precision!r}: {', '.join(PRECISIONS)}, or an HLO dot algorithm (dot_...)"
-            )
+            raise DeviceError(f"no precision {precision!r}: {', '.join(PRECISIONS)}, or an HLO dot algorithm (dot_...)")
         if dtype in ("f32", "c64"):
             stated = self.precision.get("default" if precision == "unset" else precision)
             if stated is not None:

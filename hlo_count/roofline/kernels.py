@@ -82,9 +82,7 @@ def _kernel(
 ) -> Kernel:
     program = _compiled(function, *args)
     missing = missing_operations(program.as_text(), expected) if expected else ""
-    return Kernel(
-        figure=figure, of=of, work=work, run=lambda: program(*args), less_call=less_call, missing=missing
-    )
+    return Kernel(figure=figure, of=of, work=work, run=lambda: program(*args), less_call=less_call, missing=missing)
 
 
 def _precise(dtype: str) -> AbstractContextManager[Any]:
@@ -241,14 +239,10 @@ def special(opcode: str, dtype: str, elements: int) -> Kernel:
     """A chain of one special function, the additions between keeping its argument in a small range."""
     from jax import lax
 
-    return _unary(
-        f"special.{dtype}.{opcode}", opcode, dtype, elements, lambda y, c: SPECIAL[opcode](lax, y, c)
-    )
+    return _unary(f"special.{dtype}.{opcode}", opcode, dtype, elements, lambda y, c: SPECIAL[opcode](lax, y, c))
 
 
-def _unary(
-    figure: str, opcode: str, dtype: str, elements: int, function: Callable[[Any, Any], Any]
-) -> Kernel:
+def _unary(figure: str, opcode: str, dtype: str, elements: int, function: Callable[[Any, Any], Any]) -> Kernel:
     import jax.numpy as jnp
     import numpy as np
 
@@ -325,18 +319,12 @@ def streams(level: str, size: int, traffic: float) -> Iterator[Kernel]:
     yield _kernel(read, f"sums of {shown}", nbytes * loops, sums, jnp.float32(1), x)
     yield _kernel(read, f"one sum of {shown}", nbytes, jnp.sum, x, less_call=True)
     yield _in_place(read, f"folding {shown} into an eighth", nbytes * loops * (1 + 2 / parts), fold, y, x)
-    yield _in_place(
-        f"memory.{level}.update", f"updates of {shown} in place", 2 * nbytes * loops, update, x + 0
-    )
+    yield _in_place(f"memory.{level}.update", f"updates of {shown} in place", 2 * nbytes * loops, update, x + 0)
     if size >= SMALLEST_COPY:
-        yield _kernel(
-            f"memory.{level}.copy", f"copies of {shown}", 2 * nbytes, lambda x: x * 1.5, x, less_call=True
-        )
+        yield _kernel(f"memory.{level}.copy", f"copies of {shown}", 2 * nbytes, lambda x: x * 1.5, x, less_call=True)
 
 
-def _in_place(
-    figure: str, of: str, work: float, function: Callable[..., Any], state: Any, *args: Any
-) -> Kernel:
+def _in_place(figure: str, of: str, work: float, function: Callable[..., Any], state: Any, *args: Any) -> Kernel:
     """A kernel that is given its own last result to write to, as a donated argument."""
     program = _compiled(function, state, *args, donate=True)
     held = [state]

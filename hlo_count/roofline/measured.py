@@ -183,8 +183,7 @@ def _memory(level: Level, by_figure: dict[str, list[Samples]], call: float) -> d
     if kinds["read"] and kinds["copy"]:
         copy = _rate(kinds["copy"], "gb_per_s", 1e9, call)
         result["write"] = {
-            unit: _digits(_writing(copy[unit], result["read"][unit]))
-            for unit in ("gb_per_s", "typical_gb_per_s")
+            unit: _digits(_writing(copy[unit], result["read"][unit])) for unit in ("gb_per_s", "typical_gb_per_s")
         }
         result["write"]["source"] = f"derived: a copy less its reading; {copy['source']}"
     return result

@@ -65,17 +65,11 @@ def from_document(document: Mapping[str, Any], path: Path) -> Device:
         aliases=root.texts("aliases"),
         arch=root.text("arch", default=""),
         devices_per_chip=devices,
-        matrix={
-            key: rates.figure(key, _rate_units(key)) / devices
-            for rates, key in root.keys("matrix", MATRIX_KEYS)
-        },
+        matrix={key: rates.figure(key, _rate_units(key)) / devices for rates, key in root.keys("matrix", MATRIX_KEYS)},
         vector={
-            key: _vector(rates.table(key), _rate_units(key), devices)
-            for rates, key in root.keys("vector", VECTOR_KEYS)
+            key: _vector(rates.table(key), _rate_units(key), devices) for rates, key in root.keys("vector", VECTOR_KEYS)
         },
-        special={
-            key: _special(rates.table(key), devices) for rates, key in root.keys("special", SPECIAL_KEYS)
-        },
+        special={key: _special(rates.table(key), devices) for rates, key in root.keys("special", SPECIAL_KEYS)},
         precision={key: _precision(levels.table(key)) for levels, key in root.keys("precision", PRECISIONS)},
         memory=tuple(_memory(table, devices) for table in root.tables("memory")),
         network=root.optional("network", lambda table: _network(table, devices)),
@@ -263,9 +257,7 @@ class _Table:
         if value is None and default is not None:
             return default
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            self.fail(
-                key, "is missing" if value is None else f"must be a whole number from 1 up, not {value!r}"
-            )
+            self.fail(key, "is missing" if value is None else f"must be a whole number from 1 up, not {value!r}")
         return value
 
     def figure_or_none(self, key: str, units: dict[str, float]) -> Figure | None:

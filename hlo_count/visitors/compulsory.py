@@ -1,7 +1,7 @@
 """Compulsory bytes: the parts of the arguments that are read and of the outputs that are written, each once.
 
-What must move however good the compiler is: a value that is made and used inside the program may never reach memory, its
-arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), calls, loops and updates
+What must move however good the compiler is: a value that is made and used inside the program may never reach memory,
+its arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), calls, loops and updates
 in place. A loop that slices another part of an argument each time reads its parts, at most the whole.
 """
 
@@ -97,7 +97,7 @@ class _Compulsory:
         return [self._size(leaf) for leaf in leaves]
 
     def _read_by_loop(self, loop: Instruction, after: list[int]) -> list[int]:
-        """Invariant leaves are read in every trip and after the loop; the others before the first trip replaces them."""
+        """Invariant leaves are read in every trip and after the loop, the others until the first trip replaces them."""
         edges = {id(e.callee): e.times for e in self._edges(loop)}
         body, condition = loop.callee("body"), loop.callee("condition")
         assert body is not None and condition is not None

@@ -72,7 +72,7 @@ class Walk:
 
     @cached_property
     def runs(self) -> dict[tuple[Computation, bool], Times]:
-        """How often each computation runs, callers before callees; the flag says whether its instructions are kernels."""
+        """How often each computation runs, callers first; the flag says whether its instructions are kernels."""
         order: list[tuple[Computation, bool]] = []
         seen: set[tuple[Computation, bool]] = set()
 
@@ -116,14 +116,14 @@ class Walk:
                         yield instruction, times, cost * times
 
     def kernels(self) -> Iterator[tuple[Instruction, Times, Cost]]:
-        """What the device runs as kernels: each instruction outside fusions that costs anything, a fusion with its body.
+        """What the device runs as kernels: each instruction outside fusions that costs anything, fusions with their bodies.
 
         Gives how often it runs and what *one* run costs.
         """
         for (computation, is_kernel), times in self.runs.items():
             if not times or not is_kernel:
                 continue
-            inside = {i: edges for i, edges in self.edges(computation)}
+            inside = dict(self.edges(computation))
             for instruction in computation.instructions:
                 cost = self.cost_of(instruction, True)
                 for edge in inside.get(instruction, ()):

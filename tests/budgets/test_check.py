@@ -110,7 +110,7 @@ def test_a_time_is_held_on_a_device(report):
         ({"bytez": 3}, "did you mean 'bytes'"),
         ({"zzz": 3}, "there are flops, transcendentals"),
         ({}, "no limit was given"),
-        ({"device": "tpu-v5e"}, "no limit was given"),
+        ({"device": "tpu-v5e", "flops": 1}, "device= is for a limit of time"),
         ({"max_ops": ["all-gather"]}, "give a dict"),
         ({"max_ops": {"all-gather": -1}}, "no number of instructions"),
         ({"max_ops": {"all-gater": 0}}, "did you mean 'all-gather'"),

@@ -98,9 +98,7 @@ def test_convert_is_that_of_xla(source: str, target: str) -> None:
     function = convert(DTYPES[source], DTYPES[target])
     assert function is not None
     rows, (column,) = arrays(source, 1)
-    for (value,), expected in zip(
-        rows, lax.convert_element_type(column, JAX_NAMES[target]).tolist(), strict=True
-    ):
+    for (value,), expected in zip(rows, lax.convert_element_type(column, JAX_NAMES[target]).tolist(), strict=True):
         assert same(function(value), expected), value
 
 

@@ -123,8 +123,4 @@ def test_runs_along_a_path_multiply() -> None:
 
 
 def _loops(graph: nx.MultiDiGraph) -> list[tuple[str, str, str, int]]:
-    return [
-        (a, b, d["role"], d["runs"])
-        for a, b, d in graph.edges(data=True)
-        if d["role"] in ("body", "condition")
-    ]
+    return [(a, b, d["role"], d["runs"]) for a, b, d in graph.edges(data=True) if d["role"] in ("body", "condition")]

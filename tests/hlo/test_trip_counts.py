@@ -280,10 +280,7 @@ ENTRY main {{
 
 def test_callers_that_agree_and_callers_that_differ() -> None:
     assert only(called_twice(8, 8)) == TripCount(8, "affine")
-    assert (
-        only(called_twice(8, 9)).reason
-        == "its bound is an argument of called, which differs between its callers"
-    )
+    assert only(called_twice(8, 9)).reason == "its bound is an argument of called, which differs between its callers"
 
 
 def test_two_counters_end_with_the_first() -> None:
@@ -373,9 +370,7 @@ def test_it_counts_as_python_counts(counter: tuple[str, int, int, int, str, str]
     while COMPARE[direction](i, bound) and n <= TRIES:
         i = (UPDATE[update](i, step) - low) % modulus + low
         n += 1
-    found = only(
-        loop_text(dtype=dtype, start=start, one=step, bound=bound, direction=direction, update=update)
-    )
+    found = only(loop_text(dtype=dtype, start=start, one=step, bound=bound, direction=direction, update=update))
     if n <= TRIES:
         assert found.n == n
     elif found.n is None:
@@ -385,8 +380,7 @@ def test_it_counts_as_python_counts(counter: tuple[str, int, int, int, str, str]
         assert BITS[dtype] == 32
         assert found.n > TRIES
         last, before = (
-            (start + k * step * (1 if "add" in update else -1) - low) % modulus + low
-            for k in (found.n, found.n - 1)
+            (start + k * step * (1 if "add" in update else -1) - low) % modulus + low for k in (found.n, found.n - 1)
         )
         assert not COMPARE[direction](last, bound)
         assert COMPARE[direction](before, bound)

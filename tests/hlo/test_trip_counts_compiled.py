@@ -36,9 +36,7 @@ def test_inference_agrees_with_the_compiler(backend: str, name: str) -> None:
     inferred = {loop.name: trip_count(loop) for loop in loops(parse(stripped))}
     assert {count.source for count in known.values()} == {"known_trip_count"}
     assert {count.source for count in inferred.values()} == {"affine"}
-    assert {loop: count.n for loop, count in inferred.items()} == {
-        loop: count.n for loop, count in known.items()
-    }
+    assert {loop: count.n for loop, count in inferred.items()} == {loop: count.n for loop, count in known.items()}
 
 
 # The trips that each program's source asks for, inner loops before outer ones.
@@ -96,9 +94,7 @@ def fori(start: int, stop: int) -> Callable[[Any], Any]:
     return lambda x: lax.fori_loop(start, stop, lambda i, c: c * x + i, x)
 
 
-def while_loop(
-    goes_on: Callable[[Any], Any], update: Callable[[Any], Any], start: Any
-) -> Callable[[Any], Any]:
+def while_loop(goes_on: Callable[[Any], Any], update: Callable[[Any], Any], start: Any) -> Callable[[Any], Any]:
     """A loop over a counter beside some data that keeps it from being folded away."""
     from jax import lax
 
@@ -186,6 +182,4 @@ def test_a_condition_on_data_beside_a_counter() -> None:
     for text in (lowered.compiler_ir("hlo").as_hlo_text(), lowered.compile().as_text()):
         found = only(text)
         assert (found.n, found.source) == (None, "unknown")
-        assert re.fullmatch(
-            r"its condition depends on the result of .*reduce.*; at most 10 trips", found.reason
-        )
+        assert re.fullmatch(r"its condition depends on the result of .*reduce.*; at most 10 trips", found.reason)

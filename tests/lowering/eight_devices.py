@@ -57,9 +57,7 @@ MOVED = {
         (shape(64, 128, sharding=over("data")), shape(128, 256, sharding=over(None, "model"))),
     ),
     "told to jit": (
-        jax.jit(
-            matmul, in_shardings=(over("data"), over(None, "model")), out_shardings=over("data", "model")
-        ),
+        jax.jit(matmul, in_shardings=(over("data"), over(None, "model")), out_shardings=over("data", "model")),
         (X, W),
     ),
     "shard_map": (
@@ -122,9 +120,7 @@ def test_a_program_without_arrays_goes_to_the_target_too(args):
 
 
 def test_static_and_donated_arguments_survive_the_move():
-    @functools.partial(
-        jax.jit, static_argnames="times", donate_argnames="x", in_shardings=(over("data"), over())
-    )
+    @functools.partial(jax.jit, static_argnames="times", donate_argnames="x", in_shardings=(over("data"), over()))
     def step(x, times, w):
         return x * times + w.sum()
 
@@ -228,9 +224,7 @@ def test_the_mesh_around_the_call_moves_too():
 
 @NEWER
 def test_axes_in_types_move_too():
-    explicit = jax.make_mesh(
-        (4, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Explicit,) * 2, devices=HERE
-    )
+    explicit = jax.make_mesh((4, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Explicit,) * 2, devices=HERE)
     with jax.set_mesh(explicit):
         x = jax.device_put(np.ones((64, 128), np.float32), P("data", None))
         w = jax.device_put(np.ones((128, 256), np.float32), P(None, "model"))

@@ -22,9 +22,7 @@ def after(directory):
 
 def test_every_pass_leaves_its_module(tmp_path):
     directory = tmp_path / "new" / "dumps"
-    dumped, plain = (
-        make() for make in (lambda: dump_passes(f, (X,), None, directory), lambda: lower(f, (X,)))
-    )
+    dumped, plain = (make() for make in (lambda: dump_passes(f, (X,), None, directory), lambda: lower(f, (X,))))
     assert dumped.name == plain.name == "jit_f"
     passes = after(directory)
     assert "pipeline-start" in passes

@@ -21,9 +21,7 @@ def double(x):
 
 @pytest.mark.parametrize("target", ["cpu", "CPU", "local"])
 def test_the_machine_at_hand_is_a_target(target):
-    named, plain = (
-        lower(double, (X,), target=each) for each in (target, None)
-    )  # one line: it is in the text
+    named, plain = (lower(double, (X,), target=each) for each in (target, None))  # one line: it is in the text
     assert (named.target, named.num_devices) == (target, 1)
     assert named.text == plain.text
 
@@ -57,9 +55,7 @@ def test_a_target_that_does_not_exist_is_told_apart_by_near_names(target, said):
         lower(double, (X,), target=target)
 
 
-@pytest.mark.parametrize(
-    ("module", "target", "extra"), [(tpu, "tpu:v5e:8x16", "tpu"), (gpu, "h100-sxm:7", "cuda")]
-)
+@pytest.mark.parametrize(("module", "target", "extra"), [(tpu, "tpu:v5e:8x16", "tpu"), (gpu, "h100-sxm:7", "cuda")])
 def test_a_missing_compiler_is_named_with_its_remedy(module, target, extra, monkeypatch):
     monkeypatch.setattr(module, "installed", lambda: False)
     with pytest.raises(TargetError, match=rf'pip install "hlo-count\[{extra}\]"'):

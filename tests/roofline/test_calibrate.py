@@ -144,9 +144,7 @@ def test_a_known_gpu_keeps_what_one_device_cannot_measure():
 def test_every_kernel_runs_in_every_round():
     calls = []
     names = ("a", "b")
-    found = measure(
-        [Kernel(figure=n, of=n, work=1.0, run=lambda n=n: calls.append(n)) for n in names], seconds=0
-    )
+    found = measure([Kernel(figure=n, of=n, work=1.0, run=lambda n=n: calls.append(n)) for n in names], seconds=0)
     assert [len(s.rounds) for s in found] == [calibrate_module.LEAST_ROUNDS] * 2
     assert all(len(s.seconds) >= len(s.rounds) for s in found)
     # rounds take turns: no kernel has all of its samples in one stretch

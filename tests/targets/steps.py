@@ -1,4 +1,4 @@
-"""What the command line compiles in these tests: a step's arguments, and functions that some targets cannot run."""
+"""What the command line compiles in these tests: a step's arguments, a product, and a kernel for one target only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from fixtures.programs import transformer
+
+X = jax.ShapeDtypeStruct((64, 128), jnp.float32)
+W = jax.ShapeDtypeStruct((128, 256), jnp.float32)
 
 
 def arguments():

@@ -132,9 +132,7 @@ def test_the_record_of_a_collective():
     assert collective(root("f32[8,16] negate(p)")) is None
 
 
-def all_reduce_then_slice(
-    *, index: str, opcode: str = "fusion", rows: int = 2, root_line: str = ""
-) -> Instruction:
+def all_reduce_then_slice(*, index: str, opcode: str = "fusion", rows: int = 2, root_line: str = "") -> Instruction:
     inside = (
         f"  x = f32[8,16] parameter(0)\n  r = f32[8,16] all-reduce(x), {FOUR}, to_apply=add\n"
         "  id = u32[] partition-id()\n  two = u32[] constant(2)\n  zero = u32[] constant(0)\n"

@@ -230,9 +230,7 @@ def test_a_module_without_a_schedule_is_taken_in_the_order_of_the_text():
     assert peak_bytes(parse(text)).temporaries == KIB
 
 
-@pytest.mark.parametrize(
-    ("backend", "name"), [(b, name) for b in ("cpu", "h100") for name in compiled_names(b)]
-)
+@pytest.mark.parametrize(("backend", "name"), [(b, name) for b in ("cpu", "h100") for name in compiled_names(b)])
 def test_stored_texts_agree_with_the_compilers_own_figure(backend, name):
     """5% for gaps in a packed heap; 4 KiB for alignment, and for pointers to the elements of tuples."""
     text, entry = load(backend, name)

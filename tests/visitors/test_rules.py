@@ -64,7 +64,11 @@ def test_elementwise(dtype, opcode, operands, expected):
 
 
 CASES = {
-    "compare": ("p = f32[9] parameter(0) ROOT r = pred[9] compare(p, p), direction=EQ", "", {"compare.other_ops.pred.vector": 9}),
+    "compare": (
+        "p = f32[9] parameter(0) ROOT r = pred[9] compare(p, p), direction=EQ",
+        "",
+        {"compare.other_ops.pred.vector": 9},
+    ),
     "convert": ("p = f32[9] parameter(0) ROOT r = bf16[9] convert(p)", "", {"convert.other_ops.bf16.vector": 9}),
     "bitcast-convert between sizes": (
         "p = f32[9] parameter(0) ROOT r = u16[9,2] bitcast-convert(p)",
@@ -183,7 +187,11 @@ CASES = {
         ADD,
         {"add.flops.f32.vector": 4 * 3},
     ),
-    "map": ("p = f32[9] parameter(0) ROOT r = f32[9] map(p, p), dimensions={0}, to_apply=add", ADD, {"add.flops.f32.vector": 9}),
+    "map": (
+        "p = f32[9] parameter(0) ROOT r = f32[9] map(p, p), dimensions={0}, to_apply=add",
+        ADD,
+        {"add.flops.f32.vector": 9},
+    ),
     "sort": (
         "p = f32[4,100] parameter(0) ROOT r = f32[4,100] sort(p), dimensions={1}, to_apply=less",
         LESS,
