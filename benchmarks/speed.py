@@ -1,6 +1,6 @@
 """Text to totals against XLA's C++, in one process: `python benchmarks/speed.py [--layers 24] [--repeat 7]`.
 
-Ours: hlo_count.parse and every counter, bytes included. XLA's: its own parser and its own cost analysis on the same text.
+Ours: hlo_count.parse and every counter, bytes included. XLA's: its own parser and analysis on the same text.
 Prints medians and their ratio; the program is an unrolled transformer training step, some 5,000 instructions a layer.
 """
 

@@ -193,8 +193,6 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from hlo_count.compare.diff import diff
-
     if options.other is not None:
         result = hlo_count.diff(
             _report(options, options.program, options.target), _report(options, options.other, options.target)

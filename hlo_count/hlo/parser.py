@@ -21,7 +21,7 @@ _P1 = r"[^()\n]*(?:\([^()\n]*\)[^()\n]*)*"
 _P2 = rf"[^()\n]*(?:\({_P1}\)[^()\n]*)*"
 _P3 = rf"[^()\n]*(?:\({_P2}\)[^()\n]*)*"
 _P4 = rf"[^()\n]*(?:\({_P3}\)[^()\n]*)*"
-# An operand that is a whole instruction, `f32[] constant(2)`, has a word before its parenthesis: that is for the scanner.
+# An operand that is a whole instruction, `f32[] constant(2)`, has a word before its parenthesis: the scanner's.
 _OPERANDS = rf"[^()\n]*(?:(?<![a-z0-9\-])\({_P2}\)[^()\n]*)*"
 _SHAPE = rf"[a-z][^ (\n]*|[a-z][^ (\n]*\{{[^{{}}\n]*\}}|\({_P4}\)"
 

@@ -205,7 +205,7 @@ class Scanner:
             attributes, at = self.attributes(at)
         elif opcode != "parameter" or shape is not None:
             self.anonymous += 1
-            name = f"{opcode}.anon.{self.anonymous}" if not name else name
+            name = name or f"{opcode}.anon.{self.anonymous}"
         attribute_text = "".join(f", {key}={value}" for key, value in attributes.items())
         instruction = Instruction(
             computation,

@@ -1,8 +1,8 @@
 """Compulsory bytes: the parts of the arguments that are read and of the outputs that are written, each once.
 
 What must move however good the compiler is: a value that is made and used inside the program may never reach memory,
-its arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), calls, loops and updates
-in place. A loop that slices another part of an argument each time reads its parts, at most the whole.
+its arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), calls, loops and
+updates in place. A loop that slices another part of an argument each time reads its parts, at most the whole.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class _Compulsory:
         return self._sum(self._parameter_read(callee, at, leaves) for at in _positions(caller, value))
 
     def _parameter_read(self, callee: Computation, number: int, leaves: int) -> list[int]:
-        """Bytes that a callee reads of each leaf of a parameter; none for certain where it is not of that many leaves."""
+        """Bytes that a callee reads of each leaf of a parameter; none for certain where it has other leaves."""
         found = self.reads(callee)[callee.parameters[number]] if number < len(callee.parameters) else []
         return found if len(found) == leaves else [0] * leaves
 

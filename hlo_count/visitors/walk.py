@@ -116,7 +116,7 @@ class Walk:
                         yield instruction, times, cost * times
 
     def kernels(self) -> Iterator[tuple[Instruction, Times, Cost]]:
-        """What the device runs as kernels: each instruction outside fusions that costs anything, fusions with their bodies.
+        """What the device runs as kernels: instructions outside fusions that cost anything, fusions with bodies.
 
         Gives how often it runs and what *one* run costs.
         """
