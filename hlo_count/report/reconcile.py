@@ -1,8 +1,8 @@
 """Our figures against XLA's own cost analysis: a row for each cause, adding up to the difference exactly.
 
 Both sides are sums over the same instructions: ours of `times run x our figure`, XLA's of `times visited x its figure`.
-So an instruction's part of the difference is (visits - runs) x our figure, which is how loops are counted, plus visits x
-(XLA's figure - ours), which is how the opcode is counted. What is left is float32 rounding.
+So an instruction's part of the difference is (visits - runs) x our figure, which is how loops are counted, plus
+visits x (XLA's figure - ours), which is how the opcode is counted. What is left is float32 rounding.
 """
 
 from __future__ import annotations
