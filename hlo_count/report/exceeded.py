@@ -60,7 +60,8 @@ def headline(exceeded: Sequence[Measured]) -> str:
 
 def program(report: Report) -> str:
     """Which program was counted, compiled for what, by which jax."""
-    parts = [report.name, report.target or report.backend.upper()]
+    backend = "backend not known" if report.backend == "unknown" else report.backend.upper()
+    parts = [report.name, str(report.target or backend)]
     if report.num_devices != 1:
         parts.append(f"one of {report.num_devices} devices")
     parts.append(f"jax {report.jax_version}" if report.jax_version else "from text")
