@@ -52,9 +52,14 @@ def _settle(instruction: Instruction) -> None:
 
 
 def _elementwise(i: Instruction) -> Shape:
-    """The widest operand: scalars and missing layouts give way. Dynamic dimensions and `E(n)` are kept."""
+    """The widest operand: scalars and missing layouts give way. Dynamic dimensions and `E(n)` are kept.
+
+    A select is laid out as its predicate is, unless that is a scalar.
+    """
     shapes = [operand.shape for operand in i.operands]
-    shape = shapes[1] if i.opcode == "select" else shapes[1] if i.opcode == "clamp" else shapes[0]
+    shape = shapes[1] if i.opcode in ("select", "clamp") else shapes[0]
+    if i.opcode == "select" and shapes[0].rank and shapes[0].minor_to_major != shape.minor_to_major:
+        shape = shape.with_layout(shapes[0].minor_to_major)
     best = next(s for s in (shape, *shapes) if s.rank == max(s.rank for s in shapes))
     dynamic = tuple(any(s.dynamic[d] for s in shapes if s.rank == best.rank and s.dynamic) for d in range(best.rank))
     return replace(best, dtype=shape.dtype, dynamic=dynamic if any(dynamic) else ())

@@ -1,0 +1,139 @@
+"""Shapes that the text leaves out: what XLA infers on the same text."""
+
+from __future__ import annotations
+
+import pytest
+from xla_reference import AVAILABLE, reference
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo import parse
+
+ADD = "add {\n  x = f32[] parameter(0)\n  y = f32[] parameter(1)\n  ROOT s = f32[] add(x, y)\n}\n"
+TO_BF16 = "half {\n  x = f32[] parameter(0)\n  ROOT h = bf16[] convert(x)\n}\n"
+
+# right-hand side of `ROOT r = ...` over these parameters: the shape
+PARAMETERS = {
+    "a": "f32[2,3]{0,1}",
+    "b": "f32[3,5]",
+    "p": "pred[2,3]",
+    "z": "f32[]",
+    "i": "s32[4,1]",
+    "n": "s4[6]{0:E(4)}",
+    "d": "f32[<=8,3]",
+    "c": "c64[4]",
+    "g": "f32[1,8,8,4]",
+    "k": "f32[3,3,4,16]",
+    "t": "(f32[2], s8[3])",
+    "u": "bf16[3,5]",
+}
+SHAPES = {
+    "negate(a)": "f32[2,3]{0,1}",
+    "add(a, a)": "f32[2,3]{0,1}",
+    "add(n, n)": "s4[6]{0:E(4)}",
+    "add(d, d)": "f32[<=8,3]",
+    "compare(a, a), direction=LT": "pred[2,3]{0,1}",
+    "compare(d, d), direction=LT": "pred[<=8,3]",
+    "is-finite(a)": "pred[2,3]{0,1}",
+    "select(p, a, a)": "f32[2,3]{1,0}",  # as the predicate is laid out
+    "clamp(z, a, z)": "f32[2,3]{0,1}",
+    "tuple(a, (f32[2], s8[3]) t)": "(f32[2,3]{0,1}, (f32[2], s8[3]))",
+    "get-tuple-element(t), index=1": "s8[3]",
+    "transpose(a), dimensions={1,0}": "f32[3,2]{1,0}",
+    "reshape(a)": None,  # nothing says to what
+    "pad(b, z), padding=1_2x0_1_3": "f32[6,18]",  # 3 + 1 + 2; 5 + 1 + 3 * 4 holes
+    "pad(b, z), padding=-1_0x0_0": "f32[2,5]",
+    "concatenate(b, b), dimensions={1}": "f32[3,10]",
+    "slice(b), slice={[1:3], [0:5:2]}": None,
+    "dot(a, b), lhs_contracting_dims={1}, rhs_contracting_dims={0}": "f32[2,5]",
+    "dot(a, u), lhs_contracting_dims={1}, rhs_contracting_dims={0}": "f32[2,5]",
+    "convolution(g, k), window={size=3x3 pad=1_1x1_1 stride=2x2}, dim_labels=b01f_01io->b01f": "f32[1,4,4,16]",
+    "convolution(g, k), window={size=3x3 rhs_dilate=2x1}, dim_labels=b01f_01io->b01f": "f32[1,4,6,16]",
+    "reduce(b, z), dimensions={0}, to_apply=add": "f32[5]",
+    "reduce(b, b, z, z), dimensions={0,1}, to_apply=both": "(f32[], f32[])",
+    "reduce-window(b, z), window={size=2x2 stride=1x2}, to_apply=add": "f32[2,2]",
+    "gather(b, i), offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, "
+    "slice_sizes={1,5}": "f32[4,5]",
+    "map(z), dimensions={}, to_apply=half": "bf16[]",
+    "call(z), to_apply=half": "bf16[]",
+    "fft(c), fft_type=IFFT, fft_length={4}": "c64[4]",
+    "fft(c), fft_type=IRFFT, fft_length={6}": "f32[6]",
+    "fft(b), fft_type=RFFT, fft_length={5}": "c64[3,3]",
+    "real(c)": "f32[4]",
+    "complex(b, b)": "c64[3,5]",
+    "sort(b), dimensions={0}, to_apply=less": "f32[3,5]",
+    "reverse(b), dimensions={0}": "f32[3,5]",
+    "get-dimension-size(d), dimensions={0}": "s32[]",
+    "partition-id()": "u32[]",
+    "after-all()": "token[]",
+    "all-reduce(b), to_apply=add": "f32[3,5]",
+    "opt-barrier(t)": "(f32[2], s8[3])",
+}
+LESS = "less {\n  x = f32[] parameter(0)\n  y = f32[] parameter(1)\n  ROOT l = pred[] compare(x, y), direction=LT\n}\n"
+BOTH = """both {
+  x = f32[] parameter(0)
+  y = f32[] parameter(1)
+  v = f32[] parameter(2)
+  w = f32[] parameter(3)
+  ROOT t = (f32[], f32[]) tuple(x, y)
+}
+"""
+
+
+def text_of(instruction: str) -> str:
+    lines = [f"  {name} = {shape} parameter({n})" for n, (name, shape) in enumerate(PARAMETERS.items())]
+    body = "\n".join([*lines, f"  ROOT r = {instruction}"])
+    return f"HloModule m\n\n{ADD}\n{TO_BF16}\n{LESS}\n{BOTH}\nENTRY e {{\n{body}\n}}\n"
+
+
+@pytest.mark.parametrize("instruction", [text for text, shape in SHAPES.items() if shape is not None])
+def test_inferred(instruction: str) -> None:
+    assert str(parse(text_of(instruction)).entry.root.shape) == SHAPES[instruction]
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="this jaxlib has no jaxlib._hlo to read HLO text with")
+@pytest.mark.parametrize("instruction", [text for text, shape in SHAPES.items() if shape is not None])
+def test_inferred_as_xla_does(instruction: str) -> None:
+    """Dimensions, dtype and dynamic bounds are XLA's; where it names a layout, so is that."""
+    found = reference(text_of(instruction))
+    if found.refused is not None:
+        pytest.skip(f"XLA infers no shape here: {found.refused.splitlines()[-1]}")
+    theirs, ours = parse(found.printed).entry.root.shape, parse(text_of(instruction)).entry.root.shape
+    assert len(theirs.leaves) == len(ours.leaves)
+    for one, other in zip(theirs.leaves, ours.leaves, strict=True):
+        assert (one.dtype, one.dimensions, one.dynamic) == (other.dtype, other.dimensions, other.dynamic)
+        if one.is_array:
+            assert one.minor_to_major == other.minor_to_major
+
+
+@pytest.mark.parametrize("instruction", [text for text, shape in SHAPES.items() if shape is None])
+def test_what_operands_do_not_settle_is_an_error_with_a_line(instruction: str) -> None:
+    with pytest.raises(HloCountError, match=r":\d+: r has no shape|:\d+: the shape of r does not follow"):
+        parse(text_of(instruction))
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        "pad(b, z), padding=x",
+        "gather(b, i)",
+        "gather(b, i), offset_dims={7}, index_vector_dim=1, slice_sizes={1,5}",
+        "convolution(g, k)",
+        "fft(c)",
+        "transpose(a), dimensions={4,0}",
+        "get-tuple-element(a), index=0",
+        "map(z), dimensions={}",
+        "topk(b)",
+    ],
+)
+def test_attributes_that_are_missing_or_wrong(instruction: str) -> None:
+    with pytest.raises(HloCountError, match="write it out|no tuple|names no to_apply"):
+        parse(text_of(instruction))
+
+
+def test_what_is_recomputed_whatever_the_text_says() -> None:
+    module = parse(text_of("(f32[7]) tuple(b)"))
+    assert str(module.entry.root.shape) == "(f32[3,5])"
+    printed = parse(
+        "HloModule m\n\nENTRY %e (a: f32[2]) -> (f32[3]) {\n  %a = f32[2]{0} parameter(0)\n  ROOT %t = (f32[3]{0}) tuple(%a)\n}\n"
+    )
+    assert str(printed.entry.root.shape) == "(f32[2]{0})"
