@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from environment import WITH_GPU, WITH_TPU
 from jax.sharding import PartitionSpec as P
-from steps import X, W, cuda_kernel, product
+from steps import W, X, cuda_kernel, product
 
 import hlo_count as hc
 from hlo_count.cli import main

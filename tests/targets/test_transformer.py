@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from pathlib import Path
 
+import jax
 import pytest
 from environment import WITH_GPU, WITH_TPU, compiled_for
 
@@ -114,3 +117,20 @@ def test_targets_of_other_numbers_of_devices_are_not_compared():
     assert lines[2].split()[:2] == ["target", "devices"]
     assert lines[-1] == "h100-sxm:8: not compared with cpu, which runs on another number of devices"
     assert max(map(len, lines)) <= 100
+
+
+GUIDE = Path(__file__).parent.parent.parent / "docs" / "targets.md"
+
+
+@WITH_TPU
+@WITH_GPU
+@pytest.mark.skipif(
+    jax.__version__ != "0.10.2", reason="the guide shows what jax 0.10.2 compiles; others fuse otherwise"
+)
+@pytest.mark.parametrize("name", ["eight targets", "eight devices"])
+def test_the_guide_shows_what_is_printed(name):
+    shown = re.search(rf"<!-- {name} -->\n```text\n(.*?)\n```", GUIDE.read_text(), re.S)[1]
+    if name == "eight targets":
+        assert shown == targets_table({target: on_one(target) for target in TARGETS})
+    else:
+        assert shown == on_eight("transformer_step_fsdp", "h100-sxm:8").table("collective")
