@@ -114,7 +114,8 @@ def spread(args: tuple[Any, ...], in_specs: Any, mesh: Any) -> tuple[Any, ...]:
     prefix = in_specs if is_spec(in_specs) else tuple(in_specs)
     if isinstance(prefix, tuple) and not is_spec(prefix) and len(prefix) != len(args):
         raise HloCountError(
-            f"in_specs has {len(prefix)} for {len(args)} arguments: give one for each, None for a replicated argument"
+            f"in_specs does not fit the arguments: {len(prefix)} for {len(args)}; give one for each, None for a "
+            f"replicated one"
         )
     try:
         placed: tuple[Any, ...] = jax.tree.map(place, prefix, args, is_leaf=is_spec)

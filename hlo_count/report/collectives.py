@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
@@ -69,13 +70,19 @@ def collective_label(instruction: Instruction, cost: Cost, mesh: Mapping[str, in
 def _kind_of(instruction: Instruction, cost: Cost, mesh: Mapping[str, int]) -> _Kind | None:
     found = collective(instruction)
     if found is not None:
-        axes = mesh_axes(found.groups, mesh) if mesh and found.groups else None
+        axes = _axes(tuple(found.groups), tuple(mesh.items())) if mesh and found.groups else None
         return found.kind, found.dtype, found.group_size, axes
     if not cost.network_bytes:
         return None
     leaf = instruction.shape.first_leaf  # a custom call whose registered formula sends
     target = unquote(instruction.attribute("custom_call_target") or instruction.opcode)
     return target, leaf.dtype if leaf is not None else "", None, None
+
+
+@lru_cache(maxsize=1024)
+def _axes(groups: tuple[tuple[int, ...], ...], mesh: tuple[tuple[str, int], ...]) -> tuple[str, ...] | None:
+    # A program has many collectives, of thousands of devices, in few groupings.
+    return mesh_axes(groups, dict(mesh))
 
 
 def _label(kind: str, dtype: str, group_size: int | None, axes: tuple[str, ...] | None) -> str:

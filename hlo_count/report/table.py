@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from hlo_count.errors import HloCountError
 from hlo_count.report.collectives import collectives_table
 from hlo_count.report.rows import Row, default_rows, flat_rows, runs_text, scope_rows
 from hlo_count.report.units import amount, column, percent, short_size
@@ -23,6 +24,8 @@ _INDENT = "\u2800"
 
 def render(report: Report, by: str | None = None, depth: int = 3, limit: int = 12) -> str:
     """Header, totals, contributors, unknowns."""
+    if depth < 1 or limit < 1:
+        raise HloCountError(f"depth={depth}, rows={limit}: a table has at least one row, a scope one level")
     parts = [header(report), "", totals(report)]
     if report.convention == "default":
         contributors = contributors_table(report, by, depth, limit)
@@ -45,7 +48,10 @@ def header(report: Report) -> str:
         parts.append(report.target)
     parts += [devices, f"jax {report.jax_version}" if report.jax_version else "from text"]
     parts.append(f"1 FMA = {FLOP_PER_FMA} FLOP" if report.convention == "default" else "convention of XLA")
-    return "\n".join(textwrap.wrap(" · ".join(parts), WIDTH, subsequent_indent="  ", break_long_words=True))
+    # A line breaks between the parts: inside of them a blank that textwrap does not take for one stands in.
+    text = " · ".join(part.replace(" ", _INDENT) for part in parts)
+    lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=True)
+    return "\n".join(lines).replace(_INDENT, " ")
 
 
 def totals(report: Report) -> str:
@@ -70,7 +76,9 @@ def totals(report: Report) -> str:
             )
         )
         if report.network_bytes:
-            rows.append(("network", amount(report.network_bytes, "B"), report.status, "sent by one device"))
+            balanced = report.devices.imbalance("network_bytes") == 1
+            by_whom = "sent by one device" if balanced else "sent by the largest sender of each collective"
+            rows.append(("network", amount(report.network_bytes, "B"), report.status, by_whom))
     else:
         rows.append(("bytes", amount(report.bytes, "B"), report.status, ""))
     rows.append(("intensity", _intensity(total), "", ""))
@@ -100,8 +108,9 @@ def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:
     moved = f"{amount(total.bytes, 'B')} read and written, {amount(total.network_bytes, 'B')} sent"
     named = {"flops": "FLOP", "bytes": "bytes", "network_bytes": "bytes sent"}
     busiest = {text: devices.imbalance(counter) for counter, text in named.items()}
-    uneven = [f"{value:.2f} times the mean {text}" for text, value in busiest.items() if value > 1]
-    each = f"the busiest device has {', '.join(uneven)}" if uneven else "every device has an equal share"
+    uneven = [f"{value:.2f} times the mean {text}" for text, value in busiest.items() if value >= 1.005]
+    equal = "an equal share" if max(busiest.values()) == 1 else "nearly an equal share"
+    each = f"the busiest device has {', '.join(uneven)}" if uneven else f"every device has {equal}"
     return [("all devices", amount(total.flops, "FLOP"), total.status, moved), ("", "", "", each)]
 
 

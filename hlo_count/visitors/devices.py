@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 from hlo_count.hlo.module import Instruction
 from hlo_count.hlo.trace import Tracer
@@ -82,6 +83,6 @@ def _sending(walk: Walk, devices: Sequence[int]) -> dict[int, Cost]:
             same += cost.network_bytes
             continue
         for device in devices:
-            sent[device] += (Cost.network(by_device.get(device, 0)) * times).network_bytes
+            sent[device] += ceil(by_device.get(device, 0) * times)
     rest = {key: amount for key, amount in walk.total.amounts.items() if key != _SENT}
     return {device: Cost({**rest, _SENT: same + sent[device]}, walk.status) for device in devices}

@@ -84,7 +84,7 @@ def test_a_cuda_kernel_on_a_tpu_is_named(capsys):
 
 SPECS = {
     "no mesh": (None, (P("data"), None), "in_specs names mesh axes: pass the mesh too"),
-    "too few": ({"data": 1}, (P("data"),), "in_specs has 1 for 2 arguments: give one for each"),
+    "too few": ({"data": 1}, (P("data"),), "in_specs does not fit the arguments: 1 for 2; give one for each"),
     "of another structure": ({"data": 1}, (P("data"), {"w": P()}), "in_specs does not fit the arguments: .*dict"),
     "no size": ({"data": 0}, None, "a mesh is axis names and sizes"),
 }

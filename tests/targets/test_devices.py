@@ -107,3 +107,31 @@ def test_one_device_is_all_devices(backend):
     counted = hc.count(text(backend, "transformer_step"))
     assert counted.devices.total == counted.total
     assert "all devices" not in str(counted)
+
+
+def test_a_header_breaks_between_its_parts():
+    counted = report(
+        permute("{0,1},{1,0}"),
+        mesh=(("data", 4), ("model", 2)),
+        target="tpu:v5e:2x4",
+        backend="tpu",
+        jax_version="0.10.2",
+    )
+    long_name = hc.parse(counted.module.text.replace("HloModule m", f"HloModule {'name' * 8}"))
+    lines = str(hc.Report(long_name, mesh=counted.mesh, target="tpu:v5e:2x4", jax_version="0.10.2")).splitlines()
+    assert len(lines[0]) <= 100
+    assert [line.strip() for line in lines[:2]][1].split(" · ")[-1] == "1 FMA = 2 FLOP"
+
+
+def test_thousands_of_devices():
+    lines = [
+        f"c{n} = f32[64,64] all-reduce(p), channel_id={n + 1}, replica_groups=[64,64]<=[64,64]T(1,0), "
+        f"use_global_device_ids=true, to_apply=add"
+        for n in range(200)
+    ]
+    source = report(*lines, "ROOT r = f32[64,64] add(c0, c1)").module.text.replace("partitions=8", "partitions=4096")
+    counted = hc.Report(hc.parse(source), mesh=(("data", 64), ("model", 64)))
+    (row,) = counted.collectives
+    assert (row.label, row.runs) == ("all-reduce f32 over 64 (data)", 200)
+    assert row.cost.network_bytes == 200 * (2 * N * 63 // 64)
+    assert counted.devices.total.network_bytes == 4096 * row.cost.network_bytes
