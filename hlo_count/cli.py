@@ -9,7 +9,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,7 +200,8 @@ def _diff(options: argparse.Namespace) -> int:
         )
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        result = hlo_count.diff(fn, *args, **keywords, **kwargs)
+        with _prints_aside():
+            result = hlo_count.diff(fn, *args, **keywords, **kwargs)
     if options.json:
         _print_json(result.to_dict())
     elif options.markdown:
@@ -250,9 +252,10 @@ def _passes(options: argparse.Namespace) -> int:
         )
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        result = hlo_count.passes(
-            fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs
-        )
+        with _prints_aside():
+            result = hlo_count.passes(
+                fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs
+            )
     if options.json:
         _print_json(result.to_dict())
     else:
@@ -294,6 +297,14 @@ def _calibrate(options: argparse.Namespace) -> int:
 # Programs
 
 
+@contextmanager
+def _prints_aside() -> Iterator[None]:
+    """What a user's module or function prints goes to standard error: standard output is for the result."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@_prints_aside()
 def _report(options: argparse.Namespace, program: str, target: str | None) -> Report:
     """The report of what a command was given: a text, or a function with its arguments."""
     fn, args, kwargs, keywords = _call(options, program, target)
@@ -301,6 +312,7 @@ def _report(options: argparse.Namespace, program: str, target: str | None) -> Re
     return hlo_count.count(fn, *args, convention=convention, strict=options.strict, **keywords, **kwargs)
 
 
+@_prints_aside()
 def _call(
     options: argparse.Namespace, program: str, target: str | None
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any], dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import re
 import sys
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,6 +29,8 @@ _DTYPES = {
     "f4e2m1fn": "float4_e2m1fn",
 }
 """HLO's names of element types, and NumPy's."""
+_EMPTY = re.compile(rf"\b({'|'.join(_DTYPES)})\[\s*\]")
+"""A scalar as HLO spells it, `f32[]`, which is no Python."""
 
 
 def looks_like_function(text: str) -> bool:
@@ -75,9 +78,9 @@ def _module(place: str, text: str) -> Any:
 
 
 def argument(text: str) -> Any:
-    """`f32[128,784]` as a jax.ShapeDtypeStruct; numbers, strings, and lists, tuples and dicts of such as they are."""
+    """`f32[128,784]` and `f32[]` as jax.ShapeDtypeStructs; numbers, strings, and lists, tuples and dicts of such as they are."""
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        tree = ast.parse(_EMPTY.sub(r"\1", text.strip()), mode="eval").body
     except SyntaxError:
         raise HloCountError(_refusal(text)) from None
     return _value(tree, text)

@@ -79,10 +79,11 @@ def read(source: str | Path) -> Module:
         raise HloCountError(f"{source}: {problem.strerror or problem}; pass the path of an HLO text") from None
     if data[:2] == b"\x1f\x8b":
         import gzip
+        import zlib
 
         try:
             data = gzip.decompress(data)
-        except (OSError, EOFError) as problem:
+        except (OSError, EOFError, zlib.error) as problem:
             raise HloCountError(f"{source}: this gzip file is damaged ({problem})") from None
     return parse(decode(data, str(source)), filename=str(source))
 

@@ -252,6 +252,7 @@ def test_errors(program, args, keywords, message) -> None:
         (b"\x1f\x8b damaged", "gzip file is damaged"),
         (gzip.compress(LINEAR.encode())[:-20], "gzip file is damaged"),
         (gzip.compress(LINEAR.encode())[:30] + b"\x00" * 40, "gzip file is damaged"),
+        (gzip.compress(LINEAR.encode())[:20] + b"\x55" * 200, "gzip file is damaged"),
         (LINEAR.encode()[:300], "truncated"),
     ],
 )
@@ -261,6 +262,12 @@ def test_files_that_are_no_hlo(tmp_path: Path, data: bytes, message: str) -> Non
     with pytest.raises(hc.HloCountError, match=message) as raised:
         hc.count(path)
     assert str(path) in str(raised.value)
+
+
+def test_a_table_has_rows_and_scopes_have_levels() -> None:
+    for options in ({"depth": 0}, {"rows": 0}):
+        with pytest.raises(hc.HloCountError, match="a table has at least one row, a scope one level"):
+            hc.count(LINEAR).table(**options)
 
 
 def test_count_parameters() -> None:

@@ -1,0 +1,308 @@
+"""The command line: one document or one clear line, the exit code, and no traceback."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import fixture_files
+import pytest
+
+from hlo_count import __version__
+from hlo_count.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = """HloModule linear
+
+ENTRY %main (x: f32[8,4], w: f32[4,2]) -> f32[8,2] {
+  %x = f32[8,4]{1,0} parameter(0)
+  %w = f32[4,2]{1,0} parameter(1)
+  ROOT %y = f32[8,2]{1,0} dot(%x, %w), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+"""
+FLOPS = 2 * 8 * 4 * 2
+PROGRAMS = """
+import jax.numpy as jnp
+
+def product(x, w):
+    return x @ w
+
+def raises(x):
+    raise RuntimeError("the user's own trouble\\nin two lines")
+
+def doubled(x, times=1):
+    return x * times
+
+def arguments():
+    return jnp.ones((8, 4)), jnp.ones((4, 2))
+
+number = 3
+"""
+
+
+@pytest.fixture
+def dump(tmp_path: Path) -> Path:
+    path = tmp_path / "dump.txt"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> str:
+    path = tmp_path / "programs.py"
+    path.write_text(PROGRAMS)
+    return str(path)
+
+
+def feed(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def run(*arguments: str, stdin: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hlo_count", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **environment},
+        timeout=300,
+    )
+
+
+# What works
+
+
+def test_count_a_dump(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", str(dump)]) == 0
+    out, err = capsys.readouterr()
+    assert "linear" in out.splitlines()[0]
+    assert "matmul 100.0 %" in out
+    assert err == ""
+
+
+def test_json_is_one_document(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", str(dump), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["flops"] == FLOPS
+    assert err == ""
+
+
+@pytest.mark.parametrize("key", ["opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"])
+def test_by(dump: Path, key: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", str(dump), "--by", key]) == 0
+    assert f"\n{key} " in capsys.readouterr().out
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    feed(monkeypatch, TEXT.encode())
+    assert main(["count", "-", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops"] == FLOPS
+
+
+def test_convention(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", str(dump), "--convention", "xla", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["convention"] == "xla"
+
+
+def test_a_function(programs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shapes = ["--arg", "f32[8,4]", "--arg", "f32[4,2]"]
+    assert main(["count", f"{programs}:product", *shapes, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops"] == FLOPS
+    assert main(["count", f"{programs}:product", *shapes, "--target", "cpu", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["target"] == "cpu"
+    assert main(["count", f"{programs}:product", "--args-from", f"{programs}:arguments", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops"] == FLOPS
+    assert main(["count", f"{programs}:doubled", "--arg", "f32[8]", "--kwarg", "times=f32[]", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops"] == 8
+
+
+def test_trip_counts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    text = fixture_files.text("cpu", "while_dynamic")
+    path = tmp_path / "loop.txt"
+    path.write_text(text)
+    assert main(["count", str(path), "--json"]) == 0
+    once = json.loads(capsys.readouterr().out)
+    assert once["status"] == "lower bound"
+    (loop,) = {unknown["instruction"] for unknown in once["unknowns"]}
+    assert main(["count", str(path), "--trip-count", f"{loop}=10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "exact"
+    assert main(["count", str(path), "--strict"]) == 2
+    assert "strict=True was asked for" in capsys.readouterr().err
+
+
+def test_limits(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", str(dump), "--max-flops", str(FLOPS), "--max-bytes", "1kB"]) == 0
+    capsys.readouterr()
+    assert main(["count", str(dump), "--max-flops", str(FLOPS - 1), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["flops"] == FLOPS
+    assert "flops" in err
+    assert main(["count", str(dump), "--max-flops", "lots"]) == 2
+    assert "lots" in capsys.readouterr().err
+
+
+def test_devices_and_targets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["devices"]) == 0
+    assert "h100-sxm" in capsys.readouterr().out
+    assert main(["devices", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) > 10
+    assert main(["targets"]) == 0
+    out = capsys.readouterr().out
+    assert any(line.startswith("cpu") and " yes" in line for line in out.splitlines())
+
+
+def test_roofline(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["roofline", str(dump), "--device", "h100-sxm"]) == 0
+    assert "h100" in capsys.readouterr().out.lower()
+    assert main(["roofline", str(dump), "--device", "h100-sxm", "--json"]) == 0
+    assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"hlo-count {__version__}\n"
+    assert main(["--help"]) == 0
+    assert "count" in capsys.readouterr().out
+
+
+def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    out, err = capsys.readouterr()
+    assert "matmul" in out
+    assert "demo.py:" in out
+    assert max(map(len, out.splitlines())) <= 100
+    assert "Compiling" in err
+    assert main(["demo", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["status"] == "exact"
+
+
+# What does not: one clear line, exit code 2
+
+BAD = {
+    "a missing path": (["count", "no/such/file.txt"], "no/such/file.txt: there is no such file"),
+    "a module that does not exist": (["count", "no_such_module:f"], "there is no module 'no_such_module'"),
+    "a file that does not exist": (["count", "nowhere.py:f"], "there is no file nowhere.py"),
+    "a function that does not exist": (["count", "PROGRAMS:produkt"], "has no function 'produkt'; did you mean product"),
+    "what is no function": (["count", "PROGRAMS:number"], "cannot count 3"),
+    "an argument that is no shape": (["count", "PROGRAMS:doubled", "--arg", "f32[8"], "--arg 'f32[8' is no argument"),
+    "a dimension that is none": (["count", "PROGRAMS:doubled", "--arg", "f32[x]"], "--arg 'f32[x]' is no argument"),
+    "an unknown dtype": (["count", "PROGRAMS:doubled", "--arg", "q7[8]"], "--arg 'q7[8]' is no argument"),
+    "code for an argument": (["count", "PROGRAMS:doubled", "--arg", "open('x')"], "is no argument"),
+    "a keyword argument without a name": (["count", "PROGRAMS:doubled", "--kwarg", "f32[8]"], "write NAME=VALUE"),
+    "too few arguments": (["count", "PROGRAMS:product", "--arg", "f32[8,4]"], "missing 1 required positional argument"),
+    "arguments for a text": (["count", "DUMP", "--arg", "f32[8]"], "an HLO text takes no arguments"),
+    "a target for a text": (["count", "DUMP", "--target", "cpu"], "an HLO text takes no arguments and no target"),
+    "an unknown target": (["count", "PROGRAMS:doubled", "--arg", "f32[8]", "--target", "h10-sxm"], "h100-sxm"),
+    "an unknown key": (["count", "DUMP", "--by", "opcodes"], "did you mean 'opcode'"),
+    "a depth of nothing": (["count", "DUMP", "--by", "scope", "--depth", "0"], "depth=0"),
+    "a trip count that is no number": (["count", "DUMP", "--trip-count", "w=x"], "'x' is no whole number"),
+    "a trip count of no loop": (["count", "DUMP", "--trip-count", "w=3"], "matches no while"),
+    "an unknown device": (["roofline", "DUMP", "--device", "h101"], "h100"),
+    "a folder": (["count", "FOLDER"], "irectory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input(name: str, dump: Path, programs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, message = BAD[name]
+    places = {"PROGRAMS": programs, "DUMP": str(dump), "FOLDER": str(dump.parent)}
+    for word, place in places.items():
+        arguments = [argument.replace(word, place) for argument in arguments]
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.startswith("hlo-count: ")
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+FILES = {
+    "not HLO": (b"import jax\n", "this is no HLO"),
+    "empty": (b"", "the text is empty"),
+    "truncated": (TEXT.encode()[:200], "truncated"),
+    "binary": (bytes(range(256)), "binary data"),
+    "binary that is UTF-8": (b"\x00\x01\x02", "binary data"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("way", ["file", "stdin"])
+def test_bad_files(
+    name: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, message = FILES[name]
+    path = tmp_path / "bad.txt"
+    path.write_bytes(data)
+    feed(monkeypatch, data)
+    assert main(["count", str(path) if way == "file" else "-"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err.splitlines()[0]
+    assert (str(path) if way == "file" else "<stdin>") in err.splitlines()[0]
+    assert len(err.splitlines()) <= 3  # the line, the text at it, the caret
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["counts"], ["count"], ["count", "x", "--no-such-option"], ["demo", "--rows", "many"]]
+)
+def test_wrong_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "usage: hlo-count" in err
+
+
+def test_a_function_that_raises(programs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["count", f"{programs}:raises", "--arg", "f32[8]"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "hlo-count: RuntimeError: the user's own trouble" in err
+    assert "Traceback" not in err
+
+
+# In a process of its own
+
+
+def test_a_text_is_counted_without_jax(dump: Path) -> None:
+    script = f"""
+import sys
+from hlo_count.cli import main
+assert main(["count", {str(dump)!r}]) == 0
+assert main(["count", {str(dump)!r}, "--json"]) == 0
+print(sorted({{"jax", "jaxlib", "networkx", "numpy", "pandas", "matplotlib"}} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stderr == "[]\n"
+
+
+def test_as_a_module_with_standard_input() -> None:
+    done = run("count", "-", "--json", stdin=TEXT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["flops"] == FLOPS
+    done = run("count", "-", stdin="nonsense")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_json_of_a_function_is_one_document_also_when_it_prints(programs: str) -> None:
+    path = Path(programs)
+    path.write_text(path.read_text().replace("return x @ w", "print('tracing'); return x @ w"))
+    done = run("count", f"{programs}:product", "--arg", "f32[8,4]", "--arg", "f32[4,2]", "--json")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["flops"] == FLOPS
+    assert "tracing" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell with pipes")
+def test_a_pipe_that_closes_is_no_error(dump: Path) -> None:
+    command = f"{sys.executable} -m hlo_count count {dump} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "0\n"
+    assert done.stderr == ""
