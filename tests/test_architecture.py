@@ -1,0 +1,103 @@
+"""Data flows one way: a folder imports only what stands to its left, and heavy packages only when they are used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "hlo_count"
+ORDER = ("errors", "lowering", "hlo", "visitors", "roofline", "report", "compare", "budgets")
+"""From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
+USES_JAX = {
+    "command_arguments",  # shapes of --arg
+    "demo",
+    "report.counting",  # leaves of a pytree of parameters
+    "roofline.kernels",  # what calibration runs
+    "roofline.suite",
+}
+"""Beside lowering: the modules whose functions import jax. None does when it is loaded."""
+HEAVY = {"jax", "jaxlib", "networkx", "numpy", "pandas", "matplotlib", "tqdm", "platformdirs"}
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def folder(module: str) -> str:
+    """`hlo_count.visitors.walk` is in visitors."""
+    return (module.split(".") + [""])[1]
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool, bool]]:
+    """Each imported module with whether it is for type checking only, and whether a function imports it."""
+
+    def walk(node: ast.AST, typing: bool, inside: bool) -> Iterator[tuple[str, bool, bool]]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from ((alias.name, typing, inside) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: imports are absolute"
+                assert child.module is not None
+                yield child.module, typing, inside
+                # `from hlo_count.hlo import garbage` names a module too.
+                yield from ((f"{child.module}.{alias.name}", typing, inside) for alias in child.names)
+            elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+                yield from walk(child, True, inside)
+            else:
+                yield from walk(child, typing, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
+
+    yield from walk(ast.parse(path.read_text()), False, False)
+
+
+def test_the_order_names_every_folder() -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
+    assert folders == set(ORDER) - {"errors"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_only_what_stands_to_the_left(path: Path) -> None:
+    here = folder(name(path))
+    place = ORDER.index(here) if here in ORDER else len(ORDER)
+    for module, typing, _ in imports(path):
+        if not module.startswith("hlo_count.") or typing:
+            continue
+        there = folder(module)
+        allowed = ORDER.index(there) <= place if there in ORDER else place == len(ORDER)
+        assert allowed, f"{name(path)} imports {module}, which stands to its right"
+        assert here != "lowering" or there in ("lowering", "errors"), f"{name(path)} imports {module}: jax only"
+        assert here != "hlo" or there in ("hlo", "errors"), f"{name(path)} imports {module}: the language stands alone"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_heavy_packages_load_when_they_are_used(path: Path) -> None:
+    for module, typing, inside in imports(path):
+        top = module.split(".")[0]
+        if top in HEAVY and not typing:
+            assert inside, f"{name(path)} imports {module} when it is loaded"
+            if top in ("jax", "jaxlib") and folder(name(path)) != "lowering":
+                assert name(path).removeprefix("hlo_count.") in USES_JAX, f"{name(path)} imports {module}"
+
+
+@pytest.mark.parametrize("module", ["hlo_count", "hlo_count.cli", "hlo_count.hlo", "hlo_count.report.report"])
+def test_importing_loads_nothing_heavy(module: str) -> None:
+    script = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_every_name_of_the_package_loads_without_jax() -> None:
+    script = "import sys, hlo_count; [getattr(hlo_count, n) for n in hlo_count.__all__]; print('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_every_module_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
