@@ -15,6 +15,8 @@ DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "do
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_examples_run(name):
+    if name == "docs/diff.md" and tuple(map(int, jax.__version__.split(".")[:2])) < (0, 5):
+        pytest.skip("the CPU compiler of jax 0.4.30 dumps few of its passes, the one that fuses not among them")
     failed, _ = doctest.testfile(str(ROOT / name), module_relative=False, optionflags=doctest.ELLIPSIS)
     assert failed == 0
 

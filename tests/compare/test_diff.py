@@ -19,6 +19,12 @@ N = 64
 A = jax.ShapeDtypeStruct((N,), jnp.float32)
 
 
+needs_unfused_scalars = pytest.mark.skipif(
+    tuple(map(int, jax.__version__.split(".")[:2])) < (0, 5),
+    reason="the CPU compiler of jax 0.4.30 puts the unrolled additions into a fusion: another reason beside these",
+)
+
+
 def reasons(diff):
     return {row.name: row.change for row in diff.by("reason")}
 
@@ -42,6 +48,7 @@ def unrolled(a):
     return lax.fori_loop(0, 100, lambda i, c: c + a, jnp.zeros_like(a), unroll=True)
 
 
+@needs_unfused_scalars
 def test_the_first_add_of_an_unrolled_loop_is_folded():
     diff = hc.diff(unrolled, A)
     if diff.before.flops == 99 * N:
@@ -58,6 +65,7 @@ def test_the_first_add_of_an_unrolled_loop_is_folded():
     assert adds_up(diff)
 
 
+@needs_unfused_scalars
 def test_a_loop_against_its_unrolled_version():
     diff = hc.diff(looped, unrolled, A)
     assert (diff.before.flops, diff.after.flops) == (100 * N, 99 * N)

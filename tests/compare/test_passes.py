@@ -14,6 +14,10 @@ from hlo_count.errors import HloCountError
 from hlo_count.lowering import dump_passes, gpu, tpu
 from hlo_count.visitors.cost import Cost
 
+needs_dumps = pytest.mark.skipif(
+    tuple(map(int, jax.__version__.split(".")[:2])) < (0, 5),
+    reason="the CPU compiler of jax 0.4.30 dumps few of its passes, the one that fuses not among them",
+)
 X = jax.ShapeDtypeStruct((256, 256), jnp.float32)
 
 
@@ -36,6 +40,7 @@ def is_whole(found):
     return True
 
 
+@needs_dumps
 def test_the_pass_that_fuses_carries_the_bytes():
     found = hc.passes(layer, X, X)
     fusing = [row for row in found.rows if row.name == "fusion"]
@@ -45,6 +50,7 @@ def test_the_pass_that_fuses_carries_the_bytes():
     assert is_whole(found)
 
 
+@needs_dumps
 def test_two_passes_can_be_compared():
     found = hc.passes(layer, X, X)
     at = next(row.index for row in found.rows if row.name == "fusion")
@@ -77,6 +83,7 @@ def test_a_gpu_that_is_not_there():
     assert is_whole(found)
 
 
+@needs_dumps
 def test_a_directory_of_dumps(dumped):
     found = hc.read_dumps(dumped)
     assert found.after == hc.passes(layer, X, X).after
@@ -87,6 +94,7 @@ def test_a_directory_of_dumps(dumped):
     assert (few.before, few.after) == (found.before, found.after)
 
 
+@needs_dumps
 def test_a_truncated_file_is_skipped_and_named(dumped, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(dumped, copy)
@@ -125,6 +133,7 @@ def test_only_broken_files(tmp_path):
         hc.read_dumps(tmp_path)
 
 
+@needs_dumps
 def test_passes_that_are_not_there(dumped):
     found = hc.read_dumps(dumped)
     with pytest.raises(HloCountError, match="did you mean 'fusion'"):

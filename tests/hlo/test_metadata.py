@@ -103,4 +103,6 @@ def test_an_odd_op_name_survives_the_compiler() -> None:
             return jnp.sin(x)
 
     module = parse(jax.jit(f).lower(jnp.ones(4)).compile().as_text())
-    assert f"jit(f)/{odd}/sin" in {i.metadata.op_name for i in module.instructions()}
+    # older versions name the function that they wrap the user's in
+    names = {i.metadata.op_name.replace("jit(main)/", "") for i in module.instructions()}
+    assert f"jit(f)/{odd}/sin" in names
