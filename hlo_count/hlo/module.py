@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list, parse_config, split_attributes
 from hlo_count.hlo.metadata import NO_METADATA, Metadata, SourceTables, parse_metadata
 from hlo_count.hlo.opcodes import FEWEST_OPERANDS
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.shapes import Shape, parse_shape
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -213,19 +214,64 @@ class Instruction:
         return f"<Instruction %{self.name} = {self.shape} {self.opcode}>"
 
 
+PrintedLine = tuple[str, str, str, str, str, str]
+"""A line as XLA prints an instruction: "ROOT " or "", name, shape, opcode, operands, attributes."""
+
+
+class ShapeTable(dict[str, Shape]):
+    """Shapes by their text: a module of 100,000 instructions has some fifty."""
+
+    def __missing__(self, text: str) -> Shape:
+        shape = self[text] = parse_shape(text)
+        return shape
+
+
 class Computation:
     """A named list of instructions in the order of the text, its root among them."""
 
-    def __init__(self, module: Module, name: str, *, line: int | None = None, offset: int = 0) -> None:
+    def __init__(
+        self,
+        module: Module,
+        name: str,
+        *,
+        printed: list[PrintedLine] | None = None,
+        line: int | None = None,
+        offset: int = 0,
+    ) -> None:
         self.module = module
         self.name = name
-        self.instructions: list[Instruction] = []
-        self.root: Instruction
         self.attribute_text = ""
         self.lines: list[int] | None = None
         """Line of each instruction, where they do not stand on consecutive lines."""
+        self._printed = printed
         self._line = line
         self._offset = offset
+
+    @cached_property
+    def instructions(self) -> list[Instruction]:
+        """Its instructions in the order of the text, which is the schedule's where the module is scheduled."""
+        shapes = self.module.shapes
+        return [
+            Instruction(self, index, name, opcode, shapes[shape], operands, attributes)
+            for index, (_, name, shape, opcode, operands, attributes) in enumerate(self._printed or ())
+        ]
+
+    @cached_property
+    def root(self) -> Instruction:
+        """What it gives: the instruction marked ROOT, else the last."""
+        marked = next((index for index, line in enumerate(self._printed or ()) if line[0]), -1)
+        return self.instructions[marked]
+
+    @cached_property
+    def kinds(self) -> list[tuple[str, Shape, int]]:
+        """(opcode, shape, how many) of its instructions; a printed text is counted without making them."""
+        if self._printed is not None:
+            shapes = self.module.shapes
+            lines = Counter([(line[3], line[2]) for line in self._printed])
+            return [(opcode, shapes[shape], number) for (opcode, shape), number in lines.items()]
+        by_id = {id(i.shape): i.shape for i in self.instructions}
+        made = Counter([(i.opcode, id(i.shape)) for i in self.instructions])
+        return [(opcode, by_id[shape], number) for (opcode, shape), number in made.items()]
 
     @cached_property
     def by_name(self) -> dict[str, Instruction]:
@@ -239,19 +285,25 @@ class Computation:
     @cached_property
     def opcodes(self) -> frozenset[str]:
         """The opcodes that occur in it."""
-        return frozenset([i.opcode for i in self.instructions])
+        return frozenset([opcode for opcode, _, _ in self.kinds])
 
     @property
     def unused_parameters(self) -> set[Instruction]:
         """Parameters that no instruction takes and that are not the root."""
         # Asked of every fused computation, and hardly ever finds one: splitting all operands at once answers most.
-        used = set(", ".join([i.operand_text for i in self.instructions]).split(", "))
-        used.add("%" + self.root.name)
-        doubtful = [p for p in self.instructions if p.opcode == "parameter" and "%" + p.name not in used]
-        if not doubtful:
-            return set()
+        if self._printed is not None:
+            used = set(", ".join([line[4] for line in self._printed]).split(", "))
+            if all(line[0] or "%" + line[1] in used for line in self._printed if line[3] == "parameter"):
+                return set()
         names = {self.root.name, *(name for i in self.instructions for name in i.operand_names)}
-        return {p for p in doubtful if p.name not in names}
+        return {p for p in self.parameters if p.name not in names}
+
+    @property
+    def parameter_numbers(self) -> list[str]:
+        """The numbers of its parameters, as the text has them and in its order."""
+        if self._printed is not None:
+            return [line[4] for line in self._printed if line[3] == "parameter"]
+        return [i.operand_text for i in self.instructions if i.opcode == "parameter"]
 
     @cached_property
     def parameters(self) -> list[Instruction]:
@@ -280,7 +332,7 @@ class Computation:
     @property
     def is_printed(self) -> bool:
         """Whether the text has it as XLA prints one: an instruction a line, each with its shape."""
-        return self.lines is None
+        return self._printed is not None
 
     @property
     def is_entry(self) -> bool:
@@ -317,7 +369,7 @@ class Computation:
         return iter(self.instructions)
 
     def __len__(self) -> int:
-        return len(self.instructions)
+        return len(self._printed if self._printed is not None else self.instructions)
 
     def __getitem__(self, name: str) -> Instruction:
         return self.by_name[name]
@@ -337,6 +389,7 @@ class Module:
         self.tables_text = ""
         self.computations: dict[str, Computation] = {}
         self.entry: Computation
+        self.shapes = ShapeTable()
         self.call_depth = 0
         """How deep its calls nest."""
 

@@ -12,33 +12,26 @@ import re
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
-from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.module import Computation, Module
 from hlo_count.hlo.scanner import Scanner
-from hlo_count.hlo.shapes import Shape, parse_shape
 from hlo_count.hlo.structure import check_calls, check_elements
 
-_P1 = r"[^()\n]*(?:\([^()\n]*\)[^()\n]*)*"
-_P2 = rf"[^()\n]*(?:\({_P1}\)[^()\n]*)*"
-_P3 = rf"[^()\n]*(?:\({_P2}\)[^()\n]*)*"
-_P4 = rf"[^()\n]*(?:\({_P3}\)[^()\n]*)*"
+# The repeats are possessive: no part of a line can be read in two ways, so nothing is gained by trying again.
+_P1 = r"[^()\n]*+(?:\([^()\n]*+\)[^()\n]*+)*+"
+_P2 = rf"[^()\n]*+(?:\({_P1}\)[^()\n]*+)*+"
+_P3 = rf"[^()\n]*+(?:\({_P2}\)[^()\n]*+)*+"
+_P4 = rf"[^()\n]*+(?:\({_P3}\)[^()\n]*+)*+"
 # An operand that is a whole instruction, `f32[] constant(2)`, has a word before its parenthesis: the scanner's.
-_OPERANDS = rf"[^()\n]*(?:(?<![a-z0-9\-])\({_P2}\)[^()\n]*)*"
-_SHAPE = rf"[a-z][^ (\n]*|[a-z][^ (\n]*\{{[^{{}}\n]*\}}|\({_P4}\)"
+_OPERANDS = rf"[^()\n]*+(?:(?<![a-z0-9\-])\({_P2}\)[^()\n]*+)*+"
+_SHAPE = rf"[a-z][^ (\n]*+|[a-z][^ (\n]*\{{[^{{}}\n]*+\}}|\({_P4}\)"
+_ATTRIBUTES = r", *[\w\-]++=[^\n]*[^\s,]|"
 
 INSTRUCTION_LINE = re.compile(
-    rf"^[ \t]+(ROOT )?%?([\w.\-]+) = ({_SHAPE}) ([a-z][\w\-]*)\(({_OPERANDS})\)(, *[\w\-]+=[^\n]*[^\s,]|)[ \t]*$", re.M
+    rf"^[ \t]++(ROOT )?+%?+([\w.\-]++) = ({_SHAPE}) ([a-z][\w\-]*+)\(({_OPERANDS})\)({_ATTRIBUTES})[ \t]*+$", re.M
 )
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
 _COMMENT = re.compile(r"/\*(?!index=\d+\*/)")
-
-
-class _ShapeTable(dict[str, Shape]):
-    """Shapes by their text: a module of 100,000 instructions has some fifty."""
-
-    def __missing__(self, text: str) -> Shape:
-        shape = self[text] = parse_shape(text)
-        return shape
 
 
 def parse(text: str, *, filename: str | None = None) -> Module:
@@ -65,10 +58,9 @@ def _parse_module(text: str, filename: str | None) -> Module:
     module = Module(text, filename)
     scanner = Scanner(text, filename, module)
     at = scanner.scan_header()
-    shapes = _ShapeTable()
     entry: Computation | None = None
     while at < len(text):
-        computation, is_entry, end = _printed_computation(module, text, at, shapes) or scanner.scan_computation(at)
+        computation, is_entry, end = _printed_computation(module, text, at) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
                 raise scanner.error("a second ENTRY: a module has one", at)
@@ -82,9 +74,7 @@ def _parse_module(text: str, filename: str | None) -> Module:
     return module
 
 
-def _printed_computation(
-    module: Module, text: str, at: int, shapes: _ShapeTable
-) -> tuple[Computation, bool, int] | None:
+def _printed_computation(module: Module, text: str, at: int) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
     header = _HEADER_LINE.match(text, at)
     if header is None:
@@ -97,16 +87,11 @@ def _printed_computation(
     found = INSTRUCTION_LINE.findall(text, start, stop)
     if not found or len(found) != text.count("\n", start, stop) + 1 or _has_comment(text, start, stop):
         return None
-    computation = Computation(module, header[2], offset=start)
+    computation = Computation(module, header[2], printed=found, offset=start)
     try:
-        computation.instructions = [
-            Instruction(computation, index, name, opcode, shapes[shape], operands, attributes)
-            for index, (_, name, shape, opcode, operands, attributes) in enumerate(found)
-        ]
+        computation.kinds  # noqa: B018  reads each shape once
     except HloCountError:
         return None  # The scanner meets the same shape and says where it stands.
-    roots = [index for index, groups in enumerate(found) if groups[0]]
-    computation.root = computation.instructions[roots[0] if roots else -1]
     computation.attribute_text = closing[1]
     if computation.name in module.computations:
         return None  # The scanner says where the second one stands.

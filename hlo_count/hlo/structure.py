@@ -13,9 +13,9 @@ def check_calls(module: Module) -> None:
     """Raise HloCountError for parameters that are not 0, 1, 2 ..., callees that do not exist, and recursion."""
     callees: dict[Computation, list[Computation]] = {}
     for computation in module.computations.values():
-        numbers = [i.operand_text for i in computation.instructions if i.opcode == "parameter"]
-        if numbers != NUMBERS[: len(numbers)]:
-            computation.parameters  # noqa: B018  puts them in order, or raises
+        numbers = computation.parameter_numbers
+        if sorted(numbers) != sorted(NUMBERS[: len(numbers)]):
+            computation.parameters  # noqa: B018  raises
         callees[computation] = _callees(computation)
     depths = {computation: 1 for computation, called in callees.items() if not called}
     for computation in callees:
@@ -40,9 +40,9 @@ def _measure(start: Computation, callees: dict[Computation, list[Computation]], 
 
 
 def _callees(computation: Computation) -> list[Computation]:
-    calling = computation.opcodes - _CALL_NOTHING
-    if not calling:
+    if computation.opcodes <= _CALL_NOTHING:
         return []
+    calling = computation.opcodes - _CALL_NOTHING
     return [callee for i in computation.instructions if i.opcode in calling for _, callee in i.called]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -270,15 +269,13 @@ class Walk:
 
     def _own_operations(self, computation: Computation) -> Cost:
         """The hot path: a fused computation, its elementwise instructions of one shape taken together."""
-        instructions = computation.instructions
-        shapes = {id(i.shape): i.shape for i in instructions}
-        parts: list[Cost] = []
-        for (opcode, shape_id), number in Counter([(i.opcode, id(i.shape)) for i in instructions]).items():
-            if opcode in ELEMENTWISE:
-                shape = shapes[shape_id]
-                parts.append(elementwise_cost(opcode, shape.dtype, shape.size) * number)
+        parts = [
+            elementwise_cost(opcode, shape.dtype, shape.size) * number
+            for opcode, shape, number in computation.kinds
+            if opcode in ELEMENTWISE
+        ]
         if not computation.opcodes <= _ALIKE:
-            parts += [self.cost_of(i, False) for i in instructions if i.opcode not in _ALIKE]
+            parts += [self.cost_of(i, False) for i in computation.instructions if i.opcode not in _ALIKE]
         return Cost.sum(parts)
 
     # What calls what
