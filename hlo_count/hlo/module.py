@@ -285,7 +285,9 @@ class Computation:
     @cached_property
     def opcodes(self) -> frozenset[str]:
         """The opcodes that occur in it."""
-        return frozenset([opcode for opcode, _, _ in self.kinds])
+        if self._printed is not None:
+            return frozenset([opcode for opcode, _, _ in self.kinds])
+        return frozenset([i.opcode for i in self.instructions])  # asked before their shapes are settled
 
     @property
     def unused_parameters(self) -> set[Instruction]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from xla_reference import AVAILABLE, reference
 
+import hlo_count
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import parse
 
@@ -137,3 +138,11 @@ def test_what_is_recomputed_whatever_the_text_says() -> None:
         "HloModule m\n\nENTRY %e (a: f32[2]) -> (f32[3]) {\n  %a = f32[2]{0} parameter(0)\n  ROOT %t = (f32[3]{0}) tuple(%a)\n}\n"
     )
     assert str(printed.entry.root.shape) == "(f32[2]{0})"
+
+
+def test_inferred_shapes_are_counted() -> None:
+    text = "HloModule m\nf { x = f32[4] parameter(0) y = add(x, x) ROOT z = multiply(y, y) }\n"
+    report = hlo_count.count(
+        text + "ENTRY e { a = f32[4] parameter(0) ROOT r = f32[4] fusion(a), kind=kLoop, calls=f }"
+    )
+    assert report.flops == 2 * 4
