@@ -78,7 +78,7 @@ def _module(place: str, text: str) -> Any:
 
 
 def argument(text: str) -> Any:
-    """`f32[128,784]`, `f32[]` as jax.ShapeDtypeStructs; numbers, strings, lists, tuples and dicts of such as they are."""
+    """`f32[128,784]`, `f32[]` as jax.ShapeDtypeStructs; numbers, strings, lists, tuples and dicts as they are."""
     try:
         tree = ast.parse(_EMPTY.sub(r"\1", text.strip()), mode="eval").body
     except SyntaxError:
