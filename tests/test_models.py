@@ -40,9 +40,7 @@ def test_vit_b16_is_the_published_figure():
     fn, args = models.vit_b16()
     flops = contractions(hlo_count.count(fn, *args))
     assert flops == 2 * models.vit_b16_macs()
-    assert flops / 2 == pytest.approx(
-        17.56e9, rel=0.005
-    )  # published with four digits, and without the softmax
+    assert flops / 2 == pytest.approx(17.56e9, rel=0.005)  # published with four digits, and without the softmax
 
 
 @pytest.mark.parametrize("time", [128, 256])

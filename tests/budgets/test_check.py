@@ -1,4 +1,3 @@
-# ruff: noqa: E501  an HLO text has one line an instruction
 """`report.check`, on HLO texts whose counts are arithmetic."""
 
 from __future__ import annotations

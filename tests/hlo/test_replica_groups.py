@@ -105,9 +105,7 @@ def test_pairs_list_partitions_with_a_channel_and_replicas_without():
 
 
 def test_groups_of_a_permute_are_what_its_pairs_connect():
-    permute = instruction(
-        "f32[8,8] collective-permute(p), channel_id=1, source_target_pairs={{0,1},{1,2},{4,5}}"
-    )
+    permute = instruction("f32[8,8] collective-permute(p), channel_id=1, source_target_pairs={{0,1},{1,2},{4,5}}")
     assert groups(permute) == [(0, 1, 2), (4, 5)]
 
 
