@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from hlo_count.hlo.module import Computation, Instruction, Module
 
 
-def computation_graph(computation: Computation) -> nx.DiGraph:
+def computation_graph(computation: Computation) -> nx.DiGraph[str]:
     """Nodes are the instructions' names, with `instruction`, `opcode` and `shape`; edges operand -> user.
 
     An edge's `control` is True where it carries no value and only orders.
     """
     import networkx as nx
 
-    graph = nx.DiGraph(name=computation.name)
+    graph: nx.DiGraph[str] = nx.DiGraph(name=computation.name)
     for instruction in computation.instructions:
         graph.add_node(instruction.name, instruction=instruction, opcode=instruction.opcode, shape=instruction.shape)
     for instruction in computation.instructions:
@@ -31,7 +31,7 @@ def computation_graph(computation: Computation) -> nx.DiGraph:
     return graph
 
 
-def call_graph(module: Module) -> nx.MultiDiGraph:
+def call_graph(module: Module) -> nx.MultiDiGraph[str]:
     """Nodes are the computations' names, with `computation` and `entry`; edges are call sites, with their
     `instruction` and `role`.
 
@@ -40,7 +40,7 @@ def call_graph(module: Module) -> nx.MultiDiGraph:
     """
     import networkx as nx
 
-    graph = nx.MultiDiGraph(name=module.name)
+    graph: nx.MultiDiGraph[str] = nx.MultiDiGraph(name=module.name)
     for computation in module.computations.values():
         graph.add_node(computation.name, computation=computation, entry=computation.is_entry)
     for instruction in module.instructions():

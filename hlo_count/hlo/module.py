@@ -346,7 +346,7 @@ class Computation:
         return split_attributes(self.attribute_text)
 
     @cached_property
-    def graph(self) -> nx.DiGraph:
+    def graph(self) -> nx.DiGraph[str]:
         """Operand -> user over its instructions; an edge's `control` is True where it only orders."""
         from hlo_count.hlo.graphs import computation_graph
 
@@ -434,7 +434,7 @@ class Module:
             yield from computation.instructions
 
     @cached_property
-    def call_graph(self) -> nx.MultiDiGraph:
+    def call_graph(self) -> nx.MultiDiGraph[str]:
         """Caller -> callee, an edge a call site, with `role`, `instruction`, and `runs` where it can be told."""
         from hlo_count.hlo.graphs import call_graph
 
