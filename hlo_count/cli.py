@@ -289,8 +289,11 @@ def _targets(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
+    from hlo_count.roofline.device_table import device_rows, table
+
     device = hlo_count.calibrate(path=Path(options.output) if options.output else None)
-    print(device)
+    print(table(device_rows([device])))
+    print(f"\nwrote {device.path}: use it as --device local, or hc.device('local')", file=sys.stderr)
     return DONE
 
 

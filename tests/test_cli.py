@@ -12,6 +12,7 @@ from pathlib import Path
 import fixture_files
 import pytest
 
+import hlo_count
 from hlo_count import __version__
 from hlo_count.cli import main
 
@@ -306,3 +307,11 @@ def test_a_pipe_that_closes_is_no_error(dump: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "0\n"
     assert done.stderr == ""
+
+
+def test_calibrate_prints_a_row_of_the_table_of_devices(monkeypatch, capsys):
+    monkeypatch.setattr(hlo_count, "calibrate", lambda path=None: hlo_count.device("cpu-avx2"))
+    assert main(["calibrate"]) == 0
+    out = capsys.readouterr().out
+    assert "cpu-avx2" in out
+    assert max(map(len, out.splitlines())) <= 100
