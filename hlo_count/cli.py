@@ -235,14 +235,7 @@ def _roofline(options: argparse.Namespace) -> int:
         print(what_if(report))
         return DONE
     result = report.roofline(options.device)
-    if options.json:
-        _print_json(result.to_dict())
-    else:
-        print(result)
-    if options.plot:
-        result.plot(options.plot)
-        print(f"wrote {options.plot}", file=sys.stderr)
-    return DONE
+    return _show_with_plot(result, options)
 
 
 def _passes(options: argparse.Namespace) -> int:
@@ -256,14 +249,7 @@ def _passes(options: argparse.Namespace) -> int:
             result = hlo_count.passes(
                 fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs
             )
-    if options.json:
-        _print_json(result.to_dict())
-    else:
-        print(result)
-    if options.plot:
-        result.plot(options.plot)
-        print(f"wrote {options.plot}", file=sys.stderr)
-    return DONE
+    return _show_with_plot(result, options)
 
 
 def _devices(options: argparse.Namespace) -> int:
@@ -383,6 +369,18 @@ def _show_targets(reports: dict[Any, Report], options: argparse.Namespace) -> in
         _print_json(targets_dict(reports))
     else:
         print(targets_table(reports))
+    return DONE
+
+
+def _show_with_plot(result: Any, options: argparse.Namespace) -> int:
+    """A result as text or JSON, and where a plot was asked for, as a file."""
+    if options.json:
+        _print_json(result.to_dict())
+    else:
+        print(result)
+    if options.plot:
+        result.plot(options.plot)
+        print(f"wrote {options.plot}", file=sys.stderr)
     return DONE
 
 

@@ -80,7 +80,6 @@ class _Timeline:
         self._arguments: list[list[int]] = []
         for parameter in entry.parameters:
             self._arguments.append(self._define(parameter, fixed=True))
-        self._entry = entry
         aliased = alias_pairs(module.attributes.get("input_output_alias"))
         pairs = []
         for output, number, path in aliased:
