@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import cached_property
 
-from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 
 _SAME_VALUE = frozenset("broadcast convert copy bitcast reshape transpose slice".split())
 """Opcodes whose every element is that of operand 0, when all of its elements are one number."""

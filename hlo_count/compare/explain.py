@@ -15,8 +15,9 @@ from functools import cached_property
 from hlo_count.compare.items import REMATERIALIZED, Item, Program
 from hlo_count.compare.match import Pair, match
 from hlo_count.compare.reasons import UNCHANGED, UNMATCHED, Reason
+from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import Cost

@@ -6,7 +6,8 @@ from collections.abc import Hashable
 from functools import cached_property, lru_cache
 
 from hlo_count.compare.constants import Constants
-from hlo_count.hlo.module import LEAF_OPCODES, Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.report import Report

@@ -9,7 +9,9 @@ from hlo_count.hlo.trip_counts import trip_count
 if TYPE_CHECKING:
     import networkx as nx
 
-    from hlo_count.hlo.module import Computation, Instruction, Module
+    from hlo_count.hlo.computation import Computation
+    from hlo_count.hlo.instruction import Instruction
+    from hlo_count.hlo.module import Module
 
 
 def computation_graph(computation: Computation) -> nx.DiGraph[str]:

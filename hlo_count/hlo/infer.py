@@ -12,7 +12,8 @@ from dataclasses import replace
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import WindowDimension, parse_window
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
 from hlo_count.hlo.shapes import Layout, Shape, array, tuple_of
 

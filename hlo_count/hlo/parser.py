@@ -10,28 +10,16 @@ from __future__ import annotations
 import re
 
 from hlo_count.errors import HloCountError, ParseError
+from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
-from hlo_count.hlo.module import Computation, Module
+from hlo_count.hlo.module import Module
+from hlo_count.hlo.printed import read_printed
 from hlo_count.hlo.scanner import Scanner
 from hlo_count.hlo.structure import check_calls, check_elements
 
-# The repeats are possessive: no part of a line can be read in two ways, so nothing is gained by trying again.
-_P1 = r"[^()\n]*+(?:\([^()\n]*+\)[^()\n]*+)*+"
-_P2 = rf"[^()\n]*+(?:\({_P1}\)[^()\n]*+)*+"
-_P3 = rf"[^()\n]*+(?:\({_P2}\)[^()\n]*+)*+"
-_P4 = rf"[^()\n]*+(?:\({_P3}\)[^()\n]*+)*+"
-# An operand that is a whole instruction, `f32[] constant(2)`, has a word before its parenthesis: the scanner's.
-_OPERANDS = rf"[^()\n]*+(?:(?<![a-z0-9\-])\({_P2}\)[^()\n]*+)*+"
-_SHAPE = rf"[a-z][^ (\n]*+|[a-z][^ (\n]*\{{[^{{}}\n]*+\}}|\({_P4}\)"
-_ATTRIBUTES = r", *[\w\-]++=[^\n]*[^\s,]|"
-
-INSTRUCTION_LINE = re.compile(
-    rf"^[ \t]++(ROOT )?+%?+([\w.\-]++) = ({_SHAPE}) ([a-z][\w\-]*+)\(({_OPERANDS})\)({_ATTRIBUTES})[ \t]*+$", re.M
-)
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
-_COMMENT = re.compile(r"/\*(?!index=\d+\*/)")
 
 
 def parse(text: str, *, filename: str | None = None) -> Module:
@@ -83,25 +71,12 @@ def _printed_computation(module: Module, text: str, at: int) -> tuple[Computatio
     closing = _AFTER_BRACE.search(text, start - 1)
     if closing is None:
         return None
-    stop = closing.start()
-    found = INSTRUCTION_LINE.findall(text, start, stop)
-    if not found or len(found) != text.count("\n", start, stop) + 1 or _has_comment(text, start, stop):
-        return None
-    computation = Computation(module, header[2], printed=found, offset=start)
     try:
-        computation.kinds  # noqa: B018  reads each shape once
+        printed = read_printed(text, start, closing.start(), module.kinds)
     except HloCountError:
         return None  # The scanner meets the same shape and says where it stands.
-    computation.attribute_text = closing[1]
-    if computation.name in module.computations:
+    if printed is None or header[2] in module.computations:
         return None  # The scanner says where the second one stands.
-    module.computations[computation.name] = computation
+    computation = module.computations[header[2]] = Computation(module, header[2], printed)
+    computation.attribute_text = closing[1]
     return computation, header[1] is not None, closing.end()
-
-
-def _has_comment(text: str, start: int, stop: int) -> bool:
-    """Whether there is a comment other than `/*index=5*/`, which lists print."""
-    if text.find("//", start, stop) >= 0:
-        return True
-    at = text.find("/*", start, stop)
-    return at >= 0 and _COMMENT.search(text, at, stop) is not None

@@ -13,7 +13,7 @@ from math import prod
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
 
 Groups = tuple[tuple[int, ...], ...]

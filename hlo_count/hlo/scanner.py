@@ -10,7 +10,9 @@ import re
 
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.attributes import skip_string
-from hlo_count.hlo.module import LEAF_OPCODES, Computation, Instruction, Module
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.shapes import Shape, scan_shape
 
 _SKIP = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)+", re.S)

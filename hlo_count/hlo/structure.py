@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.module import NUMBERS, Computation, Instruction, Module
+from hlo_count.hlo.computation import NUMBERS, Computation
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import CALLING, OPCODES
 
 _CALL_NOTHING = OPCODES - CALLING

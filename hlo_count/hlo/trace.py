@@ -6,8 +6,10 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hlo_count.errors import HloCountError
+from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, convert, literal
-from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
 from hlo_count.hlo.shapes import Shape
 

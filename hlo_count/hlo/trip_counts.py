@@ -7,7 +7,8 @@ from math import gcd, inf
 
 from hlo_count.hlo.dtypes import DTYPES, DType
 from hlo_count.hlo.evaluate import Function, Scalar, limits
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Unknown, Value, parts
 
 MAX_OPERATIONS = 1_000_000

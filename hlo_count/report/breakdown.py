@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.collectives import collective_label
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
 from hlo_count.visitors.movement import COMMUNICATION, CONTROL, MOVEMENT

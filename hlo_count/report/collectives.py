@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from hlo_count.hlo.attributes import unquote
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.cost import Cost

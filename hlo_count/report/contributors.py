@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.breakdown import op_class, scope
 from hlo_count.report.limits import Limits, Measured, show, show_counter
 from hlo_count.report.live import live_at_peak

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.visitors.buffers import Buffer, buffers
 from hlo_count.visitors.cost import MAIN
 from hlo_count.visitors.memory_spaces import backend_of, space_name

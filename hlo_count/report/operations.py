@@ -10,7 +10,8 @@ from fnmatch import fnmatchcase
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import OPCODES
 from hlo_count.visitors.network import collective
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost

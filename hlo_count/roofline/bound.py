@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.roofline.limits import CALL, Busy, Limits, longest, weighted_sum
 from hlo_count.roofline.work import Work, WorkKey, least_work

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.limits import Busy, Limits, longest
 from hlo_count.roofline.work import counted_work

@@ -12,7 +12,8 @@ from __future__ import annotations
 from math import prod
 
 from hlo_count.hlo.attributes import parse_window
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
 
 _ELEMENTWISE = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hlo_count.errors import DeviceError, HloCountError
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.bound import Bound
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device

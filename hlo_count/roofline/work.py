@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from math import ceil, log2, prod
 
 from hlo_count.hlo.attributes import parse_window
+from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.lazy import shares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, TRANSCENDENTAL

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import prod
 
 from hlo_count.hlo.attributes import parse_window
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import group_size
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.registry import Body, UnknownCostOf, rule

@@ -13,7 +13,9 @@ import re
 from dataclasses import dataclass, field
 
 from hlo_count.hlo.attributes import int_list
-from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import (
     ELEMENTWISE_BINARY,
     ELEMENTWISE_TERNARY,

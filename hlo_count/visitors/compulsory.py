@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import ceil
 
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import MAIN

@@ -6,7 +6,7 @@ from math import prod
 
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import FLOP_PER_FMA, Cost
 from hlo_count.visitors.registry import Body, rule

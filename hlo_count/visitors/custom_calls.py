@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.registry import FORMULAS, UnknownCostOf
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.cost import Cost, Key
 from hlo_count.visitors.network import sent_by_device

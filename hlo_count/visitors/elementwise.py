@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from hlo_count.hlo.dtypes import DTYPES, DType
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.registry import Body, rule
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import ZERO, Cost
 from hlo_count.visitors.registry import Body, rule
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, groups_text, source_target_pairs
 from hlo_count.hlo.shapes import Shape
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, islice
 
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.buffers import (
     Buffer,

@@ -8,7 +8,8 @@ from fnmatch import fnmatchcase
 from fractions import Fraction
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 
 Branch = int | Sequence[float]
 

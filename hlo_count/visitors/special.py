@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil, log2, prod
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.registry import Body, rule
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hlo_count.hlo.attributes import unquote
-from hlo_count.hlo.module import Computation, Instruction
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY, async_sugar
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.registry import MOVES_NOTHING

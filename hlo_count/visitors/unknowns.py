@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Status
 
 
@@ -40,7 +40,7 @@ def unknown_of(instruction: Instruction, reason: str, remedy: str, status: Statu
 
 def signature(instruction: Instruction) -> str:
     """`(f32[8], s32[]) -> f32[8]`: operand and result shapes, without layouts."""
-    from hlo_count.hlo.module import bare_shape
+    from hlo_count.hlo.computation import bare_shape
 
     operands = ", ".join(bare_shape(operand.shape) for operand in instruction.operands)
     return f"({operands}) -> {bare_shape(instruction.shape)}"

@@ -8,8 +8,10 @@ from fractions import Fraction
 from functools import cached_property
 
 from hlo_count.errors import HloCountError
+from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
-from hlo_count.hlo.module import Computation, Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, async_sugar
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hlo_count.hlo import parse
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, mesh_axes, source_target_pairs
 
 

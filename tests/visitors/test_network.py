@@ -9,7 +9,8 @@ from fixtures.arithmetic import ring
 from fixtures.programs.transformer import HIDDEN, LAYERS, VOCAB, WIDTH
 from fixtures.registry import programs
 from hlo_count.hlo import parse
-from hlo_count.hlo.module import Instruction, Module
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.visitors.network import collective, continues_collective, network_bytes
 
 ADD = "add {\n  a = f32[] parameter(0)\n  b = f32[] parameter(1)\n  ROOT s = f32[] add(a, b)\n}\n"

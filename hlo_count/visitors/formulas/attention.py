@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
 from hlo_count.visitors.cost import Cost, Status
 from hlo_count.visitors.elementwise import elementwise_cost

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
 from hlo_count.visitors.cost import Cost

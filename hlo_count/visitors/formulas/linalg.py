@@ -11,7 +11,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from math import prod
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.contractions import contraction_cost
 from hlo_count.visitors.cost import Cost

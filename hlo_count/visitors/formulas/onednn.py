@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 from hlo_count.hlo.attributes import WindowDimension
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.cublas import GELU

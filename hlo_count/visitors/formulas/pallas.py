@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.reading import number, target
 from hlo_count.visitors.registry import UnknownCostOf, custom_call

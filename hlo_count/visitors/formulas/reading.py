@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hlo_count.hlo.attributes import split_attributes, unquote
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.elementwise import elementwise_cost

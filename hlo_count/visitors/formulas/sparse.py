@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.contractions import contraction_dtype
 from hlo_count.visitors.cost import FLOP_PER_FMA, Cost
 from hlo_count.visitors.formulas.reading import missing, operand, result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hlo_count.hlo.module import Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas import linalg
 from hlo_count.visitors.formulas.linalg import batch_of, eigh_flops

@@ -171,7 +171,7 @@ def _place(instruction: Instruction) -> str:
 
 def _wrapped(start: Instruction, opcode: str) -> Computation:
     """What a sugared name such as `slice-start` stands for; the start's tuple has its shapes."""
-    computation = Computation(start.computation.module, f"{start.name}.wrapped", line=start.line)
+    computation = Computation(start.computation.module, f"{start.name}.wrapped")
     operands, result = start.shape.elements[:2]
     parameters = [
         Instruction(computation, n, f"p{n}", "parameter", shape, str(n), "")
@@ -183,5 +183,6 @@ def _wrapped(start: Instruction, opcode: str) -> Computation:
     attributes = "".join(f", {name}={value}" for name, value in own.items())
     root = Instruction(computation, len(parameters), start.name, opcode, result, names, attributes)
     computation.instructions = [*parameters, root]
+    computation.lines = [start.line] * len(computation.instructions)
     computation.root = root
     return computation

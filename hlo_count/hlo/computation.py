@@ -1,0 +1,177 @@
+"""Computation: a named list of instructions, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.attributes import split_attributes
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.printed import Printed
+from hlo_count.hlo.shapes import Shape
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+    from hlo_count.hlo.module import Module
+
+NUMBERS = [str(n) for n in range(10_000)]
+"""What stands in the parentheses of parameters, by number."""
+
+
+class Computation:
+    """A named list of instructions in the order of the text, its root among them."""
+
+    def __init__(self, module: Module, name: str, printed: Printed | None = None) -> None:
+        self.module = module
+        self.name = name
+        self.attribute_text = ""
+        self.lines: list[int] | None = None
+        """Line of each instruction, where they do not stand on consecutive lines."""
+        self._printed = printed
+
+    @cached_property
+    def instructions(self) -> list[Instruction]:
+        """Its instructions in the order of the text, which is the schedule's where the module is scheduled."""
+        if self._printed is None:
+            return []  # the scanner appends them
+        kinds = self.module.kinds
+        made: list[Instruction] = []
+        for index, (_, name, kind, operands, attributes) in enumerate(self._printed.lines()):
+            opcode, shape = kinds[kind]
+            made.append(Instruction(self, index, name, opcode, shape, operands, attributes))
+        return made
+
+    @cached_property
+    def root(self) -> Instruction:
+        """What it gives: the instruction marked ROOT, else the last."""
+        printed = self._printed.lines() if self._printed is not None else []
+        return self.instructions[next((index for index, line in enumerate(printed) if line[0]), -1)]
+
+    @cached_property
+    def kinds(self) -> list[tuple[str, Shape, int]]:
+        """(opcode, shape, how many) of its instructions; a printed text is counted without making them."""
+        if self._printed is not None:
+            return self._printed.kinds
+        by_id = {id(i.shape): i.shape for i in self.instructions}
+        made = Counter([(i.opcode, id(i.shape)) for i in self.instructions])
+        return [(opcode, by_id[shape], number) for (opcode, shape), number in made.items()]
+
+    @cached_property
+    def by_name(self) -> dict[str, Instruction]:
+        """Its instructions by name. Raises HloCountError where two have the same."""
+        found = {instruction.name: instruction for instruction in self.instructions}
+        if len(found) < len(self.instructions):
+            second = next(i for i in self.instructions if found[i.name] is not i)
+            raise HloCountError(f"{found[second.name].place}: {self.name} has a second instruction named {second.name}")
+        return found
+
+    @cached_property
+    def opcodes(self) -> frozenset[str]:
+        """The opcodes that occur in it."""
+        if self._printed is not None:
+            return frozenset([opcode for opcode, _, _ in self.kinds])
+        return frozenset([i.opcode for i in self.instructions])  # asked before their shapes are settled
+
+    @property
+    def unused_parameters(self) -> set[Instruction]:
+        """Parameters that no instruction takes and that are not the root."""
+        if self._printed is not None and self._printed.takes_all_parameters:
+            return set()
+        names = {self.root.name, *(name for i in self.instructions for name in i.operand_names)}
+        return {p for p in self.parameters if p.name not in names}
+
+    @property
+    def parameter_numbers(self) -> list[str]:
+        """The numbers of its parameters, as the text has them and in its order."""
+        if self._printed is not None:
+            return self._printed.parameter_numbers
+        return [i.operand_text for i in self.instructions if i.opcode == "parameter"]
+
+    @cached_property
+    def parameters(self) -> list[Instruction]:
+        """Its parameters, in the order of their numbers. Raises HloCountError where these are not 0, 1, 2 ..."""
+        found = [i for i in self.instructions if i.opcode == "parameter"]
+        numbers = [i.operand_text.strip() for i in found]
+        if numbers == NUMBERS[: len(found)]:
+            return found
+        by_number = dict(zip(numbers, found, strict=True))
+        try:
+            return [by_number[str(n)] for n in range(len(found))]
+        except KeyError as missing:
+            raise HloCountError(
+                f"{found[0].place}: {self.name} has {len(found)} parameters, but none with the number {missing.args[0]}"
+            ) from None
+
+    @cached_property
+    def users(self) -> dict[Instruction, list[Instruction]]:
+        """The instructions that take each as an operand, once each, in the order of the text."""
+        found: dict[Instruction, list[Instruction]] = {i: [] for i in self.instructions}
+        for instruction in self.instructions:
+            for operand in dict.fromkeys(instruction.operands):
+                found[operand].append(instruction)
+        return found
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether the text has it as XLA prints one: an instruction a line, each with its shape."""
+        return self._printed is not None
+
+    @property
+    def is_entry(self) -> bool:
+        return self.module.entry is self
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What follows its closing brace, `execution_thread` mostly."""
+        return split_attributes(self.attribute_text)
+
+    @cached_property
+    def graph(self) -> nx.DiGraph[str]:
+        """Operand -> user over its instructions; an edge's `control` is True where it only orders."""
+        from hlo_count.hlo.graphs import computation_graph
+
+        return computation_graph(self)
+
+    def line_of(self, index: int) -> int:
+        if self.lines is not None:
+            return self.lines[index]
+        return self._first_line + index
+
+    @cached_property
+    def _first_line(self) -> int:
+        assert self._printed is not None
+        return self._printed.text.count("\n", 0, self._printed.start) + 1
+
+    def to_text(self) -> str:
+        head = "ENTRY " if self.is_entry else ""
+        parameters = ", ".join(f"{p.name}: {bare_shape(p.shape)}" for p in self.parameters)
+        lines = [f"{head}%{self.name} ({parameters}) -> {bare_shape(self.root.shape)} {{"]
+        lines += [f"  {instruction.to_text()}" for instruction in self.instructions]
+        lines.append("}" + "".join(f", {name}={value}" for name, value in self.attributes.items()))
+        return "\n".join(lines)
+
+    def __iter__(self) -> Iterator[Instruction]:
+        return iter(self.instructions)
+
+    def __len__(self) -> int:
+        return len(self._printed if self._printed is not None else self.instructions)
+
+    def __getitem__(self, name: str) -> Instruction:
+        return self.by_name[name]
+
+    def __repr__(self) -> str:
+        return f"<Computation %{self.name}, {len(self.instructions)} instructions>"
+
+
+def bare_shape(shape: Shape) -> str:
+    """A shape as a computation's signature prints it: without layouts."""
+    if shape.is_tuple:
+        return "(" + ", ".join(map(bare_shape, shape.elements)) + ")"
+    if shape.dtype == "buffer":
+        return f"b({bare_shape(shape.elements[0])})"
+    return str(replace(shape, layout=None))
