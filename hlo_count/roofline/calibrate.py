@@ -1,7 +1,7 @@
 """Measure the machine at hand through JAX and write the device profile `local`.
 
 What a bound needs is the best that the machine can do, so each figure is the fastest of all samples, of
-earlier calibrations of the same machine too; the median stands beside it for estimates, with the spread.
+earlier calibrations of the same machine too; beside it stands what is typical, for estimates, with the spread.
 Samples are taken in rounds over all programs, so that a disturbance of some seconds spoils a round and not a
 figure.
 """
@@ -117,10 +117,15 @@ def _runs_per_sample(kernel: Kernel) -> int:
 
 
 def _one_visit(samples: Samples) -> None:
-    """Up to four samples in a row, fewer of a long one: the first finds the caches as others left them."""
-    taken = [_timed(samples.kernel, samples.runs_per_sample)]
-    while len(taken) < 4 and sum(taken) * samples.runs_per_sample < 3 * SAMPLE_SECONDS:
-        taken.append(_timed(samples.kernel, samples.runs_per_sample))
+    """Up to four samples in a row, fewer of a long one, after some runs that find the caches and threads as
+    others left them."""
+    kernel, runs = samples.kernel, samples.runs_per_sample
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < SAMPLE_SECONDS:
+        _timed(kernel, 1)
+    taken = [_timed(kernel, runs)]
+    while len(taken) < 4 and sum(taken) * runs < 3 * SAMPLE_SECONDS:
+        taken.append(_timed(kernel, runs))
     samples.seconds += taken
     samples.rounds.append(min(taken))
 

@@ -120,6 +120,12 @@ class Device:
     network: Network | None = None
     launch_overhead: Figure | None = None
     call_overhead: Figure | None = None
+    dispatch_overhead: Figure | None = None
+    """Seconds that handing a program to another thread adds to a call; where the runtime does so (XLA's CPU)."""
+    split_overhead: Figure | None = None
+    """Seconds that waking the other cores for a program adds to that, measured on a CPU."""
+    routine: Figures = field(default_factory=dict, hash=False)
+    """What `roofline.routines` sustain, per second; measured by calibration, for estimates alone."""
     clock: Figure | None = None
     cores: Figure | None = None
     shared_memory_per_core: Figure | None = None

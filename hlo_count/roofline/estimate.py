@@ -10,19 +10,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.limits import Busy, Limits, longest
+from hlo_count.roofline.routines import is_library_fusion, part_of_cores, routines_of
 from hlo_count.roofline.work import counted_work
 from hlo_count.visitors.cost import ON_CHIP, Cost
 from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.xla import xla_cost
 
 LAUNCH = "launch"
-_LIBRARY = frozenset(("dot", "convolution", "custom-call", "fft"))
-"""What a CPU runs in a library, which splits the work over the cores itself."""
+ROUTINE = "routine"
+_NO_PASS = frozenset(("parameter", "constant", "broadcast", "bitcast", "iota", "tuple", "get-tuple-element"))
+DISPATCHED_FLOPS = 1000
+"""XLA's CPU client (PjRtCpuExecutable, cpu_client.cc) runs a program of fewer FLOP, by XLA's own count, in the
+thread that calls it, and hands any other to a thread of its own."""
+MOST_IN_A_ROW = 8
+"""XLA's CPU runtime (ThunkExecutor) hands the kernels of a longer computation to its thread pool."""
+SHORTEST_SPLIT = 1e-6
+"""Seconds of a library's kernel from which on it was seen to wake other threads."""
 FRESH_BYTES = 2**25
 """glibc hands larger blocks back to the system, so that every call writes its result to fresh pages."""
 
@@ -54,7 +62,40 @@ class Estimate:
         if device.call_overhead_s is None:
             return run
         # what was called to measure it has launched one kernel
-        return device.call_overhead_s + max(0.0, run - (device.launch_overhead_s or 0.0))
+        return device.call_overhead_s + self._threads() + max(0.0, run - (device.launch_overhead_s or 0.0))
+
+    def _threads(self) -> float:
+        """What waking other threads adds to a call: one to run the program, and one for each further core."""
+        device = self.limits.device
+        handed = device.dispatch_overhead is not None and self._is_dispatched()
+        split = device.split_overhead is not None and self._is_split()
+        return (device.dispatch_overhead.typical if handed and device.dispatch_overhead else 0.0) + (
+            device.split_overhead.typical if split and device.split_overhead else 0.0
+        )
+
+    def _is_dispatched(self) -> bool:
+        kernels = (cost for _, _, cost in self.walk.kernels())
+        # XLA counts no kernel at less FLOP than we do, so that one large one answers at once
+        return any(cost.flops >= DISPATCHED_FLOPS for cost in kernels) or (
+            xla_cost(self.walk.module).flops >= DISPATCHED_FLOPS
+        )
+
+    def _is_split(self) -> bool:
+        """Whether any kernel runs on several cores, or kernels are handed out because they are many."""
+        launch = self.limits.device.launch_overhead_s or 0.0
+        for (computation, is_kernel), times in self.walk.runs.items():
+            if not is_kernel or not times:
+                continue
+            launched = [i for i in computation.instructions if self._cost(i)]
+            if len(launched) > MOST_IN_A_ROW:
+                return True
+            for kernel in launched:
+                if "outer_dimension_partitions" in kernel.attribute_text and not is_library_fusion(kernel):
+                    return True
+                long = self.of_kernel(kernel).seconds - launch >= SHORTEST_SPLIT
+                if long and self._part_of_cores(kernel) == 1.0:
+                    return True
+        return False
 
     def of_kernel(self, kernel: Instruction) -> KernelTime:
         """One run of one kernel."""
@@ -108,13 +149,19 @@ class Estimate:
         cost = self._cost(kernel)
         if not cost:
             return KernelTime((), 0.0, 0.0)
-        work = counted_work(self.walk, kernel, self.limits.fuses)
-        units = self.limits.units(work, typical=True)
         part = self._part_of_cores(kernel)
+        routines = self._routines(kernel)
+        work = counted_work(self.walk, kernel, self.limits.fuses, leaving_out=routines)
+        units = self.limits.units(work, typical=True)
         if self.limits.device.backend == "cpu":  # special functions are made of vector instructions there
             total = sum(b.seconds for b in units) / part
             slowest = longest(units)
             units = [] if slowest is None else [Busy(slowest.resource, total, slowest.what)]
+        if routines:
+            slowest = longest(list(routines.values()))
+            assert slowest is not None
+            total = sum(b.seconds for b in routines.values()) / part
+            units.append(Busy(ROUTINE, total, slowest.what))
         level = self.limits.device.memory_for(cost.bytes / part)
         memory = self._memory(kernel, cost, level)
         main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
@@ -123,7 +170,8 @@ class Estimate:
         launch = self.limits.device.launch_overhead_s or 0.0
         if slowest is None or launch > slowest.seconds:
             busy = (*busy, Busy(LAUNCH, launch, "launch overhead"))
-        return KernelTime(busy, launch + (0.0 if slowest is None else slowest.seconds), main_seconds)
+        seconds = launch + self._passes(kernel) + (0.0 if slowest is None else slowest.seconds)
+        return KernelTime(busy, seconds, main_seconds)
 
     def _cost(self, kernel: Instruction) -> Cost:
         """One run of a kernel, a fusion with its body."""
@@ -134,19 +182,30 @@ class Estimate:
                 cost += self.walk.total_of(callee, kernels=False)
         return cost
 
+    def _routines(self, kernel: Instruction) -> dict[Instruction, Busy]:
+        """The instructions of a kernel that run at a routine's measured pace, with their seconds on all cores."""
+        found = {}
+        for instruction, routine, amount in routines_of(self.walk, kernel):
+            figure = self.limits.device.routine.get(routine)
+            if figure is not None:
+                found[instruction] = Busy(ROUTINE, amount / figure.typical, routine.replace("_", " "))
+        return found
+
     def _memory(self, kernel: Instruction, cost: Cost, level: MemoryLevel) -> list[Busy]:
         found = []
         if cost.bytes:
             main = self.limits.device.main_memory
-            both = self.limits.device.bandwidth() if level.bandwidth is None else level.bandwidth
-            seconds = cost.bytes / both.typical
             if level.read is not None and not self._writes_again(kernel):
                 # a cache's fastest write is one to a block that was used before, the rule below FRESH_BYTES
-                if cost.bytes_written > FRESH_BYTES and main.write is not None:
+                fresh = cost.bytes_written > FRESH_BYTES
+                if fresh and main.write is not None:
                     write = main.write.typical
                 else:
-                    write = level.write.value if level.write is not None else both.typical
+                    write = level.write.value if level.write is not None else level.read.typical
                 seconds = cost.bytes_read / level.read.typical + cost.bytes_written / write
+            else:
+                both = self.limits.device.bandwidth() if level.bandwidth is None else level.bandwidth
+                seconds = cost.bytes / both.typical
             name = "memory" if level is main else level.name
             found.append(Busy(level.name, seconds, f"{name} bandwidth"))
         on_chip = sum(n for key, n in cost.amounts.items() if key[1:] == (ON_CHIP,))
@@ -155,16 +214,26 @@ class Estimate:
             found.append(Busy(near.name, on_chip / near.bandwidth.typical, f"{near.name} bandwidth"))
         return found
 
+    def _passes(self, kernel: Instruction) -> float:
+        """Seconds that a CPU's library adds to a fusion by running it operation by operation, tile by tile: what
+        each writes for the next to read goes through the cache before the last."""
+        callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
+        caches = [level for level in self.limits.device.memory if level.kind == "cache" and level.bandwidth]
+        if callee is None or not caches or self.limits.device.backend != "cpu" or not is_library_fusion(kernel):
+            return 0.0
+        between = caches[-2:][0].bandwidth
+        assert between is not None
+        inside = [i for i in callee.instructions if i.opcode not in _NO_PASS]
+        written = sum(i.shape.bytes for i in inside if i is not callee.root)
+        read = sum(o.shape.bytes for i in inside for o in i.operands if o.opcode not in (*_NO_PASS, "parameter"))
+        return (read + written) / between.typical
+
     def _writes_again(self, kernel: Instruction) -> bool:
         """Whether the pages it writes were written before in the same run, or are a donated argument's."""
         module = self.walk.module
         return not kernel.computation.is_entry or "input_output_alias" in module.attributes
 
     def _part_of_cores(self, kernel: Instruction) -> float:
-        """The part of a CPU's cores that a kernel runs on: XLA writes down how its loops are split."""
         device = self.limits.device
         cores = device.cores.value if device.cores is not None else float(device.calibration.get("cores", 1))
-        if device.backend != "cpu" or kernel.opcode in _LIBRARY or "fusion_config" in kernel.attribute_text:
-            return 1.0
-        partitions = (kernel.backend_config or {}).get("outer_dimension_partitions", [])
-        return min(1.0, prod(int(n) for n in partitions) / cores)
+        return part_of_cores(kernel, device.backend, cores)

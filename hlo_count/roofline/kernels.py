@@ -10,14 +10,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from hlo_count.hlo import parse
+from hlo_count.roofline.routines import part_of_cores, routines_of
+from hlo_count.visitors.walk import Walk
 
 CHAIN = 32  # operations of one chain
 CHAINS = 4  # independent chains per element
 SPECIAL_CHAIN = 4
 SMALLEST_COPY = 2**19  # bytes; calling a program takes longer than a smaller copy
-LAUNCHES = (32, 128)  # kernels of two programs, whose difference is the launch overhead of 96
+LAUNCHES = (1, 7)  # kernels of two programs, whose difference is the launch overhead of 6
+DISPATCHED = 2**14  # elements: more FLOP than XLA's CPU client runs in the calling thread, too few to be split
+SPLIT = 2**17  # elements of a sum that XLA's CPU runtime splits over cores
 
 NAMES = {
     "f64": "float64",
@@ -336,9 +342,9 @@ def _in_place(figure: str, of: str, work: float, function: Callable[..., Any], s
     return Kernel(figure=figure, of=of, work=work, run=run)
 
 
-def overheads() -> Iterator[Kernel]:
-    """An empty call, and two programs of many tiny kernels in a row; both are long enough to be run by
-    another thread where the runtime does so, whose waking up then cancels out."""
+def overheads(backend: str) -> Iterator[Kernel]:
+    """An empty call, two programs of a few tiny kernels in a row, and on a CPU one whose runtime hands it to
+    another thread and one that it splits over the cores."""
     import jax
     import jax.numpy as jnp
 
@@ -360,3 +366,65 @@ def overheads() -> Iterator[Kernel]:
             run=lambda program=program: program(x),  # type: ignore[misc]
             wait=True,
         )
+    if backend == "cpu":
+        some, many = jnp.ones(DISPATCHED, "float32"), jnp.ones(SPLIT, "float32")
+        dispatched = _in_place("dispatch", f"an update of {DISPATCHED} elements", 1.0, lambda x: x * 0.5 + 1, some)
+        yield replace(dispatched, wait=True)
+        total = _compiled(jnp.sum, many)
+        yield Kernel(figure="split", of=f"a sum of {SPLIT} elements", work=1.0, run=lambda: total(many), wait=True)
+
+
+def routines(backend: str, cores: int) -> Iterator[Kernel]:
+    """A program for each routine, of a middling size."""
+    import jax.numpy as jnp
+    import numpy as np
+    from jax import lax
+
+    def numbers(*shape: int, dtype: str = "float32") -> Any:
+        return jnp.asarray(np.random.default_rng(0).random(shape, np.float32), dtype)
+
+    def convolve(x: Any, kernel: Any, groups: int = 1) -> Any:
+        layouts = ("NHWC", "HWIO", "NHWC")
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=layouts, feature_group_count=groups
+        )
+
+    def pool(x: Any) -> Any:
+        return lax.reduce_window(x, -np.inf, lax.max, (1, 1, 16), (1, 1, 1), "SAME")
+
+    image = numbers(2, 28, 28, 128)
+    square = numbers(384, 384)
+    programs: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
+        "sort": (jnp.sort, numbers(2**17)),
+        "top_k": (lambda x: lax.top_k(x, 64), numbers(128, 8192)),
+        "fft": (jnp.fft.fft, numbers(64, 4096, dtype="complex64")),
+        "linalg": (lax.linalg.cholesky, square @ square.T + 384 * jnp.eye(384)),
+        "convolution": (convolve, image, numbers(3, 3, 128, 128)),
+        "grouped_convolution": (lambda x, kernel: convolve(x, kernel, 128), image, numbers(3, 3, 1, 128)),
+        "batched_matmul": (jnp.matmul, numbers(32, 192, 192), numbers(32, 192, 192)),
+        "reduce_window": (pool, numbers(256, 64, 64)),
+        "reduce_tuple": (lambda x: jnp.argmax(x, -1), numbers(1024, 1536)),
+        "transpose": (lambda x: x.T, numbers(1536, 1024)),
+        "fused_transpose": (lambda x: x.T + 1, numbers(1536, 1024)),
+    }
+    for routine, (function, *args) in programs.items():
+        program = _compiled(function, *args)
+        work = routine_work(program.as_text(), routine, backend, cores)
+        yield Kernel(
+            figure=f"routine.{routine}",
+            of=f"{routine.replace('_', ' ')} of {', '.join('x'.join(map(str, a.shape)) for a in args)}",
+            work=work or 1.0,
+            run=lambda program=program, args=args: program(*args),  # type: ignore[misc]
+            less_call=True,
+            missing="" if work else f"0 of 1 {routine}",
+        )
+
+
+def routine_work(text: str, routine: str, backend: str, cores: int) -> float:
+    """How much of a routine's work optimized HLO `text` holds, as if all cores were at it; 0 without any."""
+    walk = Walk(parse(text), backend)
+    work = 0.0
+    for kernel, times, _ in walk.kernels():
+        part = part_of_cores(kernel, backend, cores)
+        work += sum(float(times) * amount / part for _, name, amount in routines_of(walk, kernel) if name == routine)
+    return work

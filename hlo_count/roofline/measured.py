@@ -56,9 +56,12 @@ def profile_document(all_samples: list[Samples], here: Machine) -> dict[str, Any
         "description": f"this machine: {here.kind}",
         "launch_overhead": _launch(by_figure),
         "call_overhead": _time(by_figure["call"][0].seconds, "an empty program, called and waited for"),
+        "dispatch_overhead": _more("call", "dispatch", by_figure),
+        "split_overhead": _more("dispatch", "split", by_figure),
         "matrix": matrix,
         "vector": vector,
         "special": special,
+        "routine": rates("routine.", lambda _: ("gop_per_s", 1e9)),
         "pipeline": _pipeline() if here.backend == "cpu" else None,
         "memory": [_memory(level, by_figure, call) for level in here.levels],
     }
@@ -85,12 +88,14 @@ def _rate_unit(name: str) -> tuple[str, float]:
 
 
 def _rate(found: list[Samples], unit: str, scale: float, call: float) -> dict[str, Any]:
-    """The figure of the program with the fastest sample, among those that measure the same thing."""
+    """The figure of the program with the fastest sample, among those that measure the same thing; typical is
+    the median of what each round brought."""
     best = max(found, key=lambda s: s.kernel.work / _net(min(s.seconds), s.kernel, call))
     times = [_net(t, best.kernel, call) for t in best.seconds]
+    rounds = [_net(t, best.kernel, call) for t in best.rounds]
     return {
         unit: _digits(best.kernel.work / min(times) / scale),
-        f"typical_{unit}": _digits(best.kernel.work / statistics.median(times) / scale),
+        f"typical_{unit}": _digits(best.kernel.work / statistics.median(rounds) / scale),
         "spread_percent": _spread_percent(times),
         "source": f"measured: {best.kernel.of}, fastest of {len(times)} samples",
     }
@@ -117,6 +122,15 @@ def _launch(by_figure: dict[str, list[Samples]]) -> dict[str, Any] | None:
     more = LAUNCHES[1] - LAUNCHES[0]
     steps = [(b - a) / more for a, b in zip(short, long, strict=True) if b > a]
     return _time(steps, f"{more} tiny kernels more in a program") if steps else None
+
+
+def _more(less: str, more: str, by_figure: Mapping[str, list[Samples]]) -> dict[str, Any] | None:
+    """What one program takes longer than another, their samples paired from the fastest to the slowest."""
+    if less not in by_figure or more not in by_figure:
+        return None
+    short, long = (sorted(by_figure[figure][0].seconds) for figure in (less, more))
+    steps = [b - a for a, b in zip(short, long, strict=False) if b > a]
+    return _time(steps, f"{by_figure[more][0].kernel.of} less {by_figure[less][0].kernel.of}") if steps else None
 
 
 def _spread_percent(times: list[float]) -> float:

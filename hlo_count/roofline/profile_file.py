@@ -22,6 +22,7 @@ from hlo_count.roofline.device import (
     Precision,
 )
 from hlo_count.roofline.fallback import MATRIX_KEYS, SPECIAL_KEYS, VECTOR_KEYS, is_integer
+from hlo_count.roofline.routines import ROUTINES
 from hlo_count.roofline.throughput import VectorPipeline
 
 T = TypeVar("T")
@@ -75,6 +76,9 @@ def from_document(document: Mapping[str, Any], path: Path) -> Device:
         network=root.optional("network", lambda table: _network(table, devices)),
         launch_overhead=root.figure_or_none("launch_overhead", TIME),
         call_overhead=root.figure_or_none("call_overhead", TIME),
+        dispatch_overhead=root.figure_or_none("dispatch_overhead", TIME),
+        split_overhead=root.figure_or_none("split_overhead", TIME),
+        routine={key: rates.figure(key, OP_RATE) / devices for rates, key in root.keys("routine", ROUTINES)},
         clock=root.figure_or_none("clock", CLOCK),
         cores=_shared(root.figure_or_none("cores", COUNT), devices),
         shared_memory_per_core=root.figure_or_none("shared_memory_per_core", SIZE),

@@ -108,7 +108,7 @@ def accelerator_levels(known: Device | None, memory: int | None) -> tuple[Level,
 def suite(here: Machine) -> Iterator[Kernel]:
     """Every kernel to time on `here`, compiled one by one as they are asked for."""
     cpu = here.backend == "cpu"
-    yield from kernels.overheads()
+    yield from kernels.overheads(here.backend)
     for dtype, result in (("f32", None), ("bf16", "f32"), ("f16", "f32"), ("s8", "s32"), ("f64", None)):
         if dtype != "f64" or here.backend != "tpu":
             yield from _matmuls(dtype, result, smallest=256 if cpu else 2048)
@@ -132,6 +132,7 @@ def suite(here: Machine) -> Iterator[Kernel]:
         for opcode in ("exponential", "tanh", "sqrt"):
             yield kernels.special(opcode, "f64", sizes[0])
     yield from kernels.product_reductions(2**18 if cpu else 2**24)
+    yield from kernels.routines(here.backend, len(machine.usable_cpus()))
     for level in here.levels:
         for size in level.working_sets:
             traffic = 2e8 if cpu else 1e10

@@ -8,7 +8,7 @@ precision or dot algorithm, "vector" by "fma" or the op class, "special" by opco
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from math import ceil, log2, prod
 
 from hlo_count.hlo.attributes import parse_window
@@ -69,8 +69,7 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
             if op_class in _CONTRACTIONS and unit == "matrix":
                 _add(work, ("matrix", dtype, precision_of(instruction)), amount)
             elif op_class == "transcendental":
-                # a power with a constant exponent may be made of roots and products: any of them
-                how = "any" if instruction.opcode == "power" else _function(instruction)
+                how = "any" if _is_made_of_roots(instruction) else _function(instruction)
                 _add(work, ("special", dtype, how), amount)
             elif op_class == "integer":
                 _add(work, ("vector", dtype, "add"), amount / INTEGER_OPS_PER_SLOT)
@@ -86,12 +85,16 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
     return work
 
 
-def counted_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) -> Work:
-    """All that was counted; multiplications and additions of one kernel in pairs where the dtype's unit
-    `fuses`."""
+def counted_work(
+    walk: Walk, kernel: Instruction, fuses: Callable[[str], bool], *, leaving_out: Container[Instruction] = ()
+) -> Work:
+    """All that was counted but for the instructions `leaving_out`; multiplications and additions of one kernel
+    in pairs where the dtype's unit `fuses`."""
     work: Work = {}
     pairs: dict[str, list[float]] = {}
     for instruction, cost, times in _operations(walk, kernel, lazily=False):
+        if instruction in leaving_out:
+            continue
         part = times * _shared_windows(instruction)
         for (counter, op_class, dtype, unit), count in _ops(cost):
             n = count * part
@@ -133,6 +136,21 @@ def _add(work: Work, key: WorkKey, amount: float) -> None:
 def _function(instruction: Instruction) -> str:
     """The special function that it evaluates; "any" where it applies one in its body."""
     return instruction.opcode if instruction.opcode in TRANSCENDENTAL else "any"
+
+
+def _is_made_of_roots(instruction: Instruction) -> bool:
+    """Whether a power may be computed by products and square roots: its exponent may be a multiple of 1/4."""
+    if instruction.opcode != "power":
+        return False
+    exponent = instruction.operands[1]
+    while exponent.opcode in ("broadcast", "bitcast", "reshape"):
+        exponent = exponent.operands[0]
+    if exponent.opcode != "constant":
+        return True
+    try:
+        return (4 * float(exponent.operand_text)).is_integer()
+    except ValueError:  # an array of exponents
+        return True
 
 
 def _operations(walk: Walk, kernel: Instruction, *, lazily: bool = True) -> Iterator[tuple[Instruction, Cost, float]]:

@@ -388,3 +388,15 @@ def test_no_fixture_is_estimated_below_its_bound(name: str) -> None:
         if row.compiler_estimate is not None:
             # the compiler rounds its cycles, and does not charge what it overlaps: 5 % for that
             assert row.bound <= 1.05 * row.compiler_estimate or row.limit == "memory bandwidth", row
+
+
+@pytest.mark.parametrize(("exponent", "rate"), [("2.3", 1), ("2.25", 5), ("-0.5", 5), ("{1, 2.3}", 5)])
+def test_a_power_is_one_unless_products_and_roots_would_do(exponent: str, rate: float) -> None:
+    slow = dataclasses.replace(UNCACHED, special={"f32": {"any": figure(5.0), "power": figure(1.0)}})
+    shape = "f32[2]" if "{" in exponent else "f32[]"
+    widened = "  w = f32[2] bitcast(c)" if "{" in exponent else "  w = f32[2] broadcast(c), dimensions={}"
+    text = entry(
+        f"  x = f32[2] parameter(0)\n  c = {shape} constant({exponent})\n{widened}\n  ROOT p = f32[2] power(x, w)",
+        "f32[2]",
+    )
+    assert busy(roofline(text, slow), "special") == pytest.approx(2 / rate)

@@ -60,6 +60,27 @@ def test_overheads():
     assert found.launch_overhead_s == pytest.approx(2e-6)  # (long - short) / kernels more
 
 
+def test_waking_threads_is_what_a_program_takes_longer_than_one_without():
+    found = profile(
+        samples("dispatch", 1, [t + 10e-6 for t in (1e-6, 3e-6, 2e-6)]),
+        samples("split", 1, [t + 40e-6 for t in (1e-6, 2e-6, 3e-6)]),
+    )
+    assert found.dispatch_overhead.typical == pytest.approx(10e-6)
+    assert found.split_overhead.typical == pytest.approx(30e-6)
+    assert profile().dispatch_overhead is None
+
+
+def test_routines():
+    found = profile(samples("routine.sort", 6e9, [3.0, 2.0]))
+    assert (found.routine["sort"].value, found.routine["sort"].typical) == (6e9 / 2, 6e9 / 2.5)
+
+
+def test_the_best_of_each_round_is_typical():
+    kernel = Kernel(figure="matrix.s8", of="a test", work=6e9, run=lambda: None)
+    cold_and_warm = Samples(kernel=kernel, seconds=[9.0, 3.0, 9.0, 2.0, 9.0, 1.0], rounds=[3.0, 2.0, 1.0])
+    assert profile(cold_and_warm).peak("s8").typical == 6e9 / 2.0
+
+
 def test_the_fastest_of_several_programs_counts():
     found = profile(samples("matrix.bf16", 1e9, [1.0, 1.0]), samples("matrix.bf16", 8e9, [2.0, 4.0]))
     assert found.peak("bf16").value == 8e9 / 2.0
@@ -169,7 +190,7 @@ def small_suite(monkeypatch):
     monkeypatch.setattr(calibrate_module, "BUSY", float("inf"))
 
     def suite(_):
-        yield from kernels.overheads()
+        yield from kernels.overheads("cpu")
         yield kernels.matmul("f32", 64)
         yield kernels.multiply_add("f32", 4096)
         yield kernels.add("f32", 4096)

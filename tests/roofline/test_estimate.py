@@ -12,9 +12,13 @@ from test_bound import ADD, TOY, UNCACHED, copy_of, entry, figure, fusion, roofl
 
 import hlo_count
 from hlo_count.errors import DeviceError, HloCountError
+from hlo_count.hlo import parse
 from hlo_count.roofline.catalog import device
 from hlo_count.roofline.device import Figure
+from hlo_count.roofline.estimate import MOST_IN_A_ROW
 from hlo_count.roofline.roofline import device_of, what_if
+from hlo_count.roofline.routines import routines_of
+from hlo_count.visitors.walk import Walk
 
 TYPICAL = 0.5  # of every ceiling of the toy devices
 
@@ -59,6 +63,142 @@ def test_windows_that_overlap_share_their_work() -> None:
     )
     assert roofline(text).estimate < 2 * 11 * 1024 / (10 * TYPICAL) + 1
     assert hlo_count.count(text).flops == 1024 * 1024 - 1024
+
+
+# Routines and threads
+
+
+SORT = entry(
+    "  x = f32[8,16] parameter(0)\n  ROOT s = f32[8,16] sort(x), dimensions={1}, to_apply=less",
+    "f32[8,16]",
+    less="""less (a: f32[], b: f32[]) -> pred[] {
+  a = f32[] parameter(0)
+  b = f32[] parameter(1)
+  ROOT l = pred[] compare(a, b), direction=LT
+}""",
+)
+
+
+def test_a_routine_runs_at_the_pace_that_was_measured() -> None:
+    measured = dataclasses.replace(UNCACHED, routine={"sort": figure(2.0)})
+    found = roofline(SORT, measured)
+    compares = 8 * 16 * 4  # a row of 16 takes 4 rounds
+    assert found.estimate == pytest.approx(compares / (2 * TYPICAL))
+    assert found.rows[0].limit == "sort"
+    assert found.bound < found.estimate  # another algorithm may need fewer
+
+
+MOVED = {
+    "transposed": ("transpose(x), dimensions={1,0}", "f32[8,4]{1,0}", "transpose"),
+    "copied the other way": ("copy(x)", "f32[4,8]{0,1}", "transpose"),
+    "another name": ("transpose(x), dimensions={1,0}", "f32[8,4]{0,1}", None),
+    "copied as it is": ("copy(x)", "f32[4,8]{1,0}", None),
+}
+
+
+@pytest.mark.parametrize(("operation", "shape", "routine"), MOVED.values(), ids=list(MOVED))
+def test_what_turns_in_memory_is_a_transpose(operation: str, shape: str, routine: str | None) -> None:
+    walk = Walk(parse(entry(f"  x = f32[4,8]{{1,0}} parameter(0)\n  ROOT t = {shape} {operation}", shape)), "cpu")
+    expected = [] if routine is None else [(routine, 32)]
+    assert [(name, work) for _, name, work in routines_of(walk, walk.module.entry.root)] == expected
+
+
+def test_a_transpose_among_operations_is_another_routine() -> None:
+    text = entry(
+        "  p = f32[4,8]{1,0} parameter(0)\n  ROOT f = f32[8,4]{1,0} fusion(p), kind=kLoop, calls=fused",
+        "f32[8,4]",
+        fused="""fused (x: f32[4,8]) -> f32[8,4] {
+  x = f32[4,8]{1,0} parameter(0)
+  n = f32[4,8]{1,0} negate(x)
+  ROOT t = f32[8,4]{1,0} transpose(n), dimensions={1,0}
+}""",
+    )
+    walk = Walk(parse(text), "cpu")
+    assert [name for _, name, _ in routines_of(walk, walk.module.entry.root)] == ["fused_transpose"]
+
+
+CONVOLUTION = "window={size=3 pad=1_1}, dim_labels=b0f_0io->b0f"
+PAIRS = 3 * 9 - 2
+"""Of outputs and taps: at either end one tap falls on padding."""
+
+
+@pytest.mark.parametrize(
+    ("body", "routine"),
+    [
+        ("x = f32[2,9,4] parameter(0)\n  k = f32[3,4,4] parameter(1)\n  ROOT c = f32[2,9,4] convolution(x, k), "
+         + CONVOLUTION, ("convolution", 2 * 2 * PAIRS * 4 * 4)),
+        ("x = f32[2,9,4] parameter(0)\n  k = f32[3,1,4] parameter(1)\n  ROOT c = f32[2,9,4] convolution(x, k), "
+         + CONVOLUTION + ", feature_group_count=4", ("grouped_convolution", 2 * 2 * PAIRS * 4)),
+        ("x = f32[2,9,4] parameter(0)\n  k = f32[1,4,4] parameter(1)\n  ROOT c = f32[2,9,4] convolution(x, k), "
+         "window={size=1}, dim_labels=b0f_0io->b0f", ("convolution", 2 * 2 * 9 * 4 * 4)),
+        ("x = f32[2,3,4] parameter(0)\n  ROOT d = f32[2,3,3] dot(x, x), lhs_batch_dims={0}, rhs_batch_dims={0}, "
+         "lhs_contracting_dims={2}, rhs_contracting_dims={2}", ("batched_matmul", 2 * 2 * 3 * 3 * 4)),
+        ("x = f32[3,4] parameter(0)\n  ROOT d = f32[3,3] dot(x, x), lhs_contracting_dims={1}, "
+         "rhs_contracting_dims={1}", None),
+    ],
+    ids=["convolution", "grouped", "of one tap", "batched", "plain matmul"],
+)  # fmt: skip
+def test_contractions_that_are_routines(body: str, routine: tuple[str, int] | None) -> None:
+    walk = Walk(parse(entry("  " + body, body.rpartition("= ")[2].partition(" ")[0])), "cpu")
+    found = [(name, work) for _, name, work in routines_of(walk, walk.module.entry.root)]
+    assert found == ([] if routine is None else [routine])
+
+
+HANDING = dataclasses.replace(
+    UNCACHED,
+    backend="cpu",
+    cores=figure(2.0),
+    call_overhead=figure(1e4),
+    dispatch_overhead=figure(1e5),
+    split_overhead=figure(1e6),
+)
+
+
+def times(elements: int, config: str = "") -> str:
+    return entry(
+        f"  p = f32[{elements}] parameter(0)\n  ROOT f = f32[{elements}] fusion(p), kind=kLoop, calls=fused{config}",
+        f"f32[{elements}]",
+        fused=f"""fused (x: f32[{elements}]) -> f32[{elements}] {{
+  x = f32[{elements}] parameter(0)
+  ROOT m = f32[{elements}] multiply(x, x)
+}}""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("elements", "config", "waking"),
+    [
+        (999, "", 0),  # run by the thread that calls
+        (1000, "", 1e5 * TYPICAL),
+        (1000, ', backend_config={"outer_dimension_partitions":["2"]}', (1e5 + 1e6) * TYPICAL),
+        (1000, ', backend_config={"fusion_config":{"kind":"a library"}}', (1e5 + 1e6) * TYPICAL),
+    ],
+)
+def test_waking_threads_takes_time(elements: int, config: str, waking: float) -> None:
+    with_threads = roofline(times(elements, config), HANDING, backend="cpu").estimate
+    without = dataclasses.replace(HANDING, dispatch_overhead=None, split_overhead=None)
+    assert with_threads - roofline(times(elements, config), without, backend="cpu").estimate == pytest.approx(waking)
+
+
+def test_many_kernels_are_handed_out() -> None:
+    def chain(kernels: int) -> str:
+        copies = "".join(f"  c{n} = f32[8] copy(c{n - 1})\n" for n in range(1, kernels))
+        return entry(f"  c0 = f32[8] parameter(0)\n{copies}  ROOT r = f32[8] copy(c{kernels - 1})")
+
+    def waking(kernels: int) -> float:
+        return roofline(chain(kernels), HANDING, backend="cpu")._estimate._threads()
+
+    assert waking(MOST_IN_A_ROW) == 0
+    assert waking(MOST_IN_A_ROW + 1) == 1e6 * TYPICAL
+
+
+def test_a_library_runs_a_fusion_operation_by_operation() -> None:
+    """What one writes the next one reads, through the cache: 2 * 32 bytes beside those of the boundary."""
+    cpu = dataclasses.replace(TOY, backend="cpu", cores=figure(1.0))
+    body = fusion("  m = f32[8] multiply(x, y)\n  ROOT a = f32[8] add(m, x)")
+    in_library = body.replace("calls=fused", 'calls=fused, backend_config={"fusion_config":{"kind":"a library"}}')
+    more = roofline(in_library, cpu, backend="cpu").estimate - roofline(body, cpu, backend="cpu").estimate
+    assert more == pytest.approx(2 * 4 * 8 / (80 * TYPICAL))
 
 
 # Overlap

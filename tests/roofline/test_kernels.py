@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hlo_count.roofline import kernels
-from hlo_count.roofline.kernels import CHAIN, CHAINS, LAUNCHES, SPECIAL_CHAIN, missing_operations
+from hlo_count.roofline.estimate import DISPATCHED_FLOPS, MOST_IN_A_ROW
+from hlo_count.roofline.kernels import CHAIN, CHAINS, DISPATCHED, LAUNCHES, SPECIAL_CHAIN, missing_operations
 
 N = 1024
 
@@ -79,8 +80,8 @@ def test_a_small_stream_has_no_copy():
 
 
 def test_the_launch_chain_stays_a_kernel_a_step():
-    *_, chain = kernels.overheads()
-    assert chain.figure == f"launch.{LAUNCHES[1]}"
+    figures = [kernel.figure for kernel in kernels.overheads("gpu")]
+    assert figures == ["call", *(f"launch.{count}" for count in LAUNCHES)]
 
     def steps(x):
         for _ in range(LAUNCHES[1]):
@@ -90,3 +91,42 @@ def test_the_launch_chain_stays_a_kernel_a_step():
     text = jax.jit(steps).lower(jnp.arange(8, dtype="float32")).compile().as_text()
     entry = text[text.index("ENTRY") :]
     assert entry.count(" fusion(") >= LAUNCHES[1]
+    assert entry.count(" fusion(") <= MOST_IN_A_ROW  # more would be handed to other threads
+
+
+def test_a_program_is_dispatched_and_one_is_split():
+    """By the rules that estimates apply: by FLOP, and by the loops that XLA splits or a library runs."""
+    *_, dispatched, split = kernels.overheads("cpu")
+    assert (dispatched.figure, split.figure) == ("dispatch", "split")
+    update = jax.jit(lambda x: x * 0.5 + 1).lower(jnp.ones(DISPATCHED)).compile().as_text()
+    assert 2 * DISPATCHED >= DISPATCHED_FLOPS
+    assert "outer_dimension_partitions" not in update
+    assert "fusion_config" not in update
+
+
+@pytest.fixture(scope="module")
+def routines():
+    return {kernel.figure: kernel for kernel in kernels.routines("cpu", 1)}
+
+
+@pytest.mark.parametrize(
+    ("routine", "work"),
+    [
+        ("sort", None),  # whose work depends on how jax spells the comparison
+        ("top_k", 128 * 8192),
+        ("fft", 5 * 64 * 4096 * 12),
+        ("linalg", 384**3 / 3),
+        ("batched_matmul", 2 * 32 * 192**3),
+        ("reduce_tuple", 1024 * 1536),
+        ("transpose", 1536 * 1024),
+        ("fused_transpose", 1536 * 1024),
+    ],
+)
+def test_routines_do_the_work_they_claim(routines, routine, work):
+    found = routines[f"routine.{routine}"]
+    if found.missing:
+        pytest.skip(f"XLA makes something else of it here: {found.missing}")
+    assert found.work > 0
+    if work is not None:
+        assert found.work == pytest.approx(work, rel=0.02)  # LAPACK's count has terms of lower order
+    kernels.wait_for(found.run())
