@@ -54,24 +54,29 @@ class Estimate:
         self._kernels: dict[Instruction, KernelTime] = {}
         self._runs: dict[Computation, tuple[float, float]] = {}
 
-    @cached_property
+    @property
     def seconds(self) -> float:
-        """The time of the schedule, with that of calling any program where the device's profile states it."""
-        device = self.limits.device
+        """The time of the schedule, with that of calling the program."""
+        launch = self.limits.device.launch_overhead_s or 0.0
         run = max(self._run(self.walk.module.entry))
-        if device.call_overhead_s is None:
-            return run
-        # what was called to measure it has launched one kernel
-        return device.call_overhead_s + self._threads() + max(0.0, run - (device.launch_overhead_s or 0.0))
+        # what was called to measure the overhead has launched one kernel
+        return self.calling + max(0.0, run - launch) if self.calling else run
+
+    @cached_property
+    def calling(self) -> float:
+        """Seconds of calling the program and waking the threads that run it; 0 where the profile states none."""
+        call = self.limits.device.call_overhead_s
+        return 0.0 if call is None else call + self._threads()
 
     def _threads(self) -> float:
         """What waking other threads adds to a call: one to run the program, and one for each further core."""
-        device = self.limits.device
-        handed = device.dispatch_overhead is not None and self._is_dispatched()
-        split = device.split_overhead is not None and self._is_split()
-        return (device.dispatch_overhead.typical if handed and device.dispatch_overhead else 0.0) + (
-            device.split_overhead.typical if split and device.split_overhead else 0.0
-        )
+        seconds = 0.0
+        dispatch, split = self.limits.device.dispatch_overhead, self.limits.device.split_overhead
+        if dispatch is not None and self._is_dispatched():
+            seconds += dispatch.typical
+        if split is not None and self._is_split():
+            seconds += split.typical
+        return seconds
 
     def _is_dispatched(self) -> bool:
         kernels = (cost for _, _, cost in self.walk.kernels())

@@ -81,6 +81,12 @@ class Roofline:
         return max(self._estimate.seconds, self.bound)
 
     @property
+    def calling(self) -> float:
+        """Seconds of the estimate that calling the program and waking threads takes, beside the kernels; 0
+        where the device's profile states no such overhead."""
+        return self._estimate.calling
+
+    @property
     def busy(self) -> list[Busy]:
         """Every resource that the program needs and its least seconds there, largest first."""
         return sorted(self._bound.busy, key=lambda b: -b.seconds)
@@ -212,6 +218,7 @@ class Roofline:
             "num_devices": self.num_devices,
             "bound_s": self.bound,
             "estimate_s": self.estimate,
+            "calling_s": self.calling,
             "compiler_estimate_s": self.compiler_estimate,
             "bottleneck": self.bottleneck,
             "is_lower_bound": self.is_lower_bound,

@@ -21,7 +21,8 @@ def table(roofline: Roofline) -> str:
     lines = [f"{roofline.walk.module.name} · {roofline.device.name} · {on} · 1 FMA = 2 FLOP", ""]
     weak = ", a lower bound of itself" if roofline.is_lower_bound else ""
     lines.append(f"   bound  {seconds(roofline.bound):>9}   limited by {roofline.bottleneck}{weak}")
-    lines.append(f"estimate  {seconds(roofline.estimate):>9}   kernel after kernel")
+    calling = f", {seconds(roofline.calling)} for calling it and waking threads" if roofline.calling else ""
+    lines.append(f"estimate  {seconds(roofline.estimate):>9}   kernel after kernel{calling}")
     if roofline.compiler_estimate is not None:
         lines.append(f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock")
     shown = [(b.what, seconds(b.seconds)) for b in roofline.busy if b.seconds]
