@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        return int(options.run(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return int(options.run(options))
     except BudgetExceeded as exceeded:
         print(exceeded, file=sys.stderr)
         return FAILED
@@ -50,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as problem:  # the user's own function, or JAX tracing and compiling it
         print(f"hlo-count: {type(problem).__name__}: {_first_lines(str(problem))}", file=sys.stderr)
         return WRONG
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """What there is to say, without the line of code that says it."""
+    print(f"hlo-count: warning: {message}", file=sys.stderr)
 
 
 def _first_lines(text: str, most: int = 12) -> str:

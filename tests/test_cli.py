@@ -315,3 +315,11 @@ def test_calibrate_prints_a_row_of_the_table_of_devices(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "cpu-avx2" in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_a_warning_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "bad.toml").write_text('name = "bad"')
+    monkeypatch.setenv("HLO_COUNT_DEVICES", str(tmp_path))
+    assert main(["devices"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"hlo-count: warning: {tmp_path / 'bad.toml'}: this profile is left out")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from hlo_count.report.rows import default_rows, runs_text
-from hlo_count.report.table import header
-from hlo_count.report.units import amount, column, percent
+from hlo_count.report.table import header, totals_rows
+from hlo_count.report.units import column, percent
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
@@ -19,16 +19,10 @@ if TYPE_CHECKING:
 def render_html(report: Report) -> str:
     """Header, totals, contributors and unknowns as HTML."""
     total = report.total
-    counters = [
-        ("FLOP", amount(total.flops)),
-        ("transcendentals", amount(total.transcendentals)),
-        ("integer ops", amount(total.int_ops)),
-        ("other ops", amount(total.other_ops)),
-        ("bytes", amount(total.bytes, "B")),
-        ("network bytes", amount(total.network_bytes, "B")),
-        ("status", report.status),
+    parts = [
+        f"<p><b>{escape(header(report))}</b></p>",
+        _table(totals_rows(report), ("counter", "amount", "status", "")),
     ]
-    parts = [f"<p><b>{escape(header(report))}</b></p>", _table(counters, ("counter", "amount"))]
     if report.convention == "default" and report.entries:
         key, rows = default_rows(report, 3, 12)
         cells = zip(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.report.operations import check_pattern, matching, operation
 from hlo_count.report.quantities import BYTES, COUNTERS, Quantity, parse_quantity
-from hlo_count.report.units import amount, seconds
+from hlo_count.report.units import amount
+from hlo_count.roofline.roofline_table import seconds
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report

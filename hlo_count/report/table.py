@@ -56,6 +56,19 @@ def header(report: Report) -> str:
 
 def totals(report: Report) -> str:
     """The counters with their statuses, and what they are made of."""
+    rows = totals_rows(report)
+    room = WIDTH - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
+    wrapped = [
+        (*(row[:3] if not n else ("", "", "")), line)
+        for row in rows
+        for n, line in enumerate(textwrap.wrap(row[3], room) or [""])
+    ]
+    lines = tabulate(wrapped, tablefmt="plain", colalign=("right", "right", "left", "left"), disable_numparse=True)
+    return "\n".join(line.rstrip() for line in lines.splitlines())
+
+
+def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
+    """(counter, amount, status, what it is made of)."""
     total = report.total
     rows: list[tuple[str, str, str, str]] = [
         ("FLOP", amount(report.flops), report.status, _shares(total)),
@@ -91,14 +104,7 @@ def totals(report: Report) -> str:
         rows.append(("peak memory", _size(report.peak_bytes), "", parts))
         if report.num_devices > 1:
             rows += _all_devices(report)
-    room = WIDTH - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
-    wrapped = [
-        (*(row[:3] if not n else ("", "", "")), line)
-        for row in rows
-        for n, line in enumerate(textwrap.wrap(row[3], room) or [""])
-    ]
-    lines = tabulate(wrapped, tablefmt="plain", colalign=("right", "right", "left", "left"), disable_numparse=True)
-    return "\n".join(line.rstrip() for line in lines.splitlines())
+    return rows
 
 
 def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:

@@ -29,14 +29,6 @@ def short_size(value: int) -> str:
     return f"{value / size:.3g} {prefix}B" if value < 1000 * size else f"{value / size:.0f} {prefix}B"
 
 
-def seconds(value: float) -> str:
-    """`87.2 µs`."""
-    for size, prefix in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
-        if abs(value) >= size:
-            return f"{_digits(value / size)} {prefix}"
-    return f"{_digits(value / 1e-9)} ns" if value else "0 s"
-
-
 def percent(part: float, whole: float) -> str:
     """`97.4`, of a hundred; empty when there is no whole."""
     return f"{100 * part / whole:.1f}" if whole else ""

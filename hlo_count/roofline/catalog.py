@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -24,14 +25,15 @@ SHIPPED = Path(__file__).parent / "profiles"
 def device(name: str | Path | Device) -> Device:
     """The profile called `name`: its name, an alias (what jax calls the device), or a path to a .toml file.
 
-    Names are compared without regard to case. Raises DeviceError with the near names for an unknown one.
+    Names are compared without regard to case. Raises DeviceError with the near names for an unknown one, and for
+    a malformed profile in a file of that name; other malformed ones on the search path are left out, with a warning.
     """
     if isinstance(name, Device):
         return name
     if isinstance(name, Path) or name.endswith(".toml"):
         return profile_file.load(Path(name))
-    found = _profiles()
     wanted = _normal(name)
+    found = _profiles(wanted)
     for known in found.values():
         if wanted == _normal(known.name):
             return known
@@ -42,7 +44,8 @@ def device(name: str | Path | Device) -> Device:
 
 
 def all_devices() -> list[Device]:
-    """Every profile that `device` finds by name: by backend and name, the user's own after the shipped."""
+    """Every profile that `device` finds by name: by backend and name, the user's own after the shipped; malformed
+    ones are left out, with a warning."""
     return sorted(_profiles().values(), key=lambda d: (not is_shipped(d), d.backend, d.name))
 
 
@@ -82,11 +85,18 @@ def _normal(name: str) -> str:
     return " ".join(name.lower().replace("_", "-").split())
 
 
-def _profiles() -> dict[str, Device]:
-    """Profiles by normalized name; the first on the search path wins."""
+def _profiles(wanted: str = "") -> dict[str, Device]:
+    """Profiles by normalized name; the first on the search path wins. One mistake does not take all others away,
+    unless it is in the file of the name that is wanted."""
     found: dict[str, Device] = {}
     for path in _files():
-        loaded = _load(path, path.stat().st_mtime_ns)
+        try:
+            loaded = _load(path, path.stat().st_mtime_ns)
+        except DeviceError as problem:
+            if _normal(path.stem) == wanted:
+                raise
+            warnings.warn(f"{path}: this profile is left out: {problem}", stacklevel=4)
+            continue
         found.setdefault(_normal(loaded.name), loaded)
     return found
 

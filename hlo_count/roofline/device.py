@@ -133,6 +133,11 @@ class Device:
     calibration: Mapping[str, str | float] = field(default_factory=dict, hash=False)
     path: Path | None = None
 
+    def __str__(self) -> str:
+        from hlo_count.roofline.device_table import device_rows, table
+
+        return f"{self.name}: {self.description}\n\n{table(device_rows([self]))}"
+
     @property
     def main_memory(self) -> MemoryLevel:
         """HBM or DRAM: the level that all arguments and results live in."""

@@ -156,6 +156,13 @@ ENTRY main {
         hc.count(text, trip_counts={"v": 7})
 
 
+def test_html_has_the_totals_of_the_table() -> None:
+    text = "HloModule m, num_partitions=8\n\nENTRY e { x = f32[8] parameter(0) ROOT y = f32[8] add(x, x) }"
+    html = hc.count(text)._repr_html_()
+    for part in ("intensity", "peak memory", "all devices", "64 FLOP", "every device has an equal share"):
+        assert part in html
+
+
 def test_html_is_escaped() -> None:
     evil = LINEAR.replace("HloModule linear", "HloModule linear").replace("linear/dot", "<script>alert(1)</script>/dot")
     evil = evil.replace('source_file="m.py"', 'source_file="<img src=x>.py"')

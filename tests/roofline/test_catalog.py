@@ -95,6 +95,28 @@ def test_a_profile_that_changes_is_read_again(tmp_path, small_profile):
     assert device("mine").peak("bf16").value == 200e12
 
 
+def test_a_mistake_in_one_profile_does_not_take_the_others_away(tmp_path, monkeypatch, small_profile):
+    (tmp_path / "good.toml").write_text(small_profile.replace('"mine"', '"good"'))
+    (tmp_path / "bad.toml").write_text('name = "bad"')
+    monkeypatch.setenv(SEARCH_PATH_VARIABLE, str(tmp_path))
+    for name in ("good", "h100-sxm"):
+        with pytest.warns(UserWarning, match=r"bad\.toml: this profile is left out: bad\.toml: backend: is missing"):
+            assert device(name).name == name
+    with pytest.raises(DeviceError, match=r"bad\.toml: backend: is missing"):
+        device("bad")
+    with pytest.warns(UserWarning, match="left out"):
+        assert {"good", "h100-sxm"} <= {d.name for d in devices()}
+
+
+def test_a_device_prints_as_its_row(tmp_path, small_profile):
+    path = tmp_path / "mine.toml"
+    path.write_text(small_profile)
+    shown = str(device(path)).splitlines()
+    assert shown[0].startswith("mine: ")
+    assert any(line.startswith("mine ") for line in shown[1:])
+    assert max(map(len, shown)) <= 100
+
+
 def test_a_search_path_that_does_not_exist_is_an_error(monkeypatch):
     monkeypatch.setenv(SEARCH_PATH_VARIABLE, "/nowhere/at/all")
     with pytest.raises(DeviceError, match=r"HLO_COUNT_DEVICES: /nowhere/at/all does not exist"):
