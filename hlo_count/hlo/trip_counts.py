@@ -19,13 +19,15 @@ MAX_OPERATIONS = 1_000_000
 class TripCount:
     """How often the body of a `while` runs; `n` is None where the module does not tell; `reason` says why.
 
-    `source` is "known_trip_count" (the backend config says so), "affine" (in closed form, of a counter that
-    moves by a constant), "stepped" (its scalars were run until the condition failed) or "unknown".
+    `at_least` is how often it is certain to run where `n` is not known, unless it runs for ever. `source` is
+    "known_trip_count" (the backend config says so), "affine" (in closed form, of a counter that moves by a constant),
+    "stepped" (its scalars were run until the condition failed) or "unknown".
     """
 
     n: int | None
     source: str
     reason: str = ""
+    at_least: int = 0
 
 
 def trip_count(loop: Instruction) -> TripCount:
@@ -60,7 +62,8 @@ class TripCounts:
         undecided = next((end for end in ends if end.n is None and (n is None or end.at_least < n)), None)
         if undecided is not None:
             at_most = f"; at most {n:,} trips" if n is not None else ""
-            return TripCount(None, "unknown", undecided.reason + at_most)
+            certain = min(end.at_least if end.n is None else end.n for end in ends)
+            return TripCount(None, "unknown", undecided.reason + at_most, 0 if certain == inf else int(certain))
         return TripCount(n, "affine" if first is not None and first.closed else "stepped")
 
 

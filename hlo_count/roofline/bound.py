@@ -2,8 +2,8 @@
 
 It is the largest, over the resources of the device, of the least work over the peak. What is certain is
 counted and nothing else: a conditional whose branch is not settled costs the least of its branches in
-every resource, a loop of unknown length runs no trip, values inside a fusion cost what is asked of them,
-and memory moves the compulsory bytes less what caches may keep.
+every resource, a loop of unknown length runs the trips that are certain, values inside a fusion cost what
+is asked of them, and memory moves the compulsory bytes less what caches may keep.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Bound:
     def _loop(self, loop: Instruction, into: Work) -> None:
         trips = self.walk.settings.trip_count(loop)
         if trips is None:
-            trips = trip_count(loop).n or 0
+            found = trip_count(loop)
+            trips = found.at_least if found.n is None else found.n
         for role, times in (("body", trips), ("condition", trips + 1)):
             callee = loop.callee(role)
             if callee is not None:

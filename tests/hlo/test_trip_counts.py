@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo import parse
+from hlo_count.hlo import parse, trip_counts
 from hlo_count.hlo.trip_counts import TripCount, trip_count
 from tests.hlo.loop_texts import counts, loop_text, loops, only
 
@@ -302,6 +302,20 @@ def test_an_unknown_condition_that_cannot_matter() -> None:
         "  second = pred[] compare(i, n), direction=LT\n  ROOT goes_on",
     )
     assert only(text) == TripCount(0, "affine")
+
+
+def test_what_is_certain_of_a_loop_that_takes_too_long_to_step_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trip_counts, "MAX_OPERATIONS", 10)
+    doubling = {"update": "multiply(i, one)", "start": 1, "one": 2, "bound": 1000}
+    found = only(loop_text(**doubling))
+    assert found.n is None
+    assert found.at_least == 5  # of the ten trips; one takes a product and a comparison
+    together = loop_text(condition="and(first, second)", **doubling).replace(
+        "  ROOT goes_on",
+        "  first = pred[] compare(i, n), direction=LT\n  m = s32[] constant(4)\n"
+        "  second = pred[] compare(i, m), direction=NE\n  ROOT goes_on",
+    )
+    assert only(together).n == 2  # 1, 2, 4: the second condition fails within five trips
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:

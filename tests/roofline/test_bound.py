@@ -274,6 +274,19 @@ def test_an_unknown_loop_runs_no_trip_for_certain_and_says_so() -> None:
     assert not settled.is_lower_bound
 
 
+def test_of_an_unknown_loop_the_certain_trips_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hlo_count.hlo.trip_counts.MAX_OPERATIONS", 10)
+    doubling = (
+        LOOP["body"]
+        .replace("add(i, one)", "multiply(i, two)")
+        .replace("one = s32[] constant(1)", "two = s32[] constant(2)")
+    )
+    far = LOOP["cond"].replace("constant(7)", "constant(1000)")
+    found = roofline(entry(RUN_LOOP.format(start="s32[] constant(1)"), body=doubling, cond=far))
+    assert busy(found, "special") == pytest.approx(5 * 8 / 2)
+    assert found.is_lower_bound
+
+
 BRANCHES = {
     "many": "many (x: f32[8]) -> f32[8] {\n  x = f32[8] parameter(0)\n  t = f32[8] tanh(x)\n"
     "  ROOT u = f32[8] tanh(t)\n}",
