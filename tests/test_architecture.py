@@ -19,6 +19,7 @@ USES_JAX = {
     "demo",
     "report.counting",  # leaves of a pytree of parameters
     "roofline.kernels",  # what calibration runs
+    "roofline.routine_kernels",
     "roofline.suite",
 }
 """Beside lowering: the modules whose functions import jax. None does when it is loaded."""

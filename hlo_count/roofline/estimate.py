@@ -13,26 +13,16 @@ from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.limits import Busy, Limits, longest
-from hlo_count.roofline.routines import is_library_fusion, part_of_cores, routines_of
+from hlo_count.roofline.routines import routines_of
 from hlo_count.roofline.work import counted_work
 from hlo_count.visitors.cost import ON_CHIP, Cost
 from hlo_count.visitors.walk import Walk
-from hlo_count.visitors.xla import xla_cost
 
 LAUNCH = "launch"
 ROUTINE = "routine"
-_NO_PASS = frozenset(("parameter", "constant", "broadcast", "bitcast", "iota", "tuple", "get-tuple-element"))
-DISPATCHED_FLOPS = 1000
-"""XLA's CPU client (PjRtCpuExecutable, cpu_client.cc) runs a program of fewer FLOP, by XLA's own count, in the
-thread that calls it, and hands any other to a thread of its own."""
-MOST_IN_A_ROW = 8
-"""XLA's CPU runtime (ThunkExecutor) hands the kernels of a longer computation to its thread pool."""
-SHORTEST_SPLIT = 1e-6
-"""Seconds of a library's kernel from which on it was seen to wake other threads."""
-FRESH_BYTES = 2**25
-"""glibc hands larger blocks back to the system, so that every call writes its result to fresh pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +62,11 @@ class Estimate:
         """What waking other threads adds to a call: one to run the program, and one for each further core."""
         seconds = 0.0
         dispatch, split = self.limits.device.dispatch_overhead, self.limits.device.split_overhead
-        if dispatch is not None and self._is_dispatched():
+        if dispatch is not None and cpu_runtime.is_dispatched(self.walk):
             seconds += dispatch.typical
         if split is not None and self._is_split():
             seconds += split.typical
         return seconds
-
-    def _is_dispatched(self) -> bool:
-        kernels = (cost for _, _, cost in self.walk.kernels())
-        # XLA counts no kernel at less FLOP than we do, so that one large one answers at once
-        return any(cost.flops >= DISPATCHED_FLOPS for cost in kernels) or (
-            xla_cost(self.walk.module).flops >= DISPATCHED_FLOPS
-        )
 
     def _is_split(self) -> bool:
         """Whether any kernel runs on several cores, or kernels are handed out because they are many."""
@@ -92,13 +75,11 @@ class Estimate:
             if not is_kernel or not times:
                 continue
             launched = [i for i in computation.instructions if self._cost(i)]
-            if len(launched) > MOST_IN_A_ROW:
+            if len(launched) > cpu_runtime.MOST_IN_A_ROW:
                 return True
             for kernel in launched:
-                if "outer_dimension_partitions" in kernel.attribute_text and not is_library_fusion(kernel):
-                    return True
-                long = self.of_kernel(kernel).seconds - launch >= SHORTEST_SPLIT
-                if long and self._part_of_cores(kernel) == 1.0:
+                long = self.of_kernel(kernel).seconds - launch >= cpu_runtime.SHORTEST_SPLIT
+                if cpu_runtime.is_split_loop(kernel) or (long and cpu_runtime.is_library_kernel(kernel)):
                     return True
         return False
 
@@ -200,9 +181,9 @@ class Estimate:
         found = []
         if cost.bytes:
             main = self.limits.device.main_memory
-            if level.read is not None and not self._writes_again(kernel):
+            if level.read is not None and not cpu_runtime.writes_again(kernel):
                 # a cache's fastest write is one to a block that was used before, the rule below FRESH_BYTES
-                fresh = cost.bytes_written > FRESH_BYTES
+                fresh = cost.bytes_written > cpu_runtime.FRESH_BYTES
                 if fresh and main.write is not None:
                     write = main.write.typical
                 else:
@@ -222,23 +203,14 @@ class Estimate:
     def _passes(self, kernel: Instruction) -> float:
         """Seconds that a CPU's library adds to a fusion by running it operation by operation, tile by tile: what
         each writes for the next to read goes through the cache before the last."""
-        callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
         caches = [level for level in self.limits.device.memory if level.kind == "cache" and level.bandwidth]
-        if callee is None or not caches or self.limits.device.backend != "cpu" or not is_library_fusion(kernel):
+        if self.limits.device.backend != "cpu" or not caches:
             return 0.0
         between = caches[-2:][0].bandwidth
         assert between is not None
-        inside = [i for i in callee.instructions if i.opcode not in _NO_PASS]
-        written = sum(i.shape.bytes for i in inside if i is not callee.root)
-        read = sum(o.shape.bytes for i in inside for o in i.operands if o.opcode not in (*_NO_PASS, "parameter"))
-        return (read + written) / between.typical
-
-    def _writes_again(self, kernel: Instruction) -> bool:
-        """Whether the pages it writes were written before in the same run, or are a donated argument's."""
-        module = self.walk.module
-        return not kernel.computation.is_entry or "input_output_alias" in module.attributes
+        return cpu_runtime.bytes_between(kernel) / between.typical
 
     def _part_of_cores(self, kernel: Instruction) -> float:
         device = self.limits.device
         cores = device.cores.value if device.cores is not None else float(device.calibration.get("cores", 1))
-        return part_of_cores(kernel, device.backend, cores)
+        return cpu_runtime.part_of_cores(kernel, cores) if device.backend == "cpu" else 1.0

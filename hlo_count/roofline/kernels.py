@@ -13,10 +13,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hlo_count.hlo import parse
-from hlo_count.roofline.routines import part_of_cores, routines_of
-from hlo_count.visitors.walk import Walk
-
 CHAIN = 32  # operations of one chain
 CHAINS = 4  # independent chains per element
 SPECIAL_CHAIN = 4
@@ -71,7 +67,7 @@ def wait_for(result: Any) -> None:
     wait(result)
 
 
-def _compiled(function: Callable[..., Any], *args: Any, donate: bool = False) -> Any:
+def compiled(function: Callable[..., Any], *args: Any, donate: bool = False) -> Any:
     import jax
 
     return jax.jit(function, donate_argnums=(0,) if donate else ()).lower(*args).compile()
@@ -86,7 +82,7 @@ def _kernel(
     expected: Mapping[str, int] | None = None,
     less_call: bool = False,
 ) -> Kernel:
-    program = _compiled(function, *args)
+    program = compiled(function, *args)
     missing = missing_operations(program.as_text(), expected) if expected else ""
     return Kernel(figure=figure, of=of, work=work, run=lambda: program(*args), less_call=less_call, missing=missing)
 
@@ -332,7 +328,7 @@ def streams(level: str, size: int, traffic: float) -> Iterator[Kernel]:
 
 def _in_place(figure: str, of: str, work: float, function: Callable[..., Any], state: Any, *args: Any) -> Kernel:
     """A kernel that is given its own last result to write to, as a donated argument."""
-    program = _compiled(function, state, *args, donate=True)
+    program = compiled(function, state, *args, donate=True)
     held = [state]
 
     def run() -> Any:
@@ -358,7 +354,7 @@ def overheads(backend: str) -> Iterator[Kernel]:
                 x = x * 0.5 + jnp.max(x)
             return x
 
-        program = _compiled(chain, x)
+        program = compiled(chain, x)
         yield Kernel(
             figure=f"launch.{count}",
             of=f"{count} kernels",
@@ -370,61 +366,5 @@ def overheads(backend: str) -> Iterator[Kernel]:
         some, many = jnp.ones(DISPATCHED, "float32"), jnp.ones(SPLIT, "float32")
         dispatched = _in_place("dispatch", f"an update of {DISPATCHED} elements", 1.0, lambda x: x * 0.5 + 1, some)
         yield replace(dispatched, wait=True)
-        total = _compiled(jnp.sum, many)
+        total = compiled(jnp.sum, many)
         yield Kernel(figure="split", of=f"a sum of {SPLIT} elements", work=1.0, run=lambda: total(many), wait=True)
-
-
-def routines(backend: str, cores: int) -> Iterator[Kernel]:
-    """A program for each routine, of a middling size."""
-    import jax.numpy as jnp
-    import numpy as np
-    from jax import lax
-
-    def numbers(*shape: int, dtype: str = "float32") -> Any:
-        return jnp.asarray(np.random.default_rng(0).random(shape, np.float32), dtype)
-
-    def convolve(x: Any, kernel: Any, groups: int = 1) -> Any:
-        layouts = ("NHWC", "HWIO", "NHWC")
-        return lax.conv_general_dilated(
-            x, kernel, (1, 1), "SAME", dimension_numbers=layouts, feature_group_count=groups
-        )
-
-    def pool(x: Any) -> Any:
-        return lax.reduce_window(x, -np.inf, lax.max, (1, 1, 16), (1, 1, 1), "SAME")
-
-    image = numbers(2, 28, 28, 128)
-    square = numbers(384, 384)
-    programs: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
-        "sort": (jnp.sort, numbers(2**17)),
-        "top_k": (lambda x: lax.top_k(x, 64), numbers(128, 8192)),
-        "fft": (jnp.fft.fft, numbers(64, 4096, dtype="complex64")),
-        "linalg": (lax.linalg.cholesky, square @ square.T + 384 * jnp.eye(384)),
-        "convolution": (convolve, image, numbers(3, 3, 128, 128)),
-        "grouped_convolution": (lambda x, kernel: convolve(x, kernel, 128), image, numbers(3, 3, 1, 128)),
-        "batched_matmul": (jnp.matmul, numbers(32, 192, 192), numbers(32, 192, 192)),
-        "reduce_window": (pool, numbers(256, 64, 64)),
-        "reduce_tuple": (lambda x: jnp.argmax(x, -1), numbers(1024, 1536)),
-        "transpose": (lambda x: x.T, numbers(1536, 1024)),
-        "fused_transpose": (lambda x: x.T + 1, numbers(1536, 1024)),
-    }
-    for routine, (function, *args) in programs.items():
-        program = _compiled(function, *args)
-        work = routine_work(program.as_text(), routine, backend, cores)
-        yield Kernel(
-            figure=f"routine.{routine}",
-            of=f"{routine.replace('_', ' ')} of {', '.join('x'.join(map(str, a.shape)) for a in args)}",
-            work=work or 1.0,
-            run=lambda program=program, args=args: program(*args),  # type: ignore[misc]
-            less_call=True,
-            missing="" if work else f"0 of 1 {routine}",
-        )
-
-
-def routine_work(text: str, routine: str, backend: str, cores: int) -> float:
-    """How much of a routine's work optimized HLO `text` holds, as if all cores were at it; 0 without any."""
-    walk = Walk(parse(text), backend)
-    work = 0.0
-    for kernel, times, _ in walk.kernels():
-        part = part_of_cores(kernel, backend, cores)
-        work += sum(float(times) * amount / part for _, name, amount in routines_of(walk, kernel) if name == routine)
-    return work

@@ -24,8 +24,6 @@ of what is so in the middle of other operations."""
 
 _ONLY_MOVING = frozenset(("parameter", "transpose", "copy", "bitcast"))
 _BY_CLASS = frozenset(("sort", "fft", "linalg", "convolution"))
-_LIBRARY = frozenset(("dot", "convolution", "custom-call", "fft", "sort", "topk", "cholesky", "triangular-solve"))
-"""What a CPU runs in a routine of a library, which splits the work over the cores itself or not at all."""
 
 
 def routines_of(walk: Walk, kernel: Instruction) -> Iterator[tuple[Instruction, str, int]]:
@@ -59,21 +57,6 @@ def _routine_of(instruction: Instruction, cost: Cost) -> tuple[str, int] | None:
     if found == "sort" and opcode != "sort":
         found = "top_k"
     return None if found is None else (found, _operations(cost))
-
-
-def part_of_cores(kernel: Instruction, backend: str, cores: float) -> float:
-    """The part of a CPU's cores that a kernel runs on: XLA writes down how its loops are split."""
-    if backend != "cpu" or kernel.opcode in _LIBRARY or is_library_fusion(kernel):
-        return 1.0
-    parts = 1
-    for number in (kernel.backend_config or {}).get("outer_dimension_partitions", []):
-        parts *= int(number)
-    return min(1.0, parts / cores)
-
-
-def is_library_fusion(kernel: Instruction) -> bool:
-    """Whether XLA hands a CPU's fusion to a library, which runs it operation by operation."""
-    return "fusion_config" in kernel.attribute_text
 
 
 def _operations(cost: Cost) -> int:

@@ -11,6 +11,7 @@ from hlo_count.roofline import kernels, machine
 from hlo_count.roofline.catalog import shipped_as
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.kernels import Kernel
+from hlo_count.roofline.routine_kernels import routines
 
 MATMUL_SIZES = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
 SLOW = ("power", "atan2", "cbrt", "tan", "sine", "cosine")  # ten times slower than exp on a CPU
@@ -132,7 +133,7 @@ def suite(here: Machine) -> Iterator[Kernel]:
         for opcode in ("exponential", "tanh", "sqrt"):
             yield kernels.special(opcode, "f64", sizes[0])
     yield from kernels.product_reductions(2**18 if cpu else 2**24)
-    yield from kernels.routines(here.backend, len(machine.usable_cpus()))
+    yield from routines(here.backend, len(machine.usable_cpus()))
     for level in here.levels:
         for size in level.working_sets:
             traffic = 2e8 if cpu else 1e10

@@ -14,8 +14,8 @@ import hlo_count
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.hlo import parse
 from hlo_count.roofline.catalog import device
+from hlo_count.roofline.cpu_runtime import MOST_IN_A_ROW
 from hlo_count.roofline.device import Figure
-from hlo_count.roofline.estimate import MOST_IN_A_ROW
 from hlo_count.roofline.roofline import device_of, what_if
 from hlo_count.roofline.routines import routines_of
 from hlo_count.visitors.walk import Walk

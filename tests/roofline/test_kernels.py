@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hlo_count.roofline import kernels
-from hlo_count.roofline.estimate import DISPATCHED_FLOPS, MOST_IN_A_ROW
+from hlo_count.roofline import kernels, routine_kernels
+from hlo_count.roofline.cpu_runtime import DISPATCHED_FLOPS, MOST_IN_A_ROW
 from hlo_count.roofline.kernels import CHAIN, CHAINS, DISPATCHED, LAUNCHES, SPECIAL_CHAIN, missing_operations
 
 N = 1024
@@ -106,7 +106,7 @@ def test_a_program_is_dispatched_and_one_is_split():
 
 @pytest.fixture(scope="module")
 def routines():
-    return {kernel.figure: kernel for kernel in kernels.routines("cpu", 1)}
+    return {kernel.figure: kernel for kernel in routine_kernels.routines("cpu", 1)}
 
 
 @pytest.mark.parametrize(
