@@ -1,8 +1,8 @@
 """Compulsory bytes: the parts of the arguments that are read and of the outputs that are written, each once.
 
 What must move however good the compiler is: a value that is made and used inside the program may never reach memory,
-its arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), calls, loops and
-updates in place. A loop that slices another part of an argument each time reads its parts, at most the whole.
+its arguments and outputs must. Followed leaf by leaf through names for a value (bitcasts, tuples), copies, calls, loops
+and updates in place. A loop that slices another part of an argument each time reads its parts, at most the whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import MAIN
 from hlo_count.visitors.memory_spaces import space_name
-from hlo_count.visitors.traffic import fusion_roots, parts_read, through_bitcasts, touched, updates_in_place
+from hlo_count.visitors.traffic import fusion_roots, parts_read, through_names, touched, updates_in_place
 from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
 
 Origin = tuple[int, int]
@@ -39,7 +39,11 @@ class _Compulsory:
 
     def total(self) -> int:
         entry = self.walk.module.entry
-        read = sum(sum(self.reads(entry)[parameter]) for parameter in entry.parameters)
+        read = sum(
+            min(size, self._size(leaf))
+            for parameter in entry.parameters
+            for size, leaf in zip(self.reads(entry)[parameter], parameter.shape.leaves, strict=True)
+        )
         leaves = entry.root.shape.leaves
         return read + sum(self.writes(entry.root, n)[0] for n in range(len(leaves)))
 
@@ -49,7 +53,8 @@ class _Compulsory:
     # Reading: from the users back to the arguments
 
     def reads(self, computation: Computation) -> dict[Instruction, list[int]]:
-        """For each instruction, the bytes of each leaf of its value that one run of the computation reads."""
+        """For each instruction, the bytes of each leaf of its value that one run of the computation reads, wherever
+        it is kept: what a copy on the chip is read for, its source is."""
         found = self._reads.get(computation)
         if found is None:
             found = self._reads[computation] = {}
@@ -59,7 +64,7 @@ class _Compulsory:
                 for user in computation.users[instruction]:
                     for n, size in enumerate(self._read_by(user, instruction, found)):
                         sums[n] += size
-                found[instruction] = [min(size, self._size(leaf)) for size, leaf in zip(sums, leaves, strict=True)]
+                found[instruction] = [min(size, leaf.bytes) for size, leaf in zip(sums, leaves, strict=True)]
         return found
 
     def _read_by(self, user: Instruction, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
@@ -76,7 +81,9 @@ class _Compulsory:
             return [taken[n - at] if at <= n < at + len(taken) else 0 for n in range(len(leaves))]
         if opcode == "while":
             return self._read_by_loop(user, later[user])
-        if opcode in ("call", "async-start"):
+        sugar = async_sugar(opcode)
+        base = sugar[0] if sugar is not None and sugar[1] == "start" else opcode
+        if base in ("call", "async-start"):
             return self._sum(self._parameter_reads(edge.callee, value, user) for edge in self._edges(user))
         if opcode == "conditional":
             return self._read_by_conditional(user, value)
@@ -86,16 +93,16 @@ class _Compulsory:
             changed = touched(user)
             kept = max(0, later[user][0] - changed)
             own = changed if opcode == "scatter" else 0
-            others = self._size(leaves[0]) if value in user.operands[1:] else 0
+            others = leaves[0].bytes if value in user.operands[1:] else 0
             return [kept + own + others]
-        sugar = async_sugar(opcode)
-        base = sugar[0] if sugar is not None and sugar[1] == "start" else opcode
         if base in ("slice", "dynamic-slice", "gather") and user.operands[0] is value:
             taken_shape = user.shape.elements[1] if sugar is not None else user.shape
             return [taken_shape.bytes]
+        if opcode in ("copy", "copy-start", "copy-done") and not _is_output(user):
+            return [later[user][0], *[0] * (len(leaves) - 1)]
         if opcode.endswith(("-done", "-update")):
             return [0] * len(leaves)
-        return [self._size(leaf) for leaf in leaves]
+        return [leaf.bytes for leaf in leaves]
 
     def _read_by_loop(self, loop: Instruction, after: list[int]) -> list[int]:
         """Invariant leaves are read in every trip and after the loop, the others until the first trip replaces them."""
@@ -133,7 +140,7 @@ class _Compulsory:
         callee = fusion.callee("calls")
         leaves = value.shape.leaves
         if callee is None or len(leaves) != 1:
-            return [self._size(leaf) for leaf in leaves]
+            return [leaf.bytes for leaf in leaves]
         in_place = updates_in_place(callee)
         total = 0
         for at in _positions(fusion, value):
@@ -142,10 +149,10 @@ class _Compulsory:
             parameter = callee.parameters[at]
             parts = parts_read(parameter, parameter.shape, in_place)
             if any(part is None for part in parts):
-                return [self._size(leaves[0])]
+                return [leaves[0].bytes]
             total += sum(part for part in parts if part is not None)
             for n, root in enumerate(fusion_roots(callee)):
-                if root in in_place and through_bitcasts(root.operands[0]) is parameter and n < len(later[fusion]):
+                if root in in_place and through_names(root.operands[0]) is parameter and n < len(later[fusion]):
                     total += max(0, later[fusion][n] - touched(root))
         return [total]
 
@@ -222,12 +229,21 @@ class _Compulsory:
             return written, (call.operands[origin[0]], origin[1]) if origin is not None else None
         roots = fusion_roots(callee)
         if leaf < len(roots) and len(roots) == len(call.shape.leaves) and roots[leaf] in updates_in_place(callee):
-            parameter = through_bitcasts(roots[leaf].operands[0])
+            parameter = through_names(roots[leaf].operands[0])
             return touched(roots[leaf]), (call.operands[int(parameter.operand_text)], 0)
         return whole, None
 
     def _edges(self, instruction: Instruction) -> list[Edge]:
         return dict(self.walk.edges(instruction.computation)).get(instruction, [])
+
+
+def _is_output(copy: Instruction) -> bool:
+    """Whether a copy, or what follows of it, is what its computation gives."""
+    computation = copy.computation
+    return copy is computation.root or any(
+        user.opcode in ("tuple", "copy", "copy-start", "copy-done", *_NAMES) and _is_output(user)
+        for user in computation.users[copy]
+    )
 
 
 def _positions(user: Instruction, value: Instruction) -> list[int]:

@@ -6,8 +6,9 @@ from hlo_count.hlo.module import Module
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP
 
 SPACES: dict[str, dict[int, str]] = {
-    # 1 is VMEM; 2, 4 and 6 are scalar and sync memory: 4 holds two numbers that go with an asynchronous collective
-    "tpu": {0: MAIN, 1: ON_CHIP, 2: ON_CHIP, 4: ON_CHIP, 5: HOST, 6: ON_CHIP},
+    # 1 is VMEM; 3 is the v4's CMEM: libtpu keeps arrays of up to its 128 MiB there; 2, 4, 6 and 8 are scalar and sync
+    # memory: 4 holds two numbers that go with an asynchronous collective, 8 one that goes with a SparseCore's call
+    "tpu": {0: MAIN, 1: ON_CHIP, 2: ON_CHIP, 3: ON_CHIP, 4: ON_CHIP, 5: HOST, 6: ON_CHIP, 8: ON_CHIP},
     # 1 is for collectives, 2 for temporaries: both in device memory
     "gpu": {0: MAIN, 1: MAIN, 2: MAIN, 5: HOST},
     "cpu": {0: MAIN, 5: HOST},

@@ -28,6 +28,8 @@ FREE = frozenset(
 """Opcodes that move nothing of their own."""
 _PARTIAL = frozenset(["slice", "dynamic-slice", "gather", "dynamic-update-slice", "scatter", "fusion"])
 _FOLLOWED = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
+_IN_PLACE = "output_to_operand_aliasing={{}: (0, {})}"
+_COPIES = frozenset(("parameter", "copy", "bitcast"))
 _DONE_ELEMENT = {"copy-start": 0, "all-gather-start": 1, "collective-permute-start": 1, "recv": 0}
 """Which element of a start's tuple is what its `-done` gives."""
 
@@ -150,18 +152,29 @@ def _plain_fusion_reads(instruction: Instruction, callee: Computation) -> list[A
     return _whole(operand for n, operand in enumerate(instruction.operands) if n not in numbers)
 
 
-def through_bitcasts(value: Instruction) -> Instruction:
-    """What a chain of bitcasts is another name for."""
-    while value.opcode == "bitcast":
+def is_name(value: Instruction) -> bool:
+    """Whether a value inside a fusion is another name for its first operand: a bitcast, or what TPU v7's compiler
+    prints where the next instruction wants other tiles, a fusion in place around a copy."""
+    if value.opcode == "bitcast":
+        return True
+    if value.opcode != "fusion" or len(value.operands) != 1 or _IN_PLACE not in value.attribute_text:
+        return False
+    callee = value.callee("calls")
+    return callee is not None and callee.opcodes <= _COPIES
+
+
+def through_names(value: Instruction) -> Instruction:
+    """What a chain of names inside a fusion is another name for."""
+    while is_name(value):
         value = value.operands[0]
     return value
 
 
 def fusion_roots(callee: Computation) -> list[Instruction]:
-    """What each output of a fused computation is, through bitcasts and a root tuple."""
-    root = through_bitcasts(callee.root)
+    """What each output of a fused computation is, through names for it and a root tuple."""
+    root = through_names(callee.root)
     if root.opcode == "tuple":
-        return [through_bitcasts(operand) for operand in root.operands]
+        return [through_names(operand) for operand in root.operands]
     return [root]
 
 
@@ -170,8 +183,7 @@ def updates_in_place(callee: Computation) -> set[Instruction]:
     return {
         root
         for root in fusion_roots(callee)
-        if root.opcode in ("dynamic-update-slice", "scatter")
-        and through_bitcasts(root.operands[0]).opcode == "parameter"
+        if root.opcode in ("dynamic-update-slice", "scatter") and through_names(root.operands[0]).opcode == "parameter"
     }
 
 
@@ -196,7 +208,7 @@ def parts_read(value: Instruction, whole: Shape, in_place: set[Instruction]) -> 
             parts.append(_resized(user.shape, whole))
         elif user in in_place and first:
             parts.append(0 if user.opcode == "dynamic-update-slice" else touched(user))
-        elif user.opcode == "bitcast" or (user.opcode == "get-tuple-element" and user is not computation.root):
+        elif is_name(user) or (user.opcode == "get-tuple-element" and user is not computation.root):
             parts += parts_read(user, user.shape if value.shape.is_tuple else whole, in_place)
         elif user.opcode == "fusion" and (callee := user.callee("calls")) is not None:
             for operand, parameter in zip(user.operands, callee.parameters, strict=False):

@@ -112,6 +112,30 @@ CASES = {
         "ROOT r = f32[10] slice-done(s)",
         "", 40, 40,
     ),
+    "inside a fusion a copy in place is another name": (
+        "c = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = f32[1000] fusion(c, u, i), kind=kLoop, calls=f",
+        "tile { a = f32[1000] parameter(0) ROOT b = f32[1000] copy(a) }\n"
+        "f { c = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "t = f32[1000] fusion(c), kind=kLoop, output_to_operand_aliasing={{}: (0, {})}, calls=tile "
+        "ROOT d = f32[1000] dynamic-update-slice(t, u, i) }\n",
+        40 + S32, 40,
+    ),
+    "a slice of such a name is read in part": (
+        "c = f32[1000] parameter(0) i = s32[] parameter(1) ROOT r = f32[10] fusion(c, i), kind=kLoop, calls=f",
+        "tile { a = f32[1000] parameter(0) ROOT b = f32[1000] copy(a) }\n"
+        "f { c = f32[1000] parameter(0) i = s32[] parameter(1) "
+        "t = f32[1000] fusion(c), kind=kLoop, output_to_operand_aliasing={{}: (0, {})}, calls=tile "
+        "ROOT d = f32[10] dynamic-slice(t, i), dynamic_slice_sizes={10} }\n",
+        40 + S32, 40,
+    ),
+    "a copy inside a fusion that is not in place is none": (
+        "c = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) "
+        "ROOT r = f32[1000] fusion(c, u, i), kind=kLoop, calls=f",
+        "f { c = f32[1000] parameter(0) u = f32[10] parameter(1) i = s32[] parameter(2) t = f32[1000] copy(c) "
+        "ROOT d = f32[1000] dynamic-update-slice(t, u, i) }\n",
+        4000 + 40 + S32, 4000,
+    ),
     "a call is what it calls": (
         "p = f32[100] parameter(0) ROOT r = f32[100] call(p), to_apply=f",
         "f { a = f32[100] parameter(0) ROOT b = f32[100] tanh(a) }\n", 400, 400,
@@ -143,6 +167,12 @@ ENTRY e {
     assert spaces["VMEM/on-chip"].bytes == 4 * 4096
 
 
+def test_the_common_memory_of_a_v4_is_on_the_chip():
+    text = "HloModule m\nENTRY e { p = f32[1024]{0:T(1024)S(3)} parameter(0) ROOT r = f32[1024]{0:T(1024)} tanh(p) }"
+    report = hc.count(text)
+    assert (report.bytes_read, report.bytes_written, report.status) == (0, 4096, "exact")
+
+
 def test_a_space_that_nobody_knows_is_an_unknown():
     text = "HloModule m\nENTRY e { p = f32[1024]{0:T(1024)S(9)} parameter(0) ROOT r = f32[1024]{0:T(1024)} tanh(p) }"
     report = hc.count(text)
@@ -159,6 +189,23 @@ COMPULSORY = {
         "t = f32[100000,64] parameter(0) i = s32[32,1] parameter(1) ROOT r = f32[32,64] gather(t, i), "
         "offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, slice_sizes={1,64}",
         "", 32 * 64 * 4 * 2 + 32 * S32,
+    ),
+    "nor does one from a copy of its table": (
+        "t = f32[100000,64]{1,0:T(8,128)} parameter(0) i = s32[32,1]{1,0:T(8,128)} parameter(1) "
+        "s = (f32[100000,64]{1,0:T(8,128)S(1)}, f32[100000,64]{1,0:T(8,128)}, u32[]{:S(2)}) copy-start(t) "
+        "d = f32[100000,64]{1,0:T(8,128)S(1)} copy-done(s) ROOT r = f32[32,64]{1,0} gather(d, i), "
+        "offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, slice_sizes={1,64}",
+        # the indices in tiles of 8 times 128, the rows as they are in an array without tiles
+        "", 32 * 64 * 4 * 2 + 32 * 128 * 4,
+    ),
+    "a copy that is an output is read whole": (
+        "p = f32[100] parameter(0) c = f32[100] copy(p) s = f32[10] slice(c), slice={[0:10]} "
+        "ROOT r = (f32[100], f32[10]) tuple(c, s)", "", 400 + 400 + 40,
+    ),
+    "an asynchronous call reads what it calls": (
+        "p = f32[100] parameter(0) s = ((f32[100]), f32[10], u32[]) call-start(p), to_apply=f "
+        "ROOT r = f32[10] call-done(s)",
+        "f { a = f32[100] parameter(0) ROOT b = f32[10] slice(a), slice={[0:10]} }\n", 40 + 40,
     ),
     "an argument that nothing uses is not read": (
         "p = f32[100] parameter(0) q = f32[9] parameter(1) ROOT r = f32[9] tanh(q)", "", 36 + 36,

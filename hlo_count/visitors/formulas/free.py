@@ -24,6 +24,7 @@ from hlo_count.visitors.registry import custom_call
     *("AssumeGatherIndicesInBound", "GatherScatterIndicesBitpacked"),
     # order and checks
     *("AsyncCollectiveStart", "AsyncCollectiveDone", "NopReturnToken", "shape_assertion", "__xla_gpu_assert"),
+    *("PrepareAsyncCallStart", "PrepareAsyncCallDone"),  # of what a TPU's SparseCore is handed
     *("__xla_internal_call_marker_before", "__xla_internal_call_marker_after"),
     moves_bytes=False,
 )
