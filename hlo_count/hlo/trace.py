@@ -104,6 +104,14 @@ class Tracer:
         found = self._trace(instruction, (), self._outermost)
         return found.value if isinstance(found, Constant) else None
 
+    def in_loop(self, instruction: Instruction, loop: Instruction, fusion: Instruction | None = None) -> Value:
+        """A scalar in the body of a loop, or in a fusion that stands there, in terms of what the loop carries."""
+        frame = self._loop_frame(loop)
+        if fusion is not None:
+            key = (fusion, fusion.callee("calls"), frame)
+            frame = self._calls.setdefault(key, Frame(caller=(fusion.operands, frame)))
+        return self._trace(instruction, (), frame)
+
     def condition(self, loop: Instruction) -> Value:
         """Whether the loop goes on, in terms of what it carries."""
         return self._trace(_callee(loop, "condition").root, (), self._loop_frame(loop))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from math import gcd, inf
 
 from hlo_count.hlo.dtypes import DTYPES, DType
-from hlo_count.hlo.evaluate import Function, Scalar, limits
+from hlo_count.hlo.evaluate import limits
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.steps import Steps, carried_by, carried_in
 from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Unknown, Value, parts
 
 MAX_OPERATIONS = 1_000_000
@@ -93,13 +95,7 @@ def _conjuncts(condition: Value) -> list[Value]:
 
 
 def _solve(tracer: Tracer, condition: Value) -> _End:
-    updates: dict[Carried, Value] = {}
-    open_parts = _carried(condition)
-    while open_parts:
-        carried = open_parts.pop()
-        updates[carried] = tracer.update(carried)
-        open_parts += [part for part in _carried(updates[carried]) if part not in updates]
-    starts = {carried: tracer.start(carried) for carried in updates}
+    updates, starts = carried_by(tracer, [condition])
     reason = _why_unknown(condition, updates, starts)
     if reason:
         return _End(reason=reason)
@@ -113,10 +109,6 @@ def _solve(tracer: Tracer, condition: Value) -> _End:
     return end if end is not None else _step(condition, updates, starts)
 
 
-def _carried(value: Value) -> list[Carried]:
-    return [part for part in parts([value]) if isinstance(part, Carried)]
-
-
 def _unknown(value: Value) -> Unknown | None:
     return next((part for part in parts([value]) if isinstance(part, Unknown)), None)
 
@@ -126,7 +118,7 @@ def _why_unknown(condition: Value, updates: dict[Carried, Value], starts: dict[C
     unknown = _unknown(condition)
     if unknown is not None:
         return f"its condition depends on {unknown.what}"
-    bounds = _carried(condition)
+    bounds = carried_in([condition])
     for carried, update in updates.items():
         unknown = _unknown(update)
         if unknown is not None:
@@ -211,31 +203,15 @@ def _first_failure(x: int, step: int, bound: int, direction: str, dtype: DType) 
 
 def _step(condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> _End:
     """Run the scalars until the condition fails, within MAX_OPERATIONS."""
-    slots: dict[Value, int] = {}
-    registers: list[Scalar] = []
-    program: list[tuple[Function, int, tuple[int, ...]]] = []
-    for part in [*updates, *parts([condition, *updates.values()])]:
-        if part in slots:
-            continue
-        slots[part] = len(registers)
-        known = starts.get(part) if isinstance(part, Carried) else part
-        registers.append(known.value if isinstance(known, Constant) else 0)
-        if isinstance(part, Operation):
-            program.append((part.function, slots[part], tuple(slots[arg] for arg in part.args)))
-    goes_on = slots[condition]
-    results = [slots[update] for update in updates.values()]
-    state = slice(0, len(results))
-    kept = registers[state]
-    limit = MAX_OPERATIONS // max(1, len(program))
-    for n in range(limit):
-        for function, slot, arguments in program:
-            registers[slot] = function(*[registers[argument] for argument in arguments])
-        if not registers[goes_on]:
+    steps = Steps([condition], updates, starts)
+    kept = steps.state
+    limit = MAX_OPERATIONS // max(1, steps.operations)
+    for n, (goes_on,) in enumerate(islice(steps, limit)):
+        if not goes_on:
             return _End(n)
-        registers[state] = [registers[result] for result in results]
         # A state that comes back does so for ever; one kept at each power of two meets a cycle of any length.
-        if registers[state] == kept:
+        if steps.state == kept:
             return _End(at_least=inf, reason="its condition never fails")
         if n & (n - 1) == 0:
-            kept = registers[state]
+            kept = steps.state
     return _End(at_least=limit, reason=f"its condition has not failed after {limit:,} trips")

@@ -3,7 +3,7 @@
 It is the largest, over the resources of the device, of the least work over the peak. What is certain is
 counted and nothing else: a conditional whose branch is not settled costs the least of its branches in
 every resource, a loop of unknown length runs the trips that are certain, values inside a fusion cost what
-is asked of them, and memory moves the compulsory bytes less what caches may keep.
+is asked of them, and memory moves the bytes that are certain whatever the data, less what caches may keep.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.roofline.limits import CALL, Busy, Limits, longest, weighted_sum
 from hlo_count.roofline.work import Work, WorkKey, least_work
+from hlo_count.visitors.compulsory import certain_bytes
 from hlo_count.visitors.walk import Walk, branches_of
 
 SENT: WorkKey = ("network", "", "")
@@ -29,10 +30,9 @@ with an argument does, and a processor that is otherwise idle runs faster than o
 class Bound:
     """The least that one execution of a program takes on one device."""
 
-    def __init__(self, walk: Walk, limits: Limits, compulsory_bytes: int) -> None:
+    def __init__(self, walk: Walk, limits: Limits) -> None:
         self.walk = walk
         self.limits = limits
-        self.compulsory_bytes = compulsory_bytes
         self._kernels: dict[Instruction, Work] = {}
         self._computations: dict[Computation, Work] = {}
 
@@ -40,8 +40,9 @@ class Bound:
     def busy(self) -> list[Busy]:
         """Every resource that is needed, and for how long at least."""
         entry = self.walk.module.entry
-        read = self.compulsory_bytes - entry.root.shape.bytes  # at least: not all of the result need be written
-        found = [*self._units(self._least(entry)), *self.limits.levels(self.compulsory_bytes, read)]
+        moved = certain_bytes(self.walk)
+        read = moved - entry.root.shape.bytes  # at least: not all of the result need be written
+        found = [*self._units(self._least(entry)), *self.limits.levels(moved, read)]
         overhead = self.limits.device.call_overhead
         if overhead is not None:
             found.append(Busy(CALL, CERTAIN_OF_CALL * overhead.value, "calling it at all"))

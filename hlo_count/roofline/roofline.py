@@ -65,7 +65,7 @@ class Roofline:
         self.compulsory_bytes = compulsory_bytes
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.limits = Limits(device)
-        self._bound = Bound(walk, self.limits, compulsory_bytes)
+        self._bound = Bound(walk, self.limits)
         self._estimate = Estimate(walk, self.limits)
         self.bound  # noqa: B018  a figure that is missing is told here, not when a table is printed
         self.estimate  # noqa: B018

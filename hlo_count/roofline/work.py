@@ -23,15 +23,15 @@ from hlo_count.visitors.walk import Walk
 WorkKey = tuple[str, str, str]
 Work = dict[WorkKey, float]
 
-INTEGER_OPS_PER_SLOT = 3
-"""The most integer operations that one instruction does: a rotation is two shifts and an or; LOP3 and
-vpternlog join two bitwise operations, a multiply-add two of arithmetic."""
 FLOP_PER_SLOT = 2
 
 _CERTAIN = ELEMENTWISE | frozenset("reduce map dot scaled-dot convolution custom-call".split())
 """Opcodes whose operations no algorithm avoids. Overlapping windows can share their sums, a scatter may
 drop its updates, a ragged product rows that are in no group, and sort, fft, linear algebra and random
 numbers have other ways."""
+_STEADY = frozenset("exponential exponential-minus-one log log-plus-one logistic tanh erf sqrt rsqrt".split())
+"""Special functions that take as long for any argument. Others (sine, power, atan2 ...) are faster for some, and two
+of one argument share work: no more of them is certain than the fastest function there is."""
 _CONTRACTIONS = ("matmul", "convolution")
 _PRECISIONS = ("default", "high", "highest")
 _OPERAND_PRECISION = re.compile(r'operand_precision"?[=:][{\[]([^}\]]*)[}\]]')
@@ -55,9 +55,10 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
     """Work that no way of computing the kernel's values can leave out.
 
     Dots and convolutions by direct algorithms; additions and multiplications in issue slots, of which each
-    pair shares one where the dtype's unit `fuses`; evaluations of special functions; integer operations as
-    many to a slot as one instruction may do. Compares, selects, converts and signs can be part of other
-    instructions, and what is not among the opcodes of `_CERTAIN` has other algorithms: none of their own.
+    pair shares one where the dtype's unit `fuses`; evaluations of special functions. Compares, selects,
+    converts and signs can be part of other instructions, integers form a ring with identities that compilers
+    use (a hundred `x ^ y` are none), and what is not among the opcodes of `_CERTAIN` has other algorithms:
+    none of their own.
     """
     work: Work = {}
     pairs: dict[str, list[float]] = {}
@@ -69,10 +70,8 @@ def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) ->
             if op_class in _CONTRACTIONS and unit == "matrix":
                 _add(work, ("matrix", dtype, precision_of(instruction)), amount)
             elif op_class == "transcendental":
-                how = "any" if _is_made_of_roots(instruction) else _function(instruction)
-                _add(work, ("special", dtype, how), amount)
-            elif op_class == "integer":
-                _add(work, ("vector", dtype, "add"), amount / INTEGER_OPS_PER_SLOT)
+                steady = instruction.opcode in _STEADY
+                _add(work, ("special", dtype, instruction.opcode if steady else "any"), amount)
             elif counter == "flops" and op_class in ("add", "multiply", "divide", "minmax"):
                 if DTYPES[dtype].is_complex:  # a complex product is made of fused pairs
                     _add(work, ("vector", dtype, "add"), amount / FLOP_PER_SLOT)
@@ -136,21 +135,6 @@ def _add(work: Work, key: WorkKey, amount: float) -> None:
 def _function(instruction: Instruction) -> str:
     """The special function that it evaluates; "any" where it applies one in its body."""
     return instruction.opcode if instruction.opcode in TRANSCENDENTAL else "any"
-
-
-def _is_made_of_roots(instruction: Instruction) -> bool:
-    """Whether a power may be computed by products and square roots: its exponent may be a multiple of 1/4."""
-    if instruction.opcode != "power":
-        return False
-    exponent = instruction.operands[1]
-    while exponent.opcode in ("broadcast", "bitcast", "reshape"):
-        exponent = exponent.operands[0]
-    if exponent.opcode != "constant":
-        return True
-    try:
-        return (4 * float(exponent.operand_text)).is_integer()
-    except ValueError:  # an array of exponents
-        return True
 
 
 def _operations(walk: Walk, kernel: Instruction, *, lazily: bool = True) -> Iterator[tuple[Instruction, Cost, float]]:

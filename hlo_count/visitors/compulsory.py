@@ -7,18 +7,29 @@ and updates in place. A loop that slices another part of an argument each time r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import ceil
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.loop_slices import parts_touched
 from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.cost import MAIN
 from hlo_count.visitors.memory_spaces import space_name
-from hlo_count.visitors.traffic import fusion_roots, parts_read, through_names, touched, updates_in_place
+from hlo_count.visitors.traffic import (
+    fusion_roots,
+    is_name,
+    parts_read,
+    sliced,
+    through_names,
+    touched,
+    updates_in_place,
+)
 from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
+from hlo_count.visitors.windows import WINDOWED, share_touched
 
 Origin = tuple[int, int]
 """(parameter number, leaf) that a value is a name for."""
@@ -26,14 +37,29 @@ Origin = tuple[int, int]
 _NAMES = frozenset(["bitcast", "opt-barrier", "add-dependency", "domain"])
 
 
+_TRIANGULAR = ("potrf", "trsm", "cholesky", "triangular", "syevd", "heevd", "eigh")
+"""Routines, by what their custom-call targets hold, that read one triangle of a matrix."""
+
+
 def compulsory_bytes(walk: Walk) -> int:
     """Bytes of main memory that one execution of the entry must read and write."""
     return _Compulsory(walk).total()
 
 
+def certain_bytes(walk: Walk) -> int:
+    """Those of them that must move whatever the data are, and however the same values are computed.
+
+    All rows of a gather may be the same one, a select may take one side everywhere, a ragged product may have empty
+    groups, and factorizations read one triangle of a matrix.
+    """
+    return _Compulsory(walk, whatever_the_data=True).total()
+
+
 class _Compulsory:
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: Walk, *, whatever_the_data: bool = False) -> None:
         self.walk = walk
+        self._certain_only = whatever_the_data
+        self._tracer: Tracer | None = None
         self._reads: dict[Computation, dict[Instruction, list[int]]] = {}
         self._steps: dict[tuple[Instruction, int], tuple[int, tuple[Instruction, int] | None]] = {}
 
@@ -83,6 +109,10 @@ class _Compulsory:
             return self._read_by_loop(user, later[user])
         sugar = async_sugar(opcode)
         base = sugar[0] if sugar is not None and sugar[1] == "start" else opcode
+        if sugar is None and len(leaves) == 1:
+            part = self._part(user, value, value.shape)
+            if part is not None:
+                return [part]
         if base in ("call", "async-start"):
             return self._sum(self._parameter_reads(edge.callee, value, user) for edge in self._edges(user))
         if opcode == "conditional":
@@ -104,6 +134,30 @@ class _Compulsory:
             return [0] * len(leaves)
         return [leaf.bytes for leaf in leaves]
 
+    def _part(self, user: Instruction, value: Instruction, whole: Shape) -> int | None:
+        """Bytes that an instruction needs of an operand, where that is a part; also for what is inside a fusion."""
+        opcode, operands = user.opcode, user.operands
+        certain = self._certain_only
+        if opcode == "gather" and certain and operands[0] is value and value is not operands[1]:
+            row = Shape(whole.dtype, user.dims("slice_sizes"))
+            return min(row.bytes, user.shape.bytes)
+        taken = sliced(user, value, whole)
+        if taken is not None:
+            return taken
+        if opcode in WINDOWED:
+            places = [n for n, operand in enumerate(operands) if operand is value]
+            return int(whole.bytes * max(share_touched(user, n) for n in places))
+        if not certain:
+            return None
+        if opcode == "select" and value is not operands[0]:
+            return 0
+        if opcode == "ragged-dot" and value is not operands[-1]:
+            return 0
+        named = opcode if opcode != "custom-call" else user.attributes.get("custom_call_target", "").lower()
+        if opcode in ("cholesky", "triangular-solve", "custom-call") and any(t in named for t in _TRIANGULAR):
+            return whole.bytes // 2 if value is operands[0] else None
+        return None
+
     def _read_by_loop(self, loop: Instruction, after: list[int]) -> list[int]:
         """Invariant leaves are read in every trip and after the loop, the others until the first trip replaces them."""
         edges = {id(e.callee): e.times for e in self._edges(loop)}
@@ -115,7 +169,10 @@ class _Compulsory:
         for n in range(len(after)):
             _, origin = self.writes(body.root, n) if trips else (0, (0, n))
             keeps = origin == (0, n)
-            times: Times = trips if keeps else min(trips, 1)
+            times: Times = min(trips, 1)
+            if keeps and trips:
+                whole = loop.shape.leaves[n].bytes
+                times = trips if in_body[n] >= whole else self._parts(loop, n, trips, "dynamic-slice")
             sums.append(ceil(in_body[n] * times) + in_condition[n] * bool(trips) + (after[n] if keeps else 0))
         return sums
 
@@ -147,7 +204,7 @@ class _Compulsory:
             if at >= len(callee.parameters):
                 continue
             parameter = callee.parameters[at]
-            parts = parts_read(parameter, parameter.shape, in_place)
+            parts = parts_read(parameter, parameter.shape, in_place, self._part)
             if any(part is None for part in parts):
                 return [leaves[0].bytes]
             total += sum(part for part in parts if part is not None)
@@ -216,8 +273,22 @@ class _Compulsory:
             return 0, (loop.operands[0], leaf)
         written, origin = self.writes(body.root, leaf)
         if origin == (0, leaf):
-            return ceil(written * trips), (loop.operands[0], leaf)
+            parts = self._parts(loop, leaf, trips, "dynamic-update-slice")
+            return ceil(written * parts), (loop.operands[0], leaf)
         return self._size(loop.shape.leaves[leaf]), None
+
+    def _parts(self, loop: Instruction, leaf: int, trips: Times, opcode: str) -> Times:
+        """How many parts the slices (or updates) that a trip takes of a carried leaf touch in all trips; 1 where they
+        are not certain to be others each time."""
+        body = loop.callee("body")
+        assert body is not None
+        if self._tracer is None:
+            self._tracer = Tracer(self.walk.module)
+        counts = [
+            Fraction(1) if slicing is None else parts_touched(self._tracer, loop, slicing, int(trips), fusion)
+            for slicing, fusion in _slicers(body.parameters[0], leaf, opcode)
+        ]
+        return min(counts, default=Fraction(1))
 
     def _written_by_call(self, call: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
         callee = call.callee("calls") or call.callee("to_apply")
@@ -235,6 +306,32 @@ class _Compulsory:
 
     def _edges(self, instruction: Instruction) -> list[Edge]:
         return dict(self.walk.edges(instruction.computation)).get(instruction, [])
+
+
+def _slicers(
+    value: Instruction, leaf: int, opcode: str, fusion: Instruction | None = None
+) -> Iterator[tuple[Instruction | None, Instruction | None]]:
+    """The slices (or updates) that are taken of one leaf of a value, and the fusion that each stands in; (None, None)
+    for whatever else may read (or write) it."""
+    other = "dynamic-update-slice" if opcode == "dynamic-slice" else "dynamic-slice"
+    for user in value.computation.users[value]:
+        if user.opcode == "get-tuple-element":
+            at = leaf - _leaf_offset(value.shape, int(user.attributes["index"]))
+            if 0 <= at < len(user.shape.leaves):
+                yield from _slicers(user, at, opcode, fusion)
+        elif user.opcode == opcode and user.operands[0] is value:
+            yield user, fusion
+        elif user.opcode == other and user.operands[0] is value and value not in user.operands[1:]:
+            continue
+        elif is_name(user) or user.opcode in _NAMES:
+            yield from _slicers(user, leaf, opcode, fusion)
+        elif user.opcode == "tuple" and user is user.computation.root:
+            continue
+        elif user.opcode == "fusion" and fusion is None and (callee := user.callee("calls")) is not None:
+            for at in _positions(user, value):
+                yield from _slicers(callee.parameters[at], leaf, opcode, user)
+        else:
+            yield None, None
 
 
 def _is_output(copy: Instruction) -> bool:

@@ -6,7 +6,7 @@ only a part, also inside a fusion, which moves data at its boundary alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
@@ -196,34 +196,51 @@ def touched(update: Instruction) -> int:
     return min(_resized(updates, target), target.bytes)
 
 
-def parts_read(value: Instruction, whole: Shape, in_place: set[Instruction]) -> list[int | None]:
+Partly = Callable[[Instruction, Instruction, Shape], int | None]
+"""Bytes that an instruction reads of an operand, whose whole shape is given, where that is a part of it; else None."""
+
+
+def sliced(user: Instruction, value: Instruction, whole: Shape) -> int | None:
+    """What slices and gathers take."""
+    if user.opcode in ("slice", "dynamic-slice", "gather") and _is_first(user, value):
+        return _resized(user.shape, whole)
+    return None
+
+
+def parts_read(
+    value: Instruction, whole: Shape, in_place: set[Instruction], partly: Partly = sliced
+) -> list[int | None]:
     """Bytes that each use of a fusion's parameter (or of a name for it) reads; None where one reads it whole."""
     computation = value.computation
     if value is computation.root:
         return [None]
     parts: list[int | None] = []
     for user in computation.users[value]:
-        first = user.operands[0] is value and value not in user.operands[1:]
-        if user.opcode in ("slice", "dynamic-slice", "gather") and first:
-            parts.append(_resized(user.shape, whole))
-        elif user in in_place and first:
+        part = partly(user, value, whole)
+        if part is not None:
+            parts.append(part)
+        elif user in in_place and _is_first(user, value):
             parts.append(0 if user.opcode == "dynamic-update-slice" else touched(user))
         elif is_name(user) or (user.opcode == "get-tuple-element" and user is not computation.root):
-            parts += parts_read(user, user.shape if value.shape.is_tuple else whole, in_place)
+            parts += parts_read(user, user.shape if value.shape.is_tuple else whole, in_place, partly)
         elif user.opcode == "fusion" and (callee := user.callee("calls")) is not None:
             for operand, parameter in zip(user.operands, callee.parameters, strict=False):
                 if operand is value:
-                    parts += parts_read(parameter, whole, set())
+                    parts += parts_read(parameter, whole, set(), partly)
         elif (
             user.opcode in _FOLLOWED
             and user.shape.dimensions == value.shape.dimensions
             and len(computation.users[user]) == 1
             and user is not computation.root
         ):
-            parts += parts_read(user, whole, set())
+            parts += parts_read(user, whole, set(), partly)
         else:
             return [None]
     return parts
+
+
+def _is_first(user: Instruction, value: Instruction) -> bool:
+    return user.operands[0] is value and value not in user.operands[1:]
 
 
 def _fusion_writes(instruction: Instruction, callee: Computation, in_place: set[Instruction]) -> list[Access]:

@@ -1,10 +1,14 @@
-"""How many (window element, output) pairs of one dimension land on real input: padding and holes are none."""
+"""What windows land on: (window element, output) pairs on real input, padding and holes are none; which input and
+which window elements take part at all."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import lru_cache
+from math import prod
 
-from hlo_count.hlo.attributes import WindowDimension
+from hlo_count.hlo.attributes import WindowDimension, parse_window
+from hlo_count.hlo.instruction import Instruction
 
 
 @lru_cache(maxsize=1024)
@@ -30,3 +34,54 @@ def hits(start: int, size: int, taps: int, window: WindowDimension) -> int:
     first = max(0, -(start // step))
     last = min(taps - 1, (limit - start) // step)
     return max(0, last - first + 1)
+
+
+WINDOWED = frozenset(("convolution", "reduce-window", "select-and-scatter"))
+
+
+def share_touched(instruction: Instruction, number: int) -> Fraction:
+    """The part of the elements of an operand of a convolution, reduce-window or select-and-scatter that takes part:
+    windows with strides leave holes, and some elements of a kernel may only ever land on padding."""
+    operands, result = instruction.operands, instruction.shape
+    if instruction.opcode == "convolution":
+        lhs_labels, _, rest = instruction.attributes["dim_labels"].partition("_")
+        rhs_labels, _, out_labels = rest.partition("->")
+        lhs, rhs = operands[0].shape, operands[1].shape
+        spatial = sorted(label for label in lhs_labels if label.isdigit())
+        sizes = [lhs.dimensions[lhs_labels.index(label)] for label in spatial]
+        taps = [rhs.dimensions[rhs_labels.index(label)] for label in spatial]
+        outputs = [result.dimensions[out_labels.index(label)] for label in spatial]
+    else:
+        if instruction.opcode == "select-and-scatter" and number == 1:
+            return Fraction(1)
+        data = operands[0].shape
+        positions = operands[1].shape if instruction.opcode == "select-and-scatter" else result
+        sizes, outputs = list(data.dimensions), list((positions.leaves[0]).dimensions)
+        taps = [window.size for window in parse_window(instruction.attribute("window"), data.rank)]
+        if number >= (1 if instruction.opcode == "select-and-scatter" else len(operands) // 2):
+            return Fraction(1)  # the value that a reduction starts with
+    windows = parse_window(instruction.attribute("window"), len(sizes))
+    if 0 in (*sizes, *taps):
+        return Fraction(0)
+    dimensions = [touched(*each) for each in zip(sizes, taps, outputs, windows, strict=True)]
+    if instruction.opcode == "convolution" and number == 1:
+        return prod((Fraction(of_taps, n) for (_, of_taps), n in zip(dimensions, taps, strict=True)), start=Fraction(1))
+    return prod((Fraction(of_input, n) for (of_input, _), n in zip(dimensions, sizes, strict=True)), start=Fraction(1))
+
+
+@lru_cache(maxsize=1024)
+def touched(size: int, taps: int, outputs: int, window: WindowDimension) -> tuple[int, int]:
+    """Over one dimension: how many real elements are under any window, and how many taps meet a real element."""
+    stride, dilation = window.stride, window.base_dilation
+    limit = (size - 1) * dilation
+    found: set[int] = set()
+    meeting = 0
+    for tap in range(taps):
+        start = tap * window.window_dilation - window.padding_low
+        first = max(0, -(start // stride))
+        last = min(outputs - 1, (limit - start) // stride)
+        met = range(start + first * stride, start + last * stride + 1, stride)
+        real = met if dilation == 1 else [at for at in met if at % dilation == 0]
+        meeting += len(real) > 0
+        found.update(real)
+    return len(found), meeting

@@ -124,14 +124,14 @@ def test_a_multiply_and_an_add_share_a_slot_and_nothing_else_does(body: str, slo
     assert busy(roofline(fusion(body)), "vector") == pytest.approx(slots / 10)
 
 
-def test_integers_may_run_beside_floats_on_the_vector_unit() -> None:
+def test_integers_are_not_certain() -> None:
+    """Their identities are a compiler's to use: of a chain of `x ^ y`, say, nothing may be left."""
     text = entry(
         "  p = f32[90] parameter(0)\n  q = s32[90] parameter(1)\n  a = f32[90] add(p, p)\n  b = s32[90] add(q, q)\n"
         "  ROOT t = (f32[90], s32[90]) tuple(a, b)",
         "(f32[90], s32[90])",
     )
-    # 90 additions of floats, a slot each, beside 90 of integers, of which an instruction may do three
-    assert busy(roofline(text), "vector") == pytest.approx(max(90 / 10, 90 / 3 / 10))
+    assert busy(roofline(text), "vector") == pytest.approx(90 / 10)  # the floats, a slot each
 
 
 def test_special_functions_have_the_rate_of_their_own() -> None:
@@ -228,8 +228,8 @@ def test_a_gather_does_not_read_its_table() -> None:
         "start_index_map={0}, index_vector_dim=1, slice_sizes={1,16}",
         "f32[32,16]",
     )
-    rows = 4 * 32 * 16
-    assert roofline(text).bound == pytest.approx((rows + 4 * 32 + rows) / 8.0)
+    row = 4 * 16  # all 32 may be the same one
+    assert roofline(text).bound == pytest.approx((row + 4 * 32 + 32 * row) / 8.0)
 
 
 # Control flow
@@ -403,13 +403,8 @@ def test_no_fixture_is_estimated_below_its_bound(name: str) -> None:
             assert row.bound <= 1.05 * row.compiler_estimate or row.limit == "memory bandwidth", row
 
 
-@pytest.mark.parametrize(("exponent", "rate"), [("2.3", 1), ("2.25", 5), ("-0.5", 5), ("{1, 2.3}", 5)])
-def test_a_power_is_one_unless_products_and_roots_would_do(exponent: str, rate: float) -> None:
-    slow = dataclasses.replace(UNCACHED, special={"f32": {"any": figure(5.0), "power": figure(1.0)}})
-    shape = "f32[2]" if "{" in exponent else "f32[]"
-    widened = "  w = f32[2] bitcast(c)" if "{" in exponent else "  w = f32[2] broadcast(c), dimensions={}"
-    text = entry(
-        f"  x = f32[2] parameter(0)\n  c = {shape} constant({exponent})\n{widened}\n  ROOT p = f32[2] power(x, w)",
-        "f32[2]",
-    )
-    assert busy(roofline(text, slow), "special") == pytest.approx(2 / rate)
+@pytest.mark.parametrize(("function", "rate"), [("tanh(x)", 2), ("power(x, x)", 5), ("sine(x)", 5)])
+def test_a_function_whose_time_depends_on_its_argument_takes_the_least_of_any(function: str, rate: float) -> None:
+    slow = {"f32": {"any": figure(5.0), "tanh": figure(2.0), "power": figure(1.0), "sine": figure(1.0)}}
+    text = entry(f"  x = f32[8] parameter(0)\n  ROOT p = f32[8] {function}")
+    assert busy(roofline(text, dataclasses.replace(UNCACHED, special=slow)), "special") == pytest.approx(8 / rate)

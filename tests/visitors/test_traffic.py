@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import hlo_count as hc
+from hlo_count.visitors.compulsory import certain_bytes
 
 ADD = "add { a = f32[] parameter(0) b = f32[] parameter(1) ROOT c = f32[] add(a, b) }\n"
 S32 = 4
@@ -207,6 +208,22 @@ COMPULSORY = {
         "ROOT r = f32[10] call-done(s)",
         "f { a = f32[100] parameter(0) ROOT b = f32[10] slice(a), slice={[0:10]} }\n", 40 + 40,
     ),
+    "windows with strides leave holes": (
+        "x = f32[1,64,64,8] parameter(0) k = f32[1,1,8,4] parameter(1) ROOT r = f32[1,16,16,4] convolution(x, k), "
+        "window={size=1x1 stride=4x4}, dim_labels=b01f_01io->b01f",
+        "", 4 * (16 * 16 * 8 + 8 * 4 + 16 * 16 * 4),
+    ),
+    "in a pooling too, also inside a fusion": (
+        "x = f32[100] parameter(0) z = f32[] parameter(1) ROOT r = f32[25] fusion(x, z), kind=kLoop, calls=f",
+        ADD + "f { x = f32[100] parameter(0) z = f32[] parameter(1) "
+        "ROOT w = f32[25] reduce-window(x, z), window={size=2 stride=4}, to_apply=add }\n",
+        4 * (25 * 2 + 1 + 25),
+    ),
+    "taps that meet padding alone are not read": (
+        "x = f32[1,1,1] parameter(0) k = f32[5,1,1] parameter(1) ROOT r = f32[1,1,1] convolution(x, k), "
+        "window={size=5 pad=2_2}, dim_labels=b0f_0io->b0f",
+        "", 4 * (1 + 1 + 1),
+    ),
     "an argument that nothing uses is not read": (
         "p = f32[100] parameter(0) q = f32[9] parameter(1) ROOT r = f32[9] tanh(q)", "", 36 + 36,
     ),
@@ -263,3 +280,98 @@ def test_a_loop_reads_its_parts_of_an_argument(trips, expected):
     report = hc.count(LOOP % trips)
     assert report.flops == trips * 100
     assert report.compulsory_bytes == expected
+
+
+SAME_PLACE = LOOP.replace("dynamic-slice(xs, i, zero)", "dynamic-slice(xs, zero, zero)")
+FROM_THE_END = LOOP.replace(
+    "  x = f32[1,100] dynamic-slice(xs, i, zero)",
+    "  nine = s32[] constant(9)\n  j = s32[] subtract(nine, i)\n  x = f32[1,100] dynamic-slice(xs, j, zero)",
+)
+OVERLAPPING = LOOP.replace(
+    "  x = f32[1,100] dynamic-slice(xs, i, zero), dynamic_slice_sizes={1,100}\n  y = f32[100] bitcast(x)",
+    "  s4 = f32[4,100] dynamic-slice(xs, i, zero), dynamic_slice_sizes={4,100}\n"
+    "  zf = f32[] constant(0)\n  y = f32[100] reduce(s4, zf), dimensions={0}, to_apply=add",
+).replace("body {", ADD + "body {", 1)
+BY_DATA = LOOP.replace(
+    "  x = f32[1,100] dynamic-slice(xs, i, zero)",
+    "  at = s32[] partition-id()\n  x = f32[1,100] dynamic-slice(xs, at, zero)",
+)
+INSIDE_A_FUSION = LOOP.replace(
+    "  x = f32[1,100] dynamic-slice(xs, i, zero), dynamic_slice_sizes={1,100}\n  y = f32[100] bitcast(x)",
+    "  y = f32[100] fusion(xs, i), kind=kLoop, calls=f",
+).replace(
+    "body {",
+    "f {\n  q = f32[10,100] parameter(0)\n  k = s32[] parameter(1)\n  o = s32[] constant(0)\n"
+    "  x = f32[1,100] dynamic-slice(q, k, o), dynamic_slice_sizes={1,100}\n  ROOT y = f32[100] bitcast(x)\n}\nbody {",
+    1,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (SAME_PLACE, 1),
+        (FROM_THE_END, 4),
+        (OVERLAPPING, 4 + 3),  # 0 to 3, 1 to 4, 2 to 5, 3 to 6
+        (BY_DATA, 1),  # it may be the same row each time
+        (INSIDE_A_FUSION, 4),
+    ],
+    ids=["same place", "from the end", "overlapping", "by data", "inside a fusion"],
+)
+def test_a_loop_reads_the_parts_that_are_certain_to_differ(text, rows):
+    assert hc.count(text % 4).compulsory_bytes == 400 * rows + 400 + 400
+
+
+UPDATES = """HloModule m, input_output_alias={{ {{}}: (0, {{}}, may-alias) }}
+body {{
+  s = (s32[], f32[10,100]) parameter(0)
+  i = s32[] get-tuple-element(s), index=0
+  b = f32[10,100] get-tuple-element(s), index=1
+  one = s32[] constant(1)
+  zero = s32[] constant(0)
+  n = s32[] add(i, one)
+  f = f32[] convert(i)
+  u = f32[1,100] broadcast(f), dimensions={{}}
+  d = f32[10,100] dynamic-update-slice(b, u, {at}, zero)
+  ROOT t = (s32[], f32[10,100]) tuple(n, d)
+}}
+cond {{
+  s = (s32[], f32[10,100]) parameter(0)
+  i = s32[] get-tuple-element(s), index=0
+  four = s32[] constant(4)
+  ROOT p = pred[] compare(i, four), direction=LT
+}}
+ENTRY e {{
+  b = f32[10,100] parameter(0)
+  z = s32[] constant(0)
+  t = (s32[], f32[10,100]) tuple(z, b)
+  w = (s32[], f32[10,100]) while(t), condition=cond, body=body
+  ROOT r = f32[10,100] get-tuple-element(w), index=1
+}}
+"""
+
+
+@pytest.mark.parametrize(("at", "rows"), [("i", 4), ("zero", 1)])
+def test_a_loop_writes_the_parts_that_are_certain_to_differ(at, rows):
+    assert hc.count(UPDATES.format(at=at)).compulsory_bytes == 400 * rows
+
+
+CERTAIN = {
+    "a select may take one side": (
+        "p = pred[100] parameter(0) a = f32[100] parameter(1) b = f32[100] parameter(2) "
+        "ROOT r = f32[100] select(p, a, b)", 100 + 400,
+    ),
+    "all rows of a gather may be one": (
+        "t = f32[1000,64] parameter(0) i = s32[32,1] parameter(1) ROOT r = f32[32,64] gather(t, i), "
+        "offset_dims={1}, collapsed_slice_dims={0}, start_index_map={0}, index_vector_dim=1, slice_sizes={1,64}",
+        64 * 4 + 32 * S32 + 32 * 64 * 4,
+    ),
+    "one triangle": ("a = f32[10,10] parameter(0) ROOT r = f32[10,10] cholesky(a), lower=true", 200 + 400),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CERTAIN)
+def test_certain_bytes(name):
+    entry, expected = CERTAIN[name]
+    report = hc.count(f"HloModule m\nENTRY e {{\n{entry}\n}}\n")
+    assert certain_bytes(report.walk) == expected < report.compulsory_bytes
