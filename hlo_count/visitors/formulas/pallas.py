@@ -1,4 +1,7 @@
-"""Kernels that people write: Pallas on TPU by its cost estimate; the text tells nothing of any other."""
+"""Kernels that people write: Pallas on TPU by its cost estimate; the text tells nothing of any other.
+
+The TPU compiler's own are calls of the same target.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Any
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.formulas.mosaic import compiler_kernel, kernel_cost
 from hlo_count.visitors.formulas.reading import number, target
 from hlo_count.visitors.registry import UnknownCostOf, custom_call
 
@@ -17,11 +21,16 @@ _ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transc
 def mosaic_tpu(instruction: Instruction) -> Cost:
     """What `pl.CostEstimate` said of one call: an estimate, of the class `custom`, on the matrix unit.
 
+    A kernel of the compiler's that has none is counted by its code (`kernel_cost`).
+
     Which unit a kernel uses is not in the text; the matrix unit is the fastest. `bytes_accessed` replaces
     the default traffic where every array lies in main memory, since it does not tell the spaces apart.
     """
     estimate = _estimate_of(instruction)
     if estimate is None:
+        code = compiler_kernel(instruction)
+        if code is not None:
+            return kernel_cost(instruction, code)
         raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
     leaf = instruction.shape.first_leaf
     dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
