@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.visitors.buffers import Buffer, buffers
-from hlo_count.visitors.cost import MAIN
-from hlo_count.visitors.memory_spaces import backend_of, space_name
+from hlo_count.visitors.buffers import Value, alias_pairs, buffers, leaf_span
+from hlo_count.visitors.peak import device_bytes, live_temporaries
 
 
 def live_at_peak(module: Module) -> list[tuple[Instruction, int]]:
-    """The arrays that are alive when most bytes are, with their sizes, and the arguments and outputs, largest first.
+    """The arrays that `peak_bytes` is made of, with their sizes, largest first; they add up to it exactly.
 
-    Each array counts for itself, also where XLA lays two that are never alive together into one buffer.
+    Arguments and outputs, but an output that takes a donated argument's buffer counts with the argument; then the
+    temporaries that are alive at the worst moment. Values that share a buffer count once, as the largest of them.
     """
-    backend = backend_of(module)
-    found, end = buffers(module)
+    size = device_bytes(module)
 
-    def size(buffer: Buffer) -> int:
-        shapes = [value.shape for value in buffer.values]
-        return max(s.bytes if not s.memory_space or space_name(backend, s.memory_space) == MAIN else 0 for s in shapes)
+    def largest(values: list[Value]) -> Instruction:
+        return max(values, key=lambda value: size(value.shape)).definer
 
-    change = [0] * (end + 2)
-    spans: list[tuple[int, int, int, Instruction]] = []
-    for buffer in found:
-        bytes_ = 0 if buffer.is_constant else size(buffer)
-        if not bytes_:
-            continue
-        always = buffer.is_argument or buffer.is_output
-        first = 0 if always else min(value.start for value in buffer.values)
-        last = end if always else max(value.end for value in buffer.values)
-        change[max(first, 0)] += bytes_
-        change[last + 1] -= bytes_
-        spans.append((max(first, 0), last, bytes_, buffer.values[0].definer))
-    alive = list(accumulate(change))
-    worst = alive.index(max(alive))
-    living = [(definer, bytes_) for first, last, bytes_, definer in spans if first <= worst <= last]
-    return sorted(living, key=lambda item: -item[1])
+    found = [(p, sum(map(size, p.shape.leaves))) for p in module.entry.parameters]
+    root = module.entry.root
+    owned = [size(leaf) for leaf in root.shape.leaves]
+    for output, number, path in alias_pairs(module.attributes.get("input_output_alias")):
+        donated = module.entry.parameters[number].shape
+        first, count = leaf_span(root.shape, output)
+        start, _ = leaf_span(donated, path)
+        for step in range(count):
+            owned[first + step] -= size(donated.leaves[start + step])
+    homes = {(value.definer, value.leaf): buffer.values for buffer in buffers(module)[0] for value in buffer.values}
+    for leaf, bytes_ in enumerate(owned):
+        made = _maker(root, leaf)
+        # An argument that is returned as it is has a buffer of its own here, as it has in XLA's figure.
+        shared = homes.get(made, ())
+        found.append((largest(list(shared)) if shared else made[0], bytes_))
+    found += [(largest(buffer.values), bytes_) for bytes_, buffer in live_temporaries(module)]
+    return sorted([item for item in found if item[1]], key=lambda item: -item[1])
+
+
+def _maker(instruction: Instruction, leaf: int) -> tuple[Instruction, int]:
+    """The instruction that makes a leaf of a value, behind tuples and other names for it, and which of its leaves."""
+    while True:
+        if instruction.opcode == "tuple":
+            for operand in instruction.operands:
+                count = len(operand.shape.leaves)
+                if leaf < count:
+                    break
+                leaf -= count
+            instruction = operand
+        elif instruction.opcode == "get-tuple-element":
+            whole = instruction.operands[0]
+            leaf += leaf_span(whole.shape, (int(instruction.attributes["index"]),))[0]
+            instruction = whole
+        elif instruction.opcode == "bitcast":
+            instruction = instruction.operands[0]
+        else:
+            return instruction, leaf

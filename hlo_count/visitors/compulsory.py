@@ -46,6 +46,14 @@ def compulsory_bytes(walk: Walk) -> int:
     return _Compulsory(walk).total()
 
 
+def compulsory_parts(walk: Walk, *, whatever_the_data: bool = False) -> list[tuple[Instruction, int]]:
+    """The same (or the certain bytes) part by part: each argument as it is read, the root once for each of its leaves.
+
+    The leaves of the root come last, in their order.
+    """
+    return _Compulsory(walk, whatever_the_data=whatever_the_data).parts()
+
+
 def certain_bytes(walk: Walk) -> int:
     """Those of them that must move whatever the data are, and however the same values are computed.
 
@@ -64,14 +72,17 @@ class _Compulsory:
         self._steps: dict[tuple[Instruction, int], tuple[int, tuple[Instruction, int] | None]] = {}
 
     def total(self) -> int:
+        return sum(size for _, size in self.parts())
+
+    def parts(self) -> list[tuple[Instruction, int]]:
         entry = self.walk.module.entry
-        read = sum(
-            min(size, self._size(leaf))
-            for parameter in entry.parameters
-            for size, leaf in zip(self.reads(entry)[parameter], parameter.shape.leaves, strict=True)
-        )
+        reads = self.reads(entry)
+        read = [
+            (p, sum(min(n, self._size(leaf)) for n, leaf in zip(reads[p], p.shape.leaves, strict=True)))
+            for p in entry.parameters
+        ]
         leaves = entry.root.shape.leaves
-        return read + sum(self.writes(entry.root, n)[0] for n in range(len(leaves)))
+        return [*read, *((entry.root, self.writes(entry.root, n)[0]) for n in range(len(leaves)))]
 
     def _size(self, leaf: Shape) -> int:
         return leaf.bytes if space_name(self.walk.backend, leaf.memory_space) == MAIN else 0

@@ -40,6 +40,17 @@ class Peak:
         return self.arguments + self.outputs + self.temporaries - self.aliased
 
 
+def device_bytes(module: Module) -> Callable[[Shape], int]:
+    """Gives the bytes that an array takes in the device's memory: none where it lies on the chip or with the host."""
+    backend = backend_of(module)
+
+    def size(shape: Shape) -> int:
+        space = shape.memory_space
+        return shape.bytes if not space or space_name(backend, space) == MAIN else 0
+
+    return size
+
+
 def peak_bytes(module: Module) -> Peak:
     """What the program needs at its worst moment, in bytes, by the order of the schedule (else of the text).
 
@@ -50,12 +61,7 @@ def peak_bytes(module: Module) -> Peak:
     memory, and tables of pointers to the elements of tuples, scratch inside library calls and alignment are
     left out.
     """
-    backend = backend_of(module)
-
-    def size(shape: Shape) -> int:
-        space = shape.memory_space
-        return shape.bytes if not space or space_name(backend, space) == MAIN else 0
-
+    size = device_bytes(module)
     root = module.entry.root
     aliased = 0
     for _, number, path in alias_pairs(module.attributes.get("input_output_alias")):
@@ -65,7 +71,7 @@ def peak_bytes(module: Module) -> Peak:
     return Peak(
         arguments=sum(size(leaf) for p in module.entry.parameters for leaf in p.shape.leaves),
         outputs=sum(map(size, root.shape.leaves)),
-        temporaries=_temporaries(module, size, partial(may_reuse, reshaped=backend == "gpu")),
+        temporaries=sum(bytes_ for bytes_, _ in live_temporaries(module)),
         aliased=aliased,
     )
 
@@ -99,7 +105,10 @@ def _start(value: Value) -> int:
     return value.start
 
 
-def _temporaries(module: Module, size: Callable[[Shape], int], may_reuse: _MayReuse) -> int:
+def live_temporaries(module: Module) -> list[tuple[int, Buffer]]:
+    """The buffers of temporaries that are alive at the worst moment, with their bytes."""
+    size = device_bytes(module)
+    reuses: _MayReuse = partial(may_reuse, reshaped=backend_of(module) == "gpu")
     found, end = buffers(module)
     sized = [(max(size(value.shape) for value in buffer.values), buffer) for buffer in found]
     sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
@@ -114,13 +123,13 @@ def _temporaries(module: Module, size: Callable[[Shape], int], may_reuse: _MayRe
         if buffer.is_output:
             continue
         for allocation in islice(permanent, bisect_left(sizes, bytes_), None):
-            if all(allocation.admits(value, may_reuse) for value in buffer.values):
+            if all(allocation.admits(value, reuses) for value in buffer.values):
                 allocation.take(buffer.values)
                 break
         else:
             left.append((bytes_, buffer))
-    _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], may_reuse)
-    return _largest_sum(left, end)
+    _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], reuses)
+    return _at_the_largest_sum(left, end)
 
 
 def _positions(module: Module) -> dict[Instruction, int]:
@@ -152,8 +161,8 @@ def _reuse_dying_operands(alone: list[Value], may_reuse: _MayReuse) -> None:
                 break
 
 
-def _largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> int:
-    """The largest sum of sizes that are live at one moment; a buffer of many values counts once."""
+def _at_the_largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> list[tuple[int, Buffer]]:
+    """Those that are live when the sum of sizes is largest; a buffer of many values counts once."""
     change = [0] * (end + 2)
     for bytes_, buffer in temporary:
         reached = -1
@@ -162,4 +171,6 @@ def _largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> int:
                 change[max(value.start, reached + 1)] += bytes_
                 change[value.end + 1] -= bytes_
                 reached = value.end
-    return max(accumulate(change))
+    sums = list(accumulate(change))
+    worst = sums.index(max(sums))
+    return [item for item in temporary if any(value.start <= worst <= value.end for value in item[1].values)]
