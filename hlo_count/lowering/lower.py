@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
@@ -14,10 +16,11 @@ from hlo_count.lowering.program import Program, describe, devices_of
 from hlo_count.lowering.quiet import (
     default_devices,
     jax_setting,
+    quiet,
     settle_default_backend,
     without_persistent_cache,
 )
-from hlo_count.lowering.retarget import Placed, place
+from hlo_count.lowering.retarget import MESH_CLASH, place
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.targets import Target, resolve
 
@@ -28,7 +31,7 @@ def lower(
     kwargs: Mapping[str, Any] | None = None,
     *,
     target: Any = None,
-    mesh: Mapping[str, int] | None = None,
+    mesh: Any = None,
     in_specs: Any = None,
     compiler_options: Mapping[str, Any] | None = None,
     optimized: bool = True,
@@ -40,18 +43,24 @@ def lower(
     `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
 
     `target` is a name (see `targets()`), a jax Mesh or jax devices; None is JAX's default device. A target of
-    many devices gives one of them unless the program asks for more: by `mesh`, axis names and sizes, with
-    `in_specs`, a pytree prefix of `args` with a PartitionSpec (None: replicated) for each; or by shardings
-    that it, its arguments or `jax.jit` already hold, over whatever devices, which are moved to the target's.
+    many devices gives one of them unless the program asks for more: by `mesh`, axis names and sizes or an
+    AbstractMesh, with `in_specs`, a pytree prefix of `args` with a PartitionSpec (None: replicated) for each; or
+    by shardings that it, its arguments or `jax.jit` already hold, over whatever devices, which are moved to the
+    target's.
 
-    `optimized=False` gives the program before XLA's passes. Errors in tracing `fn` are JAX's own. Raises
-    TargetError for what the target cannot do, HloCountError for arguments that do not fit.
+    `optimized=False` gives the program before XLA's passes. Errors in tracing `fn` are JAX's own, and so are
+    all others without a target. Raises TargetError for what a target cannot do, HloCountError for arguments that
+    do not fit.
     """
     settle_default_backend()  # before the import of jax, which has its plugins talk
     _hide_own_frames()
     import jax
 
     given, named = tuple(args), dict(kwargs or {})
+    if compiler_options is not None and not isinstance(compiler_options, Mapping):
+        raise HloCountError(
+            f'compiler_options: names and values, such as {{"xla_dump_to": "dumps"}}, not {compiler_options!r}'
+        )
     found = _find(target, mesh)
     if in_specs is not None and not mesh and (found is None or found.mesh is None):
         raise HloCountError('in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}')
@@ -65,13 +74,14 @@ def lower(
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
         return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=None)
     if found is None:
-        lowered = _jitted(fn).lower(*given, **named)
-        return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=name)
+        lowered = _lower_here(_jitted(fn), given, named, name)
+        return describe(lowered, _compile(lowered, compiler_options, name) if optimized else None, target=name)
     over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
     if in_specs is not None:
         given = spread(given, in_specs, over)
-    placed = place(found, _jitted(fn, only_jax=True), given, named, over)
-    lowered = _lower_placed(placed, found.name)
+    with jax.core.eval_context():  # the caller may itself be traced
+        placed = place(found, _jitted(fn, only_jax=True), given, named, over)
+        lowered = _lower_for(found.name, placed.lower, has_mesh=over is not None)
     compiled = _compile(lowered, compiler_options, found.name) if optimized else None
     program = describe(lowered, compiled, target=name, mesh=placed.mesh)
     if not set(devices_of(lowered)) <= set(placed.devices) or program.num_devices != len(placed.devices):
@@ -80,34 +90,45 @@ def lower(
 
 
 def _compile(lowered: Any, options: Mapping[str, Any] | None, target: str | None = None) -> Any:
+    # Of libtpu nothing is held back: it may end the process, and what it logs is why.
+    screen = quiet() if target and devices_of(lowered)[0].platform == "gpu" else nullcontext()
     try:
-        with without_persistent_cache():
+        with without_persistent_cache(), screen:
             return lowered.compile(compiler_options=dict(options) if options else None)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         if target is None:
             raise
         reason = f"{_first_line(error)}{gpu.remedy(str(error))}"
         raise TargetError(f"cannot be compiled for {target}: {reason}") from error
 
 
-def _lower_placed(placed: Placed, target: str) -> Any:
+def _lower_here(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], target: str | None) -> Any:
+    """Lower where JAX would; JAX's errors are its own unless they are about a target that was named."""
+    if target is None or not hasattr(jitted, "trace"):
+        return jitted.lower(*args, **kwargs)
+    return _lower_for(target, jitted.trace(*args, **kwargs).lower)
+
+
+def _lower_for(target: str, lower: Callable[[], Any], has_mesh: bool = False) -> Any:
     try:
-        return placed.lower()
+        return lower()
     except Exception as error:  # whatever it is: the same function has just been traced without one
-        operation = _failing_operation(placed)
+        operation = _failing_operation(lower)
         culprit = f"{operation} " if operation and operation not in str(error) else ""
-        raise TargetError(f"{culprit}cannot be lowered for {target}: {_first_line(error)}") from error
+        clash = has_mesh and re.search(r"incompatible devices|context mesh|does not match the sharding", str(error))
+        hint = f"; {MESH_CLASH}" if clash else ""
+        raise TargetError(f"{culprit}cannot be lowered for {target}: {_first_line(error)}{hint}") from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(" ,:") or type(error).__name__
 
 
-def _failing_operation(placed: Placed) -> str | None:
+def _failing_operation(lower: Callable[[], Any]) -> str | None:
     """The name of the primitive that cannot be lowered, from the frames that JAX hides otherwise."""
     with jax_setting("jax_traceback_filtering", "off"):
         try:
-            placed.lower()
+            lower()
         except Exception as error:
             frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
             equations = [frame.f_locals["eqn"] for frame in frames if "eqn" in frame.f_locals]
@@ -137,7 +158,7 @@ def _hide_own_frames() -> None:
     source_info_util.register_exclusion(os.path.dirname(__file__))
 
 
-def _find(target: Any, mesh: Mapping[str, int] | None) -> Target | None:
+def _find(target: Any, mesh: Any) -> Target | None:
     """The target that the program must be moved to, None when JAX compiles for it anyway."""
     if target is None:
         return Target(name="this machine", devices=tuple(default_devices())) if mesh else None

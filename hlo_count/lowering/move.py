@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import TargetError
-from hlo_count.lowering.sharding import arrange, check_count
+from hlo_count.lowering.sharding import arrange, axis_types, check_count, is_abstract
 from hlo_count.lowering.targets import Target
 
 
@@ -23,6 +23,8 @@ class Move:
     """The mesh over the target's devices for each mesh without devices (AbstractMesh)."""
     axes: tuple[tuple[str, int], ...]
     """The axis names and sizes of the program's largest mesh; () when it has none."""
+    abstract_device: Any
+    """The kind of the target's devices as JAX's types name it; None where they do not (before jax 0.7)."""
 
     def device(self, device: Any) -> Any:
         """The device that stands in for `device`."""
@@ -36,7 +38,7 @@ class Move:
         if not isinstance(mesh, Mesh):
             return self.concrete.get(mesh, mesh)
         moved = np.vectorize(self.device, otypes=[object])(mesh.devices)
-        return Mesh(moved, mesh.axis_names, **_axis_types(mesh))
+        return Mesh(moved, mesh.axis_names, **axis_types(mesh))
 
     def sharding(self, sharding: Any) -> Any:
         """`sharding` with the target's devices in it.
@@ -77,26 +79,34 @@ def plan(written: Iterable[Any], target: Target, mesh: Any | None) -> Move:
         order = tuple(arrange(tuple(largest.shape.values()), target.devices, target.name).flat)
     instead: dict[Any, Any] = {}
     concrete: dict[Any, Any] = {}
-    for each in sorted(meshes, key=lambda each: -int(each.size)):
+    for each in sorted(meshes, key=lambda each: (-int(each.size), _has_manual_axes(each))):
         if isinstance(each, Mesh):
             for device, other in zip(each.devices.flat, order, strict=False):
                 instead.setdefault(device, other)
         else:
             devices = np.array(order[: each.size], dtype=object).reshape(tuple(each.shape.values()))
-            concrete[each] = Mesh(devices, each.axis_names, **_axis_types(each))
+            concrete[each] = Mesh(devices, each.axis_names, **axis_types(each))
     main = mesh if mesh is not None else largest
     axes = () if main is None else tuple(main.shape.items())
-    return Move(order=order, instead=instead, concrete=concrete, axes=axes)
+    named = getattr(Mesh(order[:1], ("device",)), "abstract_mesh", None)  # jax 0.4.30 has none
+    return Move(
+        order=order,
+        instead=instead,
+        concrete=concrete,
+        axes=axes,
+        abstract_device=getattr(named, "abstract_device", None),
+    )
 
 
 def is_foreign(written: Any, move: Move) -> bool:
-    """Whether a sharding or mesh names devices that are not the program's own on the target."""
+    """Whether a sharding or mesh names devices, or a kind of them, that are not the program's own on the target."""
     from jax.sharding import Mesh
 
     mesh = getattr(written, "mesh", written)
-    if isinstance(mesh, Mesh):
-        return not set(move.order).issuperset(mesh.devices.flat)
-    return not hasattr(mesh, "axis_names") and not set(move.order).issuperset(written.device_set)
+    if is_abstract(mesh):
+        return bool(getattr(mesh, "abstract_device", None) != move.abstract_device)
+    devices = mesh.devices.flat if isinstance(mesh, Mesh) else written.device_set
+    return not set(move.order).issuperset(devices)
 
 
 def _meshes(written: Iterable[Any]) -> list[Any]:
@@ -113,6 +123,6 @@ def _meshes(written: Iterable[Any]) -> list[Any]:
     return found
 
 
-def _axis_types(mesh: Any) -> dict[str, Any]:
-    types = getattr(mesh, "axis_types", None)  # absent before jax 0.5, None until set in some later releases
-    return {} if types is None else {"axis_types": types}
+def _has_manual_axes(mesh: Any) -> bool:
+    """Whether `mesh` is as shard_map's body sees it, where an axis is no longer there to shard an array over."""
+    return any(each.name == "Manual" for each in getattr(mesh, "axis_types", None) or ())

@@ -19,6 +19,7 @@ _NOISE = re.compile(
     r"WARNING: (All log messages before absl::InitializeLog|Logging before InitGoogle)"
     r"|[IWE]\d{4} \d\d:\d\d:"  # absl log lines; F, which announces an abort, is never noise
     r"|Failed to find host bounds for accelerator type"
+    r"|To avoid this, compile with a GPU present"  # the second line of one of them
     r"|=== Source Location Trace"
     r"|\S+\.(cc|h):\d+\s*$"
 )
@@ -26,7 +27,7 @@ _NOISE = re.compile(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what plugins log while they load off the screen; whatever is no log line still gets there.
+    """Keep what plugins log while they load or compile off the screen; whatever is no log line still gets there.
 
     C++ writes to file descriptor 2 whatever `sys.stderr` is, so the descriptor itself is held back. When the
     block raises, the held lines travel with the exception as a note.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hlo_count.errors import HloCountError
+from hlo_count.lowering.jaxprs import moved, shardings_in
 from hlo_count.lowering.move import Move, is_foreign, plan
-from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_array, mesh_context
+from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_abstract, is_array, mesh_context
 from hlo_count.lowering.targets import Target
+
+MESH_CLASH = "the mesh given and the function's own meshes or shardings conflict: leave one of them out"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +59,19 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
     from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
     with mesh_context(mesh):
-        traced = _trace(jitted, args, kwargs)
+        try:
+            traced = _trace(jitted, args, kwargs)
+        except ValueError as error:
+            if mesh is None or "context mesh" not in str(error):
+                raise
+            raise HloCountError(f"{MESH_CLASH}: {error}") from error
     ambient = mesh or ambient_mesh()
-    inside = list(_shardings([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
+    inside = list(shardings_in([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
     outside = [each for each in map(_own, traced.operands) if each is not None]
     move = plan([*inside, *outside, *([] if ambient is None else [ambient])], target, mesh)
     over = mesh
-    if over is None and not outside:  # a mesh without devices is all that asks for several of them
-        over = next(iter(move.concrete.values()), None)
+    if over is None and not outside and not any(map(_is_concrete, inside)):
+        over = next(iter(move.concrete.values()), None)  # a mesh without devices is all that asks for several of them
     told = any(each is not None for each in traced.in_shardings)
     replicated = None if over is None or told else NamedSharding(over, PartitionSpec())
 
@@ -99,7 +107,7 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
 
     leaves, tree = jax.tree.flatten((args, kwargs))
     arrays = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
-    shapes = [as_struct(leaf, None) if is_array(leaf) else leaf for leaf in leaves]
+    shapes = [as_struct(leaf, _in_type(leaf)) if is_array(leaf) else leaf for leaf in leaves]
 
     def call(*values: Any) -> Any:
         filled = list(shapes)
@@ -116,8 +124,9 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
     avals = stage.jaxpr.in_avals
     if equation is None or len(equation.invars) < len(avals):
         nothing = (None,) * len(avals)
+        inline = [leaves[index] for index in arrays]  # as jax.jit(inline=True) is, such as jnp.tanh
         return Traced(
-            stage=stage, operands=tuple(avals), in_shardings=nothing,
+            stage=stage, operands=tuple(inline if len(inline) == len(avals) else avals), in_shardings=nothing,
             out_shardings=(None,) * len(stage.jaxpr.out_avals), options={},
         )  # fmt: skip
     given = dict(zip(map(id, outer.invars), (leaves[index] for index in arrays), strict=True))
@@ -143,54 +152,23 @@ def _told(sharding: Any) -> Any:
     return sharding if isinstance(sharding, Sharding) else None  # JAX has an object for "unspecified"
 
 
-def _shardings(value: Any) -> Iterator[Any]:
-    """Every sharding and mesh in `value`, be it a jaxpr or anything an equation has as a parameter."""
-    from jax.sharding import Mesh, Sharding
+def _is_concrete(written: Any) -> bool:
+    from jax.sharding import Mesh
 
-    if isinstance(value, (Mesh, Sharding)) or is_abstract(value):
-        if not getattr(getattr(value, "mesh", value), "empty", False):
-            yield value
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _shardings(each)
-    elif isinstance(value, dict):
-        yield from _shardings(list(value.values()))
-    elif hasattr(value, "eqns"):
-        for equation in value.eqns:
-            yield from _shardings(equation.params)
-    elif hasattr(value, "jaxpr") and hasattr(value, "consts"):
-        yield from _shardings(value.jaxpr)
+    return isinstance(getattr(written, "mesh", written), Mesh)
 
 
-def is_abstract(value: Any) -> bool:
-    """Whether `value` is a mesh without devices, or a sharding over one."""
-    return type(getattr(value, "mesh", value)).__name__ == "AbstractMesh"
+def _in_type(leaf: Any) -> Any:
+    """The sharding of an argument where it is part of its type (axes that are Explicit), else None."""
+    from jax.sharding import NamedSharding
+
+    own = _own(leaf)
+    types = getattr(own.mesh, "axis_types", None) if isinstance(own, NamedSharding) else None
+    return own if any(each.name == "Explicit" for each in types or ()) else None
 
 
 def _own(leaf: Any) -> Any:
     return getattr(leaf, "sharding", None) if is_array(leaf) else None
-
-
-def _moved(value: Any, move: Move) -> Any:
-    """`value`, a jaxpr or anything an equation has as a parameter, with every sharding in it moved."""
-    from jax.sharding import Mesh, Sharding
-
-    go = functools.partial(_moved, move=move)
-    if is_abstract(value):
-        return value  # types name their axes this way, whatever the devices
-    if isinstance(value, Sharding):
-        return move.sharding(value)
-    if isinstance(value, Mesh):
-        return value if value.empty else move.mesh(value)
-    if type(value) in (list, tuple):
-        return type(value)(map(go, value))
-    if type(value) is dict:
-        return {key: go(each) for key, each in value.items()}
-    if getattr(value, "jaxpr", value) is not value:  # a ClosedJaxpr; one and the same from jax 0.11 on
-        return value.replace(jaxpr=go(value.jaxpr)) if hasattr(value, "consts") else value
-    if hasattr(value, "eqns"):
-        return value.replace(eqns=[each.replace(params=go(each.params)) for each in value.eqns])
-    return value
 
 
 def _rebuilt(
@@ -201,7 +179,7 @@ def _rebuilt(
     from jax.extend.core import jaxpr_as_fun
 
     stage = traced.stage
-    run = jaxpr_as_fun(_moved(stage.jaxpr, move))
+    run = jaxpr_as_fun(moved(stage.jaxpr, move))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return run(*jax.tree.leaves((args, kwargs)))

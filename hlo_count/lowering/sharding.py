@@ -11,18 +11,37 @@ from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import tpu
 
 
-def make_mesh(sizes: Mapping[str, int], devices: Sequence[Any], target: str) -> Any:
-    """A jax Mesh of the given axis names and sizes over the first of `devices`, laid out as JAX would.
+def make_mesh(asked: Any, devices: Sequence[Any], target: str) -> Any:
+    """A jax Mesh of the axes `asked`, names and sizes or an AbstractMesh, over the first of `devices`.
 
-    Raises TargetError when the target has fewer devices than the mesh needs, HloCountError for a size that is
-    none.
+    Raises TargetError when the target has fewer devices than the mesh needs, HloCountError for what is no axes.
     """
     from jax.sharding import Mesh
 
-    if not all(isinstance(size, int) and size > 0 for size in sizes.values()):
-        raise HloCountError(f'a mesh is axis names and sizes, such as {{"data": 8}}, not {dict(sizes)!r}')
+    if isinstance(asked, Mesh):
+        raise HloCountError("mesh: a jax Mesh is a target of its own: pass it as target=, or mesh=dict(mesh.shape)")
+    sizes = asked if isinstance(asked, Mapping) else asked.shape if is_abstract(asked) else {}
+    if not sizes or not all(
+        isinstance(name, str) and isinstance(size, int) and size > 0 for name, size in sizes.items()
+    ):
+        raise HloCountError(f'mesh: a mesh is axis names and sizes, such as {{"data": 8}}, not {asked!r}')
     arranged = arrange(tuple(sizes.values()), devices, target)
-    return Mesh(arranged, tuple(sizes))
+    return Mesh(arranged, tuple(sizes), **axis_types(asked))
+
+
+def is_abstract(value: Any) -> bool:
+    """Whether `value` is a mesh without devices, or a sharding over one."""
+    return type(getattr(value, "mesh", value)).__name__ == "AbstractMesh"
+
+
+def axis_types(mesh: Any) -> dict[str, Any]:
+    """The types of the axes of `mesh` as `Mesh` takes them; Manual ones, inside shard_map, are Auto outside of it."""
+    types = getattr(mesh, "axis_types", None)  # absent before jax 0.5, None until set in some later releases
+    if types is None:
+        return {}
+    if isinstance(types, tuple):
+        types = tuple(type(each).Auto if each.name == "Manual" else each for each in types)
+    return {"axis_types": types}
 
 
 def arrange(shape: tuple[int, ...], devices: Sequence[Any], target: str) -> Any:
@@ -68,11 +87,13 @@ def ambient_mesh() -> Any | None:
     """The mesh that the caller has set for the code around the call, None when there is none."""
     import jax
 
-    for name in (
-        "get_mesh",
-        "get_abstract_mesh",
-    ):  # jax 0.7; before it there was only the legacy `with mesh:`
-        mesh = getattr(jax.sharding, name)() if hasattr(jax.sharding, name) else None
+    for name in ("get_mesh", "get_abstract_mesh"):  # jax 0.7; before it there was only the legacy `with mesh:`
+        try:
+            mesh = getattr(jax.sharding, name)() if hasattr(jax.sharding, name) else None
+        except ValueError as error:
+            raise HloCountError(  # JAX lets named axes through to code that is not traced itself
+                "target: cannot compile for one inside shard_map or vmap(axis_name=...); count outside of it"
+            ) from error
         if mesh is not None and not mesh.empty:
             return mesh
     return None
@@ -111,6 +132,13 @@ def spread(args: tuple[Any, ...], in_specs: Any, mesh: Any) -> tuple[Any, ...]:
         sharding = NamedSharding(mesh, PartitionSpec() if spec is None else spec)
         return jax.tree.map(lambda leaf: as_struct(leaf, sharding) if is_array(leaf) else leaf, subtree)
 
+    each_one = jax.tree.leaves(in_specs, is_leaf=is_spec)
+    wrong = [each for each in each_one if not is_spec(each)]
+    if wrong or not (is_spec(in_specs) or isinstance(in_specs, (list, tuple))):
+        said = wrong[0] if wrong else in_specs
+        raise HloCountError(
+            f'in_specs: a PartitionSpec or None for each argument, such as (P("data"), None), not {said!r}'
+        )
     prefix = in_specs if is_spec(in_specs) else tuple(in_specs)
     if isinstance(prefix, tuple) and not is_spec(prefix) and len(prefix) != len(args):
         raise HloCountError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from hlo_count.lowering import gpu, tpu
 from hlo_count.lowering.quiet import default_devices, settle_default_backend
 
 _AMD = ("mi250x", "mi300x", "mi355x")
+MOST_DEVICES = 64**3  # the plugins make every one of them at once: a number mistyped would take all memory
 _AMD_REMEDY = "JAX's ROCm plugin compiles only on a machine with the GPU: count there, with target=None"
 
 
@@ -112,17 +114,24 @@ def _named(target: str) -> tuple[Any, ...]:
     if match := re.fullmatch(r"(?:tpu[:-])?([^:]+)(?::(\d+(?:x\d+)*))?", name):
         generation = tpu.ALIASES.get(match[1], match[1])
         if generation in tpu.GENERATIONS:
+            _check_number(target, math.prod(map(int, (match[2] or "1").split("x"))))
             return tpu.devices(generation, match[2])
     if match := re.fullmatch(r"([^:]+)(?::(\d+))?", name):
         profile = gpu.ALIASES.get(match[1], match[1])
         if profile in gpu.GPUS and match[2] != "0":
+            _check_number(target, int(match[2] or 1))
             return gpu.devices(profile, int(match[2] or 1))
-    if name in _AMD:
-        raise TargetError(f"cannot compile for {name}: {_AMD_REMEDY}")
+        if match[1] in (*_AMD, "amd", "rocm"):
+            raise TargetError(f"cannot compile for {name}: {_AMD_REMEDY}")
     for kind, meant in _device_kinds().items():
         if name == kind.lower():
             return _named(meant)
     raise _unknown(target)
+
+
+def _check_number(target: str, devices: int) -> None:
+    if devices > MOST_DEVICES:
+        raise TargetError(f"{target} is {devices:,} devices: name a target of {MOST_DEVICES:,} at most")
 
 
 def _device_kinds() -> dict[str, str]:
@@ -134,6 +143,8 @@ def _unknown(target: str) -> TargetError:
     names = ["cpu", "local", *gpu.GPUS, *gpu.ALIASES, *_AMD]
     for name, generation in tpu.GENERATIONS.items():
         names += [f"tpu:{name}", f"tpu-{name}", *(f"tpu:{name}:{each}" for each in generation.topologies)]
+    if target.lower().partition(":")[0] in ("gpu", "cuda", "nvidia"):
+        return TargetError(f"unknown target {target!r}: which GPU? {', '.join(gpu.GPUS)} (h100-sxm:8 for eight)")
     near = difflib.get_close_matches(target.lower(), names, n=4, cutoff=0.5)
     hint = f"near names: {', '.join(near)}" if near else f"names: cpu, tpu:v5e, {', '.join(gpu.GPUS)}, …"
     return TargetError(f"unknown target {target!r}; {hint} (hlo_count.targets() lists all)")

@@ -29,6 +29,8 @@ class Generation:
     device_kind: str
     topologies: tuple[str, ...]
     options: dict[str, str] = field(default_factory=dict)
+    longest_side: int | None = None
+    """The chips along one side beyond which libtpu ends the process once it compiles; None where it does not."""
 
 
 _PLANE = ("2x2", "2x4", "4x4", "4x8", "8x8", "8x16", "16x16")
@@ -41,7 +43,7 @@ GENERATIONS = {
     "v4": Generation(
         libtpu_name="v4", device_kind="TPU v4", topologies=_CUBE, options={"chip_config_name": "megacore"}
     ),
-    "v5e": Generation(libtpu_name="v5e", device_kind="TPU v5 lite", topologies=_PLANE),
+    "v5e": Generation(libtpu_name="v5e", device_kind="TPU v5 lite", topologies=_PLANE, longest_side=16),
     "v5p": Generation(libtpu_name="v5p", device_kind="TPU v5", topologies=_CUBE),
     "v6e": Generation(libtpu_name="v6e", device_kind="TPU v6 lite", topologies=_PLANE),
     "v7": Generation(libtpu_name="tpu7x", device_kind="TPU7x", topologies=_CUBE),
@@ -80,13 +82,18 @@ def devices(generation: str, topology: str | None) -> tuple[Any, ...]:
     if not installed():
         raise TargetError(f"compiling for TPU needs libtpu: {REMEDY}")
     known = GENERATIONS[generation]
-    name = f"{known.libtpu_name}:{topology or known.topologies[0]}"
+    topology = topology or known.topologies[0]
+    sides = [int(side) for side in topology.split("x")]
+    names = ", ".join(f"tpu:{generation}:{each}" for each in known.topologies)
+    if known.longest_side and max(sides) > known.longest_side:
+        raise TargetError(
+            f"libtpu has no TPU {generation} of {topology}, more than {known.longest_side} chips a side; "
+            f"names that work: {names}"
+        )
+    name = f"{known.libtpu_name}:{topology}"
     with quiet(), environment(_NO_HARDWARE):
         try:
             described = topologies.get_topology_desc(topology_name=name, platform="tpu", **known.options)
         except RuntimeError as error:
-            raise TargetError(
-                f"libtpu refused the topology {name!r}: {error}; names that work: "
-                + ", ".join(f"tpu:{generation}:{each}" for each in known.topologies)
-            ) from error
+            raise TargetError(f"libtpu refused the topology {name!r}: {error}; names that work: {names}") from error
     return tuple(described.devices)
