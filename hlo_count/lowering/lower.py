@@ -152,10 +152,12 @@ def _jitted(fn: Any, only_jax: bool = False) -> Any:
 
 @functools.cache
 def _hide_own_frames() -> None:
-    """Have JAX name the user's source lines, never those of this folder."""
+    """Have JAX name the user's source lines, never those of what stands between the user and this folder."""
     from jax.extend import source_info_util
 
-    source_info_util.register_exclusion(os.path.dirname(__file__))
+    package = os.path.dirname(os.path.dirname(__file__))
+    for own in ("budgets", "cli.py", "lowering", "pytest_plugin.py", "report"):  # the demo is a program like a user's
+        source_info_util.register_exclusion(os.path.join(package, own))
 
 
 def _find(target: Any, mesh: Any) -> Target | None:
