@@ -74,7 +74,7 @@ def _explanations(report: Report, root: Path) -> dict[str, dict[str, dict[str, A
     scopes: dict[str, dict[str, Any]] = {}
     for counter in EXPLAINED:
         for instruction, amount, _ in parts_of(report, counter):
-            place = where(instruction)
+            place = where(instruction, report.places)
             row = sources.get(place)
             if row is None:
                 row = sources[place] = {"code": code} if (code := code_of(place)) else {}

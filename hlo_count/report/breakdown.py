@@ -10,6 +10,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.collectives import collective_label
+from hlo_count.report.places import Places
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
 from hlo_count.visitors.movement import COMMUNICATION, CONTROL, MOVEMENT
 from hlo_count.visitors.walk import Times
@@ -38,6 +39,7 @@ def breakdown(
     depth: int = 2,
     backend: str = "unknown",
     mesh: Mapping[str, int] | None = None,
+    places: Places | None = None,
 ) -> dict[str, Cost]:
     """Costs by `key`, largest first (by flops, then bytes, then the other counters; collectives by bytes sent)."""
     if key not in KEYS:
@@ -52,7 +54,11 @@ def breakdown(
     partial = key in ("collective", "memory_space")
     missing: Status = "exact"  # of what has no group: a loop whose trips are not known weakens them all
     for instruction, _, cost in entries:
-        name_of = _namer(key, instruction, cost, depth, backend, mesh or {})
+        if key == "source":
+            place = (places.of(instruction) if places is not None else instruction.metadata.source) or NO_SOURCE
+            name_of = _always(place)
+        else:
+            name_of = _namer(key, instruction, cost, depth, backend, mesh or {})
         names = set()
         for amount_key, amount in cost.amounts.items():
             name = name_of(amount_key)
@@ -93,6 +99,10 @@ def _main(key: Key) -> Key:
     return (key[0], MAIN) if key[0].startswith("bytes") else key
 
 
+def _always(name: str) -> Callable[[Key], str | None]:
+    return lambda amount: name
+
+
 def _namer(
     key: str, i: Instruction, cost: Cost, depth: int, backend: str, mesh: Mapping[str, int]
 ) -> Callable[[Key], str | None]:
@@ -122,10 +132,7 @@ def _name(key: str, i: Instruction, depth: int) -> str:
         return i.name
     if key == "computation":
         return i.computation.name
-    metadata = i.metadata
-    if key == "source":
-        return metadata.source or NO_SOURCE
-    return "/".join(scope(metadata.op_name)[:depth]) or NO_SCOPE
+    return "/".join(scope(i.metadata.op_name)[:depth]) or NO_SCOPE
 
 
 def _rest(key: str, i: Instruction, cost: Cost) -> Callable[[Key], str]:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.report.bound_parts import bound_parts, compulsory
 from hlo_count.report.breakdown import op_class, scope
 from hlo_count.report.limits import Limits, Measured, show, show_counter
 from hlo_count.report.live import live_at_peak
 from hlo_count.report.operations import matching
+from hlo_count.report.places import Places
 from hlo_count.report.rows import readable
 from hlo_count.visitors.network import collective
 
@@ -37,21 +39,21 @@ def contributors(report: Report, measured: Measured, limits: Limits) -> list[Con
     if limit.kind in ("ops", "forbid"):
         parts = [(i, 1, _described(i)) for i in matching(report.module, limit.counter)]
     elif limit.kind == "bound":
-        by_name = {i.name: i for i in report.module.instructions()}
-        rows = report.roofline(limits.device).rows
-        parts = [(by_name[row.name], row.bound, row.limit) for row in rows if row.bound]
+        parts = [(i, seconds, f"{what}: {_described(i)}") for i, seconds, what in bound_parts(report, limits.device)]
     elif limit.kind == "counter" and report.convention == "default":
         parts = parts_of(report, limit.counter)
     else:
         return []
-    return grouped(parts)
+    return grouped(parts, report.places)
 
 
 def parts_of(report: Report, counter: str) -> list[tuple[Instruction, float, str]]:
     """(instruction, amount, what it is) of a counter; bytes stand for the intensity."""
     if counter == "peak_bytes":
         return [(i, size, _described(i)) for i, size in live_at_peak(report.module)]
-    if counter in ("argument_bytes", "compulsory_bytes"):
+    if counter == "compulsory_bytes":
+        return [(i, size, _described(i)) for i, size in compulsory(report)]
+    if counter == "argument_bytes":
         return [(p, p.shape.bytes, _described(p)) for p in report.module.entry.parameters]
     if counter == "output_bytes":
         root = report.module.entry.root
@@ -68,11 +70,11 @@ def parts_of(report: Report, counter: str) -> list[tuple[Instruction, float, str
     return found
 
 
-def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
+def grouped(parts: list[tuple[Instruction, float, str]], places: Places) -> list[Contributor]:
     """One contributor a line of source, under the scope and kind of its largest part."""
     groups: dict[str, list[tuple[float, Instruction, str]]] = {}
     for instruction, amount, what in parts:
-        groups.setdefault(where(instruction), []).append((amount, instruction, what))
+        groups.setdefault(where(instruction, places), []).append((amount, instruction, what))
     found = []
     for source, members in groups.items():
         _, instruction, what = max(members, key=lambda member: member[0])
@@ -82,13 +84,11 @@ def grouped(parts: list[tuple[Instruction, float, str]]) -> list[Contributor]:
     return sorted(found, key=lambda c: (-c.amount, not c.code, len(c.source), c.source))
 
 
-def where(instruction: Instruction) -> str:
+def where(instruction: Instruction, places: Places) -> str:
     """Its `file:line`; for an argument of the program its path, such as `params['w']`; else `(opcode)`."""
-    metadata = instruction.metadata
-    if metadata.source:
-        return metadata.source
     is_argument = instruction.opcode == "parameter" and instruction.computation.is_entry
-    return (is_argument and metadata.op_name) or f"({instruction.opcode})"
+    named = instruction.metadata.op_name if is_argument else ""
+    return places.of(instruction) or named or f"({instruction.opcode})"
 
 
 def scope_of(instruction: Instruction, depth: int = 4) -> str:

@@ -114,7 +114,7 @@ def cut(text: str, room: int, *, start: bool = False) -> str:
 def _section(m: Measured) -> str:
     if m.limit.kind in ("ops", "forbid"):
         return f"instructions that match {m.limit.counter}, by source line"
-    what = {"peak_bytes": "what is in memory at the peak", "bound": "kernels that take longest at best"}
+    what = {"peak_bytes": "what is in memory at the peak", "bound": "what sets the bound"}
     of = "bytes" if m.limit.counter == "intensity" else m.limit.counter
     return what.get(m.limit.counter, f"largest contributors to {of}") + ", by source line"
 

@@ -30,7 +30,7 @@ def live_at_peak(module: Module) -> list[tuple[Instruction, int]]:
             owned[first + step] -= size(donated.leaves[start + step])
     homes = {(value.definer, value.leaf): buffer.values for buffer in buffers(module)[0] for value in buffer.values}
     for leaf, bytes_ in enumerate(owned):
-        made = _maker(root, leaf)
+        made = maker(root, leaf)
         # An argument that is returned as it is has a buffer of its own here, as it has in XLA's figure.
         shared = homes.get(made, ())
         found.append((largest(list(shared)) if shared else made[0], bytes_))
@@ -38,7 +38,7 @@ def live_at_peak(module: Module) -> list[tuple[Instruction, int]]:
     return sorted([item for item in found if item[1]], key=lambda item: -item[1])
 
 
-def _maker(instruction: Instruction, leaf: int) -> tuple[Instruction, int]:
+def maker(instruction: Instruction, leaf: int) -> tuple[Instruction, int]:
     """The instruction that makes a leaf of a value, behind tuples and other names for it, and which of its leaves."""
     while True:
         if instruction.opcode == "tuple":

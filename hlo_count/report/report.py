@@ -13,6 +13,7 @@ from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.hlo import Module
 from hlo_count.report.breakdown import Entry, breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
+from hlo_count.report.places import Places
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost, Status
 from hlo_count.visitors.devices import Devices, all_devices
@@ -204,17 +205,24 @@ class Report:
         with _reading(self.module):
             return list(self.walk.executed())
 
+    @cached_property
+    def places(self) -> Places:
+        """The line of source behind each instruction, inferred where the compiler gave it none."""
+        return Places(self.module)
+
     def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
         """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction",
         "collective" or "memory_space", largest first.
 
+        An instruction that the compiler gave no source has that of what it holds or is made from (`Places`).
         Adds up to the total exactly ("collective" and "memory_space" hold their own part alone). `depth` is the number
         of levels of a scope. Raises HloCountError for another key, and in the `xla` convention, which has no breakdown.
         """
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
         with _reading(self.module):
-            return breakdown(self.entries, key, depth=depth, backend=self.backend, mesh=dict(self.mesh))
+            mesh = dict(self.mesh)
+            return breakdown(self.entries, key, depth=depth, backend=self.backend, mesh=mesh, places=self.places)
 
     @cached_property
     def collectives(self) -> list[CollectiveRow]:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, scope
+from hlo_count.report.places import Places
 from hlo_count.visitors.cost import ZERO, Cost
 from hlo_count.visitors.walk import Times
 
@@ -74,12 +75,12 @@ def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
     top = _largest(root)
     if len(top) == 1 or (top and _weight(top[0][1].cost, root.cost) > 0.999):
         name, only = top[0]
-        shown.append(_row(name, 0, only))
+        shown.append(_row(name, 0, only, report.places))
         left = limit - 1
         for child_name, child in _largest(only):
             if left <= 0 or _weight(child.cost, root.cost) < 0.001:
                 break
-            left = _show(child_name, child, 1, depth, left, shown, root.cost)
+            left = _show(child_name, child, 1, depth, left, shown, root.cost, report.places)
         if len(shown) > 1:
             _add_rest(shown, only.cost, 1)
         _add_rest(shown, root.cost, 0)
@@ -88,7 +89,7 @@ def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
     for name, node in top:
         if left <= 0:
             break
-        left = _show(name, node, 0, depth, left, shown, root.cost)
+        left = _show(name, node, 0, depth, left, shown, root.cost, report.places)
     _add_rest(shown, root.cost, 0)
     return shown
 
@@ -100,13 +101,15 @@ def _add_rest(shown: list[Row], total: Cost, depth: int) -> None:
         shown.append(Row(_REST, depth, None, rest))
 
 
-def _show(name: str, node: _Node, level: int, depth: int, left: int, shown: list[Row], total: Cost) -> int:
-    shown.append(_row(name, level, node))
+def _show(
+    name: str, node: _Node, level: int, depth: int, left: int, shown: list[Row], total: Cost, places: Places
+) -> int:
+    shown.append(_row(name, level, node, places))
     left -= 1
     for child_name, child in _largest(node):
         if left <= 0 or level + 1 >= depth or _weight(child.cost, total) < 0.05:
             break
-        left = _show(child_name, child, level + 1, depth, left, shown, total)
+        left = _show(child_name, child, level + 1, depth, left, shown, total, places)
     return left
 
 
@@ -126,11 +129,11 @@ def _weight(cost: Cost, total: Cost) -> float:
     return max(flops, cost.bytes / total.bytes if total.bytes else 0.0)
 
 
-def _row(name: str, depth: int, node: _Node) -> Row:
+def _row(name: str, depth: int, node: _Node, places: Places) -> Row:
     dearest = max(node.entries, key=lambda entry: (entry[2].flops, entry[2].bytes))
     sources: Counter[str] = Counter()
     for instruction, _, cost in node.entries:
-        sources[instruction.metadata.source or NO_SOURCE] += cost.flops + cost.bytes
+        sources[places.of(instruction) or NO_SOURCE] += cost.flops + cost.bytes
     source = sources.most_common(1)[0][0]
     return Row(name, depth, dearest[1], node.cost, "" if source == NO_SOURCE else source)
 
