@@ -239,13 +239,13 @@ def _report(program: Any, args: list[Any], keywords: dict[str, Any]) -> Report:
 
 
 def _against(share: Share) -> Share:
-    return Share(share.item, share.times, share.cost, -share.reason, share.matched)
+    return Share(share.item, share.cost, -share.reason, share.stands)
 
 
 def _part(shares: list[Share]) -> float:
-    shares = [share for share in shares if share.cost and share.item.opcode != "fusion"]
-    total = sum(share.times for share in shares)
-    return float(sum(share.times for share in shares if share.matched) / total) if total else 1.0
+    items = {share.item for share in shares if share.item.cost and share.item.opcode != "fusion"}
+    total = sum(item.times for item in items)
+    return float(1 - sum(item.left for item in items) / total) if total else 1.0
 
 
 def _counters(cost: Cost) -> dict[str, int]:

@@ -9,40 +9,48 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
+from typing import Any
 
+from hlo_count.compare.differences import cast, difference, minor
 from hlo_count.compare.items import REMATERIALIZED, Item, Program
+from hlo_count.compare.kernels import Group, kernel_groups, shared_reason
 from hlo_count.compare.match import Pair, match
-from hlo_count.compare.reasons import UNCHANGED, UNMATCHED, Reason
+from hlo_count.compare.reasons import UNCHANGED, Reason
 from hlo_count.hlo.computation import Computation
-from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
-from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.cost import Cost
+from hlo_count.report.breakdown import op_class
+from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.walk import Times
+
+_OPERATIONS = (*OP_COUNTERS, "network_bytes")
+"""What an instruction costs wherever it stands; its bytes are those of its kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Some runs of an instruction, what they cost, and why that is not what it was."""
+    """What some runs of an instruction cost, or the bytes that they move, and why that is not what it was."""
 
     item: Item
-    times: Times
     cost: Cost
     reason: Reason
-    matched: bool
+    stands: Item
+    """The item in whose row it stands: for the bytes of kernels that work together, the largest of them."""
 
 
 def explain(before: Program, after: Program, *, optimization: bool) -> tuple[list[Share], list[Share]]:
-    """The runs of both programs, each with its reason; `optimization`: `after` is what a compiler made of `before`."""
+    """What both programs cost, with reasons; `optimization`: `after` is what a compiler made of `before`."""
     pairs = match(before, after)
     view = _View(before, after, pairs, optimization)
-    runs: tuple[list[_Run], list[_Run]] = ([], [])
     found = {pair: view.of_pair(pair) for pair in pairs if pair.after.opcode != "fusion"}
     turned = {_turn(pair): -reason for pair, reason in found.items()}
     came, went = view.contents(found), view.turned.contents(turned)
+    runs: tuple[list[_Run], list[_Run]] = ([], [])
+    for pair, reason in found.items():
+        entering = pair.before.kernel != pair.after.kernel
+        runs[0].append((pair.before, pair.times, reason, entering and pair.before.kernel))
+        runs[1].append((pair.after, pair.times, reason, entering and pair.after.kernel))
     for item in after.items:
         if item.left and item.opcode != "fusion":
             reason = view.of_arrival(item, found)
@@ -55,30 +63,31 @@ def explain(before: Program, after: Program, *, optimization: bool) -> tuple[lis
             runs[0].append((item, item.left, -reason, False))
     for pair in pairs:
         if pair.after.opcode == "fusion":
-            found[pair] = view.of_fusions(pair, came, went)
-    for pair, reason in found.items():
-        runs[0].append((pair.before, pair.times, reason, True))
-        runs[1].append((pair.after, pair.times, reason, True))
+            same = pair.before.cost.amounts == pair.after.cost.amounts
+            reason = view.of_course(pair) if same else difference(pair)
+            runs[0].append((pair.before, pair.times, reason, not same and pair.before in view.groups))
+            runs[1].append((pair.after, pair.times, reason, not same and pair.after in view.groups))
     for item in after.fusions:
         if item.left:
-            runs[1].append((item, item.left, view.of_new_fusion(item, came), False))
+            runs[1].append((item, item.left, view.of_new_fusion(came[item]), item in view.groups))
     for item in before.fusions:
         if item.left:
-            runs[0].append((item, item.left, -view.turned.of_new_fusion(item, went), False))
-    return _shares(runs[0]), _shares(runs[1])
+            runs[0].append((item, item.left, -view.turned.of_new_fusion(went[item]), item in view.groups))
+    return _settled((_costs(runs[0]), _costs(runs[1])), view, came, went)
 
 
 Contents = list[tuple[Reason, int]]
 """What a kernel does: the reason of each of its instructions, and the bytes that it makes."""
 _Run = tuple[Item, Times, Reason, bool]
+"""Runs of an item, their reason, and whether their bytes have that of the kernels that share the work."""
 
 
-def _shares(runs: list[_Run]) -> list[Share]:
+def _costs(runs: list[_Run]) -> list[tuple[Item, Cost, Reason, bool]]:
     """What each costs; where runs of one instruction have several reasons, the last takes what is left."""
     runs.sort(key=lambda run: run[0].order)
-    shares: list[Share] = []
+    costs: list[tuple[Item, Cost, Reason, bool]] = []
     spent = Cost()
-    for at, (item, times, reason, matched) in enumerate(runs):
+    for at, (item, times, reason, together) in enumerate(runs):
         last = at + 1 == len(runs) or runs[at + 1][0] is not item
         first = at == 0 or runs[at - 1][0] is not item
         if first and last:
@@ -87,12 +96,48 @@ def _shares(runs: list[_Run]) -> list[Share]:
             spent = Cost() if first else spent
             cost = item.cost * item.times - spent if last else item.cost * times
             spent += cost
-        shares.append(Share(item, times, cost, reason, matched))
+        costs.append((item, cost, reason, together))
+    return costs
+
+
+def _settled(
+    sides: tuple[list[tuple[Item, Cost, Reason, bool]], ...], view: _View, came: _Came, went: _Came
+) -> tuple[list[Share], list[Share]]:
+    """Shares, the bytes of kernels that share their work with one reason for all of them."""
+    shares: tuple[list[Share], list[Share]] = ([], [])
+    traffic: dict[Group, tuple[list[tuple[Item, Cost]], list[tuple[Item, Cost]]]] = defaultdict(lambda: ([], []))
+    for at, side in enumerate(sides):
+        for item, cost, reason, together in side:
+            if together:
+                traffic[view.groups[item]][at].append((item, _bytes(cost)))
+                cost = cost.only(*_OPERATIONS)
+                if not cost:
+                    continue
+            shares[at].append(Share(item, cost, reason, item))
+    for group, parts in traffic.items():
+        moved = Cost.sum(cost for _, cost in parts[0]), Cost.sum(cost for _, cost in parts[1])
+        reason = view.of_traffic(group, moved, came, went)
+        largest = max((item for part in parts for item, _ in part), key=_prominence)
+        for at, part in enumerate(parts):
+            shares[at].extend(Share(item, cost, reason, largest) for item, cost in part)
     return shares
+
+
+def _bytes(cost: Cost) -> Cost:
+    return cost.only("bytes_read", "bytes_written")
+
+
+def _prominence(item: Item) -> tuple[Any, ...]:
+    """Which of several kernels names them all: a fusion, the one that moves most, whichever program it is of."""
+    cost = item.cost * item.times
+    return (item.opcode == "fusion", cost.bytes, item.opcode, item.where, item.source, op_class(item.instruction, cost))
 
 
 def _turn(pair: Pair) -> Pair:
     return Pair(pair.after, pair.before, pair.times)
+
+
+_Came = dict[Item, Contents]
 
 
 class _View:
@@ -116,59 +161,29 @@ class _View:
         return self._turned
 
     @cached_property
-    def origins(self) -> dict[Item, dict[Item, Times]]:
-        """Kernel of `after`: the kernels of `before` that did what it does, and how often they ran for it."""
-        runs: Counter[tuple[Item, Item]] = Counter()
-        for pair in self.pairs:
-            if pair.before.opcode != "fusion":
-                runs[pair.before, pair.after.home] += pair.times  # type: ignore[assignment]
-        found: dict[Item, dict[Item, Times]] = defaultdict(dict)
-        for (item, kernel), times in runs.items():
-            origins = found[kernel]
-            origins[item.home] = max(origins.get(item.home, 0), times)
-        return found
-
-    def joined(self, kernel: Item) -> Fraction:
-        """How many runs of kernels of `before` each of its runs does the work of."""
-        return Fraction(sum(self.origins.get(kernel, {}).values())) / kernel.times
-
-    def joins(self, kernel: Item) -> bool:
-        """Whether it does the work of several kernels, or of several runs of one."""
-        return self.joined(kernel) > 1
-
-    def _wraps(self, kernel: Item) -> Item | None:
-        """The one instruction, a kernel of its own before, that a fusion wraps and nothing else."""
-        origins = self.origins.get(kernel, {})
-        if len(origins) != 1 or self.joins(kernel):
-            return None
-        (origin,) = origins
-        alone = origin.opcode != "fusion" and len(self.turned.origins.get(origin, {})) == 1
-        return origin if alone else None
+    def groups(self) -> dict[Item, Group]:
+        return kernel_groups(self.pairs)
 
     # Runs that have a partner
 
     def of_pair(self, pair: Pair) -> Reason:
+        """Of what two instructions compute, and where both or neither is a kernel of its own, of its bytes too."""
         one, other = pair.before, pair.after
-        if one.kernel and not other.kernel:
-            return self._of_entering(pair)
-        if other.kernel and not one.kernel:
-            return -self.turned._of_entering(_turn(pair))
-        if one.cost.amounts == other.cost.amounts and one.opcode == other.opcode:
-            return self._of_course(pair)
-        return difference(pair)
+        alike = one.cost.amounts == other.cost.amounts
+        if one.kernel != other.kernel:
+            alike = one.cost.only(*_OPERATIONS).amounts == other.cost.only(*_OPERATIONS).amounts
+        if alike and one.opcode == other.opcode:
+            return self.of_course(pair)
+        reason = difference(pair)
+        if reason.kind == "shape changed" and self._optimization and self._num_devices > 1:
+            return Reason("partitioned", reason.before, reason.after)
+        return reason
 
-    def _of_entering(self, pair: Pair) -> Reason:
-        """A kernel becomes part of a fusion, or merely gets one as its wrapper."""
-        home = pair.after.home
-        if self._wraps(home) is pair.before:
-            whole = pair.after.cost + home.cost
-            if whole.amounts == pair.before.cost.amounts and pair.before.opcode == pair.after.opcode:
-                return UNCHANGED
-            reason = difference(pair)
-            return Reason("fused") if reason.kind == "operands changed" else reason
-        return Reason("fused")
+    @cached_property
+    def _num_devices(self) -> int:
+        return max(self.before.report.num_devices, self.after.report.num_devices)
 
-    def _of_course(self, pair: Pair) -> Reason:
+    def of_course(self, pair: Pair) -> Reason:
         """The same work: in a loop before, once for each trip now, or the other way round."""
         if self._is_rolled(pair):
             return Reason("rolled")
@@ -185,35 +200,37 @@ class _View:
         outside = _around(pair.before)
         return outside in self.before.loops or outside not in self.before.looped
 
-    def of_fusions(self, pair: Pair, came: dict[Item, Contents], went: dict[Item, Contents]) -> Reason:
-        one, other = pair.before, pair.after
-        if one.cost.amounts == other.cost.amounts:
-            return self._of_course(pair)
-        joined, split = self.joined(other), self.turned.joined(one)
-        if joined != split:
-            return Reason("fused" if joined > split else "unfused")
-        within = _usual([*came.get(other, ()), *((-reason, size) for reason, size in went.get(one, ()))])
-        return within or difference(pair)
+    # Bytes of kernels
+
+    def of_traffic(self, group: Group, moved: tuple[Cost, Cost], came: _Came, went: _Came) -> Reason:
+        """Why kernels that share their work move what they do; never a reason that contradicts its change."""
+        contents = [
+            *(entry for kernel in group.after for entry in came.get(kernel, ())),
+            *((-reason, size) for kernel in group.before for reason, size in went.get(kernel, ())),
+        ]
+        change = moved[1].bytes - moved[0].bytes
+        possible = [entry for entry in contents if entry[0].direction * change >= 0]
+        if not group.is_one_to_one:
+            return shared_reason(group, moved, _usual(contents), _usual(possible))
+        if moved[0].amounts == moved[1].amounts:
+            return UNCHANGED
+        assert group.pair is not None
+        one, other = group.before[0], group.after[0]
+        pair = Pair(one, other, one.times) if one.opcode == other.opcode == "fusion" else group.pair
+        return _usual(possible) or difference(pair)
 
     # Runs that came
 
-    def contents(self, found: dict[Pair, Reason]) -> dict[Item, Contents]:
+    def contents(self, found: dict[Pair, Reason]) -> _Came:
         """Kernel of `after`: the reasons of what it does."""
-        contents: dict[Item, Contents] = defaultdict(list)
+        contents: _Came = defaultdict(list)
         for pair, reason in found.items():
             contents[pair.after.home].append((reason, pair.after.instruction.shape.bytes))
         return contents
 
-    def of_new_fusion(self, fusion: Item, came: dict[Item, Contents]) -> Reason:
-        if self.joins(fusion):
-            return Reason("fused")
-        wrapped = self._wraps(fusion)
-        inside = came.get(fusion, [])
-        if wrapped is not None:
-            return next((r for r, _ in inside if r.kind not in UNMATCHED), UNCHANGED)
-        if any(self.turned.joins(origin) for origin in self.origins.get(fusion, ())):
-            return Reason("unfused")
-        return _usual(inside) or Reason(self.arrived)
+    def of_new_fusion(self, contents: Contents) -> Reason:
+        """Of a fusion that shares no work with the other program."""
+        return _usual(entry for entry in contents if entry[0].direction >= 0) or Reason(self.arrived)
 
     def of_arrival(self, item: Item, found: dict[Pair, Reason]) -> Reason:
         """Why these runs are in `after` and not in `before`."""
@@ -223,9 +240,11 @@ class _View:
             return Reason("collective inserted", after=wrapped)
         if item.left != item.times:
             folded = self.after.constants.folding(instruction)
-            return Reason("unfolded", after=folded) if folded else Reason("more runs")
+            if folded:
+                return Reason("unfolded", after=folded)
+            return Reason("rolled" if _around(item) in self._rolled else "more runs")
         if wrapped == "copy" or opcode == "transpose":
-            moved = opcode == "transpose" or _minor(instruction.operands[0].shape) != _minor(instruction.shape)
+            moved = opcode == "transpose" or minor(instruction.operands[0].shape) != minor(instruction.shape)
             return Reason("layout copy inserted" if moved else "copy inserted", after=opcode if moved else "")
         if opcode == "convert":
             return self._of_convert(item, found)
@@ -234,9 +253,7 @@ class _View:
         folded = self.after.constants.folding(instruction)
         if folded is not None and item.cost:
             return Reason("unfolded", after=folded)
-        if item.instruction in self.after.duplicates:
-            return Reason("duplicated")
-        if item.op_name and (REMATERIALIZED in item.op_name or item.family in self._families):
+        if REMATERIALIZED in item.op_name or self._is_again(instruction):
             return Reason("recomputed")
         if _around(item) in self._rolled:
             return Reason("rolled")
@@ -247,7 +264,7 @@ class _View:
 
     def _of_convert(self, item: Item, found: dict[Pair, Reason]) -> Reason:
         source, result = item.instruction.operands[0].shape.dtype, item.instruction.shape.dtype
-        kind = _cast(source, result)
+        kind = cast(source, result)
         producer = self._producer(item)
         if kind == "downcast" and any(r.kind == "upcast" for r in self._reasons(found).get(producer, ())):
             kind = "upcast"  # back to the type that the program has there: a part of the same price
@@ -278,9 +295,13 @@ class _View:
     def _partners(self) -> Counter[Item]:
         return Counter(pair.after for pair in self.pairs)
 
+    def _is_again(self, instruction: Instruction) -> bool:
+        """Whether its value is computed elsewhere in `after` too, by what `before` has as well."""
+        return any(other in self._known for other in self.after.values.alike(instruction))
+
     @cached_property
-    def _families(self) -> set[object]:
-        return {pair.before.family for pair in self.pairs if pair.before.op_name}
+    def _known(self) -> set[Instruction]:
+        return {pair.after.instruction for pair in self.pairs}
 
     @cached_property
     def _arrivals(self) -> dict[tuple[bool, str, str], list[str]]:
@@ -296,24 +317,6 @@ class _View:
         """Bodies and conditions of loops in `after` that do what `before` does without one."""
         bodies = {self.after.loops[_around(pair.after)] for pair in self.pairs if self._is_rolled(pair)}
         return {computation for computation, loop in self.after.loops.items() if loop in bodies}
-
-
-def difference(pair: Pair) -> Reason:
-    """What tells two instructions apart that do the same work."""
-    one, other = pair.before.instruction, pair.after.instruction
-    if one.opcode != other.opcode:
-        return Reason("rewritten", _called(pair.before), _called(pair.after))
-    sides = list(zip((one, *one.operands), (other, *other.operands), strict=False))
-    for a, b in ((_type(a), _type(b)) for a, b in sides):
-        if a is not None and b is not None and a != b:
-            return Reason(_cast(a, b), a, b)
-    if pair.before.dims != pair.after.dims:
-        return Reason("shape changed", _dims(one.shape), _dims(other.shape))
-    if any(a.shape.memory_space != b.shape.memory_space for a, b in sides):
-        return Reason("memory space changed")
-    if _minor(one.shape) != _minor(other.shape):
-        return Reason("layout changed")
-    return Reason("operands changed")
 
 
 def _around(item: Item) -> Computation:
@@ -332,32 +335,3 @@ def _usual(contents: Iterable[tuple[Reason, int]]) -> Reason | None:
     if len(ranked) > 1 and counts[ranked[0]] == counts[ranked[1]] and ranked[0] == -ranked[1]:
         return None
     return ranked[0] if ranked else None
-
-
-def _called(item: Item) -> str:
-    if item.opcode != "custom-call":
-        return item.opcode
-    return (item.instruction.attribute("custom_call_target") or item.opcode).strip('"')
-
-
-def _type(instruction: Instruction) -> str | None:
-    leaf = instruction.shape.first_leaf
-    return leaf.dtype if leaf is not None else None
-
-
-def _cast(source: str, result: str) -> str:
-    if source not in DTYPES or result not in DTYPES or DTYPES[source].bits == DTYPES[result].bits:
-        return "dtype changed"
-    if DTYPES[source].is_integer != DTYPES[result].is_integer or DTYPES[source].kind == "pred":
-        return "dtype changed"
-    return "upcast" if DTYPES[result].bits > DTYPES[source].bits else "downcast"
-
-
-def _minor(shape: Shape) -> tuple[int, ...]:
-    leaf = shape.first_leaf
-    return leaf.minor_to_major if leaf is not None else ()
-
-
-def _dims(shape: Shape) -> str:
-    leaf = shape.first_leaf
-    return f"[{','.join(map(str, leaf.dimensions))}]" if leaf is not None else "()"

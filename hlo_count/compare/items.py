@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from functools import cached_property, lru_cache
 
 from hlo_count.compare.constants import Constants
+from hlo_count.compare.values import Values
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
 from hlo_count.hlo.shapes import Shape
@@ -94,7 +95,8 @@ class Program:
         self._labels = labels
         self._contents: dict[Instruction, int] = {}
         self._shapes: dict[int, int] = {}
-        self._numbers: dict[Instruction, int] = {}
+        self._whats: dict[tuple[str, str, str], int] = {}
+        self._bares: dict[int, Hashable] = {}
         walk = report.walk
         homes: dict[tuple[Computation, str], Item] = {}
         for (computation, kernel, caller), times in _contexts(walk).items():
@@ -143,12 +145,21 @@ class Program:
         """A number for what it does, whatever it is named: opcode, shape, literal, attributes."""
         found = self._contents.get(instruction)
         if found is None:
+            found = self._contents[instruction] = self._intern(
+                (self._what(instruction), self._shape(instruction.shape))
+            )
+        return found
+
+    def _what(self, instruction: Instruction) -> int:
+        """The same without its shape."""
+        literal = instruction.operand_text if instruction.opcode == "constant" else ""
+        head, _, rest = instruction.attribute_text.partition(", metadata={")
+        key = (instruction.opcode, literal, head if "}, " not in rest else instruction.attribute_text)
+        found = self._whats.get(key)
+        if found is None:
             named = instruction.attributes.items()
             attributes = tuple([(name, value) for name, value in named if name not in _NAMING])
-            literal = instruction.operand_text if instruction.opcode == "constant" else ""
-            found = self._contents[instruction] = self._intern(
-                (instruction.opcode, self._shape(instruction.shape), literal, attributes)
-            )
+            found = self._whats[key] = self._intern((instruction.opcode, literal, attributes))
         return found
 
     def _shape(self, shape: Shape) -> int:
@@ -156,6 +167,13 @@ class Program:
         found = self._shapes.get(id(shape))
         if found is None:
             found = self._shapes[id(shape)] = self._intern(str(shape))
+        return found
+
+    def _bare(self, shape: Shape) -> Hashable:
+        """A shape without its layout."""
+        found = self._bares.get(id(shape))
+        if found is None:
+            found = self._bares[id(shape)] = tuple((leaf.dtype, leaf.dimensions) for leaf in shape.leaves)
         return found
 
     def neighbourhood(self, item: Item) -> int:
@@ -166,22 +184,9 @@ class Program:
         return self._intern((item.label, tuple(map(content, instruction.operands)), tuple(users)))
 
     @cached_property
-    def duplicates(self) -> set[Instruction]:
-        """Instructions that compute, from the same values, what an earlier one computes."""
-        seen: dict[tuple[Computation, int], Instruction] = {}
-        found: set[Instruction] = set()
-        for computation in dict.fromkeys(c for c, _ in self.report.walk.runs):
-            for instruction in computation.instructions:
-                if instruction.opcode == "parameter":
-                    key: Hashable = ("parameter", instruction.operand_text)
-                elif instruction.opcode in ("rng", "rng-bit-generator", "infeed", "recv"):
-                    key = ("once", instruction.index)
-                else:
-                    key = (self.content(instruction), tuple(self._numbers.get(o, -1) for o in instruction.operands))
-                number = self._numbers[instruction] = self._intern(key)
-                if seen.setdefault((computation, number), instruction) is not instruction:
-                    found.add(instruction)
-        return found
+    def values(self) -> Values:
+        """Which instructions compute the same, whatever the layout of it."""
+        return Values(self.report.walk, lambda instruction: (self._what(instruction), self._bare(instruction.shape)))
 
     @cached_property
     def dead(self) -> set[Instruction]:

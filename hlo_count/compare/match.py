@@ -34,7 +34,12 @@ CONTRACTIONS = frozenset("dot convolution custom-call ragged-dot scaled-dot".spl
 def match(before: Program, after: Program) -> list[Pair]:
     """Pairs of runs; what has no partner keeps it in `Item.left`."""
     pairs: list[Pair] = []
-    for key in _levels(before.named and after.named):
+    levels = _levels(before.named and after.named)
+    if any(REMATERIALIZED in item.op_name for program in (before, after) for item in program.items):
+        # First runs are those of first runs, whatever is alike in what is computed again.
+        for key in levels:
+            pairs += _bucketed(_first(key), before, _open(before.items), after, _open(after.items))
+    for key in levels:
         pairs += _bucketed(key, before, _open(before.items), after, _open(after.items))
     pairs += _by_contents(pairs)
     for key in (_named, _placed, _neighbouring):
@@ -151,6 +156,11 @@ def _renamed(program: Program, item: Item) -> Hashable:
 
 def _alike(program: Program, item: Item) -> Hashable:
     return item.label
+
+
+def _first(key: Key) -> Key:
+    """The same for what is not rematerialized."""
+    return lambda program, item: None if REMATERIALIZED in item.op_name else key(program, item)
 
 
 def _levels(named: bool) -> list[Key]:

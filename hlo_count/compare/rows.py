@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from hlo_count.compare.explain import Share
 from hlo_count.compare.items import scope_name
+from hlo_count.compare.reasons import direction
 from hlo_count.errors import HloCountError
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class
 from hlo_count.visitors.cost import ZERO, Cost
@@ -72,7 +73,7 @@ def changes(before: list[Share], after: list[Share]) -> list[Change]:
             Cost.sum(s.cost for s in ones),
             Cost.sum(s.cost for s in others),
             key[4],
-            (len(ones), len(others)),
+            (len({s.item for s in ones}), len({s.item for s in others})),
         )
         for key, (ones, others) in groups.items()
     ]
@@ -84,7 +85,7 @@ def changes(before: list[Share], after: list[Share]) -> list[Change]:
 
 
 def _identity(share: Share) -> tuple[str, str, str, str, str]:
-    item = share.item
+    item = share.stands
     kind = op_class(item.instruction, item.cost)
     return (scope_name(item), item.source or NO_SOURCE, item.opcode, kind, str(share.reason))
 
@@ -106,7 +107,7 @@ def grouped(before: list[Share], after: list[Share], key: str, depth: int, backe
 
 
 def _by_key(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
-    return breakdown([(s.item.instruction, s.times, s.cost) for s in shares if s.cost], key, backend=backend)
+    return breakdown([(s.item.instruction, s.item.times, s.cost) for s in shares if s.cost], key, backend=backend)
 
 
 def _by_scope(shares: list[Share], depth: int) -> dict[str, Cost]:
@@ -131,13 +132,20 @@ def _by_reason(before: list[Share], after: list[Share]) -> list[Row]:
 def _row(name: str, kinds: dict[str, list[Cost]]) -> Row:
     sizes = {kind: _size(other - one) for kind, (one, other) in kinds.items()}
     ranked = sorted((kind for kind in sizes if any(sizes[kind])), key=lambda kind: (sizes[kind], kind), reverse=True)
-    reasons = dict.fromkeys(MOVED if kind == "unchanged" else kind for kind in ranked)
+    reasons = dict.fromkeys(_reason(kind, *kinds[kind]) for kind in ranked)
     return Row(
         name,
         Cost.sum(one for one, _ in kinds.values()),
         Cost.sum(other for _, other in kinds.values()),
         ", ".join(reasons),
     )
+
+
+def _reason(kind: str, one: Cost, other: Cost) -> str:
+    """The kind; MOVED for a part of what it is about, where the rest stands in another row and outweighs it."""
+    change, sign = other - one, direction(kind)
+    contradicts = sign * change.flops < 0 or sign * change.bytes < 0
+    return MOVED if kind == "unchanged" or contradicts else kind
 
 
 def _ranked(rows: Iterable[Row]) -> list[Row]:

@@ -11,6 +11,7 @@ import pytest
 from jax import lax
 
 import hlo_count as hc
+from hlo_count.compare.diff import Diff
 from hlo_count.errors import HloCountError
 from hlo_count.lowering import tpu
 from hlo_count.visitors.cost import Cost
@@ -106,7 +107,7 @@ def test_rematerialized_matmuls_are_recomputed(target):
     assert sum(row.change.flops for row in diff.rows if row.op_class == "matmul") == forward
     if target == "cpu":  # TPU's fusions evaluate tanh where they use it
         assert reasons(diff)["recomputed"].transcendentals == LAYERS * 3 * ROWS * WIDTH
-    assert reasons(-diff)["computed less"].flops == -reasons(diff)["recomputed"].flops
+    assert reasons(-diff)["eliminated (common)"].flops == -reasons(diff)["recomputed"].flops
     assert adds_up(diff)
 
 
@@ -287,3 +288,105 @@ def test_several_devices_before_the_partitioner_are_said():
     before = hc.count(module("  ROOT a = f32[8] parameter(0)"))
     after = hc.count(module("  ROOT a = f32[8] parameter(0)").replace("HloModule m", "HloModule m, num_partitions=4"))
     assert "run on 1 and 4 devices" in str(hc.diff(before, after))
+
+
+SQUARE = "f32[64,64]{1,0}"
+DOT = 'lhs_contracting_dims={1}, rhs_contracting_dims={0}, metadata={op_name="jit(f)/dot_general"}'
+
+
+def squares(second, used):
+    return module(
+        f"  p = {SQUARE} parameter(0)\n"
+        f"  d = {SQUARE} dot(p, p), {DOT}\n"
+        f'  t = {SQUARE} tanh(d), metadata={{op_name="jit(f)/tanh"}}\n'
+        f"{second}"
+        f'  ROOT m = {SQUARE} multiply(t, {used}), metadata={{op_name="jit(f)/mul"}}'
+    )
+
+
+def test_the_same_value_once_more_is_recomputed_and_another_is_not():
+    once = squares("", "d")
+    again = squares(f"  d.remat = {SQUARE} dot(p, p), {DOT}\n", "d.remat")
+    other = squares(f"  e = {SQUARE} dot(d, p), {DOT}\n", "e")
+    for after, forth, back in ((again, "recomputed", "eliminated (common)"), (other, "only after", "only before")):
+        (row,) = hc.diff(once, after).rows
+        assert (row.reason, row.change.flops) == (forth, 2 * 64**3)
+        assert [row.reason for row in hc.diff(after, once).rows] == [back]
+
+
+def test_a_value_that_two_fusions_compute_is_recomputed():
+    def text(body, calls):
+        computations = "".join(
+            f'fused.{at} {{\n  x = f32[64] parameter(0)\n  s = f32[64] sine(x), metadata={{op_name="f/sin"}}\n'
+            f'  ROOT r = f32[64] {op}(s), metadata={{op_name="f/{op}"}}\n}}\n\n'
+            for at, op in enumerate(calls)
+        )
+        return f"HloModule m\n\n{computations}ENTRY main {{\n  a = f32[64] parameter(0)\n{body}\n}}\n"
+
+    before = text(
+        '  s = f32[64] sine(a), metadata={op_name="f/sin"}\n  u = f32[64] tanh(s), metadata={op_name="f/tanh"}\n'
+        '  v = f32[64] exponential(s), metadata={op_name="f/exponential"}\n  ROOT t = (f32[64], f32[64]) tuple(u, v)',
+        (),
+    )
+    after = text(
+        "  u = f32[64] fusion(a), kind=kLoop, calls=fused.0\n  v = f32[64] fusion(a), kind=kLoop, calls=fused.1\n"
+        "  ROOT t = (f32[64], f32[64]) tuple(u, v)",
+        ("tanh", "exponential"),
+    )
+    found = reasons(hc.diff(before, after))
+    assert found["recomputed"].transcendentals == 64
+    # Three kernels of a read and a write each become two.
+    assert found["fused"].bytes == (4 - 6) * 256
+
+
+def test_one_more_layer_is_no_recomputation():
+    def layers(number):
+        def run(x, w):
+            for i in range(number):
+                x = jnp.tanh(x @ w[i])
+            return x
+
+        return run
+
+    diff = hc.diff(layers(3), layers(4), X, jax.ShapeDtypeStruct((4, WIDTH, WIDTH), jnp.float32))
+    assert reasons(diff)["only after"].flops == 2 * ROWS * WIDTH * WIDTH
+    assert "recomputed" not in reasons(diff)
+
+
+def test_flops_that_the_partitioner_divides_are_not_fused():
+    whole = module(
+        "  a = f32[64,32]{1,0} parameter(0)\n  b = f32[32,16]{1,0} parameter(1)\n"
+        "  ROOT d = f32[64,16]{1,0} dot(a, b), lhs_contracting_dims={1}, rhs_contracting_dims={0}, "
+        'metadata={op_name="jit(f)/dot_general"}'
+    )
+    part = (
+        "HloModule m, num_partitions=8\n\nfused {\n  a = f32[64,4]{1,0} parameter(0)\n  b = f32[4,16]{1,0} parameter(1)\n"
+        "  ROOT d = f32[64,16]{1,0} dot(a, b), lhs_contracting_dims={1}, rhs_contracting_dims={0}, "
+        'metadata={op_name="jit(f)/dot_general"}\n}\n\n'
+        "ENTRY main {\n  a = f32[64,4]{1,0} parameter(0)\n  b = f32[4,16]{1,0} parameter(1)\n"
+        "  ROOT f = f32[64,16]{1,0} fusion(a, b), kind=kOutput, calls=fused\n}\n"
+    )
+    for optimization, reason in ((True, "partitioned"), (False, "shape changed")):
+        diff = Diff(hc.count(whole), hc.count(part), optimization=optimization)
+        assert {row.reason for row in diff.rows} == {f"{reason} ([64,32] to [64,4])"}
+        assert diff.change.flops == -2 * 64 * 28 * 16
+
+
+@pytest.mark.skipif(not tpu.installed(), reason=f"libtpu is not installed: {tpu.REMEDY}")
+def test_dots_that_become_convolutions_are_rewritten_whatever_they_are_fused_with():
+    m = jax.ShapeDtypeStruct((256, 256), jnp.bfloat16)
+    diff = hc.diff(lambda x, v, w: jnp.tanh(jnp.tanh(x @ v) @ w) + x.sum(), m, m, m, target="tpu:v5e")
+    flops = {row.reason for row in diff.rows if row.change.flops}
+    assert flops == {"rewritten (dot to convolution)"}
+    assert reasons(diff)["fused"].bytes < 0
+
+
+def test_a_partly_unrolled_loop():
+    def run(x, unroll):
+        return lax.scan(lambda c, _: (jnp.tanh(c) + x, None), x, None, length=8, unroll=unroll)[0]
+
+    one, four = (functools.partial(run, unroll=unroll) for unroll in (1, 4))
+    diff = hc.diff(one, four, A)
+    assert "fewer runs" not in reasons(diff)
+    assert reasons(diff)["unrolled"].other_ops == (2 + 1) - (8 + 1)  # comparisons of the counter
+    assert "rolled" in reasons(hc.diff(four, one, A))

@@ -40,6 +40,23 @@ def renamed(text):
     return re.sub(r"(?<=[%= {,])[\w\-]+\.\d+(?![\w.\-])", lambda match: table.get(match[0], match[0]), text)
 
 
+COSTS = ("unfused", "recomputed", "inserted", "unfolded", "only after", "more runs")
+SAVES = ("fused", "eliminated", "folded", "only before", "fewer runs")
+
+
+def agrees(change, reason):
+    """Whether a reason that only adds goes with a change that does, and one that only takes away."""
+    amounts = (change.flops, change.bytes, change.transcendentals)
+    inserted, removed = (
+        any(f"{what} {word}" in reason for what in ("copy", "collective")) for word in ("inserted", "removed")
+    )
+    if reason.startswith(COSTS) or inserted:
+        return min(amounts) >= 0
+    if (reason.startswith(SAVES) and reason != "fused otherwise") or removed:
+        return max(amounts) <= 0
+    return True
+
+
 def check(one, other):
     forth, back = hc.diff(one, other), hc.diff(other, one)
     assert content(-forth) == content(back)
@@ -47,6 +64,8 @@ def check(one, other):
     assert (
         Cost.sum(r.after for r in forth.rows) - Cost.sum(r.before for r in forth.rows)
     ).amounts == forth.change.amounts
+    for row in (*forth.rows, *forth.by("reason")):
+        assert agrees(row.change, row.reason), row
     for report in (one, other):
         assert not hc.diff(report, report)
         assert hc.diff(report, report).rows == []
