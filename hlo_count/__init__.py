@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hlo_count.roofline.catalog import device
     from hlo_count.roofline.device_table import devices
     from hlo_count.roofline.ridge import required_intensity
+    from hlo_count.roofline.roofline import what_if
     from hlo_count.visitors.cost import Cost
     from hlo_count.visitors.registry import custom_call, rule
 
@@ -53,6 +54,7 @@ _HOMES = {
     "device": "hlo_count.roofline.catalog",
     "devices": "hlo_count.roofline.device_table",
     "required_intensity": "hlo_count.roofline.ridge",
+    "what_if": "hlo_count.roofline.roofline",
     "Cost": "hlo_count.visitors.cost",
     **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.registry"),
 }
@@ -86,6 +88,7 @@ __all__ = [
     "required_intensity",
     "rule",
     "targets",
+    "what_if",
 ]
 
 

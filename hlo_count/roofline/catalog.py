@@ -1,4 +1,4 @@
-"""Finding a device profile: by name, by alias, or by file; the shipped ones and the user's own.
+"""Finding a device profile: by name, by alias, by target, or by file; the shipped ones and the user's own.
 
 Searched in this order: the files and directories of the path list `HLO_COUNT_DEVICES`, the user's
 configuration directory (where `calibrate` writes `local.toml`), the profiles shipped with hlo_count. An
@@ -23,7 +23,8 @@ SHIPPED = Path(__file__).parent / "profiles"
 
 
 def device(name: str | Path | Device) -> Device:
-    """The profile called `name`: its name, an alias (what jax calls the device), or a path to a .toml file.
+    """The profile called `name`: its name, an alias (what jax calls the device), a target that compiles for it
+    ("tpu:v5e:2x4", "h100-sxm:8"), or a path to a .toml file.
 
     Names are compared without regard to case. Raises DeviceError with the near names for an unknown one, and for
     a malformed profile in a file of that name; other malformed ones on the search path are left out, with a warning.
@@ -32,6 +33,7 @@ def device(name: str | Path | Device) -> Device:
         return name
     if isinstance(name, Path) or name.endswith(".toml"):
         return profile_file.load(Path(name))
+    name = _without_topology(name)
     wanted = _normal(name)
     found = _profiles(wanted)
     for known in found.values():
@@ -66,6 +68,12 @@ def user_directory() -> Path | None:
     except ImportError:
         return None
     return user_config_path("hlo-count", appauthor=False) / "devices"
+
+
+def _without_topology(name: str) -> str:
+    """The device that a target names: "v5e" of "tpu:v5e:2x4", "h100-sxm" of "h100-sxm:8"; any other name as it is."""
+    kind, *rest = name.split(":")
+    return rest[0] if rest and kind in ("tpu", "gpu", "cuda") else kind
 
 
 def _unknown(name: str, found: dict[str, Device]) -> str:

@@ -158,6 +158,11 @@ class Roofline:
         found = [row.compiler_estimate for row in self.rows if row.compiler_estimate is not None]
         return sum(found) if found else None
 
+    @property
+    def compiler_estimate_kernels(self) -> int:
+        """How many of `rows` carry cycles: where that is not all of them, `compiler_estimate` is a part of the time."""
+        return sum(row.compiler_estimate is not None for row in self.rows)
+
     # Utilization
 
     @cached_property
@@ -220,6 +225,8 @@ class Roofline:
             "estimate_s": self.estimate,
             "calling_s": self.calling,
             "compiler_estimate_s": self.compiler_estimate,
+            "compiler_estimate_kernels": self.compiler_estimate_kernels,
+            "kernels": len(self.rows),
             "bottleneck": self.bottleneck,
             "is_lower_bound": self.is_lower_bound,
             "compulsory_bytes": self.compulsory_bytes,
@@ -252,16 +259,7 @@ def roofline(
     Raises DeviceError for an unknown device, and for a figure that the program needs and the profile
     lacks.
     """
-    return Roofline(walk, device_of(device), compulsory_bytes=compulsory_bytes, num_devices=num_devices)
-
-
-def device_of(name: str | Path | Device) -> Device:
-    """The profile of a device, or of the device that a target such as "tpu:v5e:2x4" or "h100-sxm:8"
-    compiles for."""
-    if isinstance(name, str) and ":" in name and not name.endswith(".toml"):
-        kind, *rest = name.split(":")
-        name = rest[0] if kind in ("tpu", "gpu", "cuda") and rest else kind
-    return find_device(name)
+    return Roofline(walk, find_device(device), compulsory_bytes=compulsory_bytes, num_devices=num_devices)
 
 
 def compiler_cycles(kernel: Instruction) -> int | None:
@@ -301,6 +299,21 @@ class Counted(Protocol):
 
 class WhatIf(list[WhatIfRow]):
     """A program on every device, that with the lowest bound first; prints as a table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, for JSON; None where a profile does not tell, and in `problem` why."""
+        return {
+            "devices": [
+                {
+                    "device": row.device,
+                    "bound_s": row.bound,
+                    "estimate_s": row.estimate,
+                    "bottleneck": row.bottleneck,
+                    "problem": row.problem,
+                }
+                for row in self
+            ]
+        }
 
     def __str__(self) -> str:
         from hlo_count.roofline.roofline_table import what_if_table

@@ -24,7 +24,9 @@ def table(roofline: Roofline) -> str:
     calling = f", {seconds(roofline.calling)} for calling it and waking threads" if roofline.calling else ""
     lines.append(f"estimate  {seconds(roofline.estimate):>9}   kernel after kernel{calling}")
     if roofline.compiler_estimate is not None:
-        lines.append(f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock")
+        carry, kernels = roofline.compiler_estimate_kernels, len(roofline.rows)
+        of = "" if carry == kernels else f", of {carry} of {kernels} kernels"
+        lines.append(f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock{of}")
     shown = [(b.what, seconds(b.seconds)) for b in roofline.busy if b.seconds]
     if shown:
         lines += ["", "at least  " + _wrapped(" · ".join(f"{what} {time}" for what, time in shown), 10)]

@@ -35,6 +35,10 @@ def no_profiles_of_ones_own(monkeypatch, tmp_path):
         ("TPU v6 lite", "tpu-v6e"),
         ("TPU7x", "tpu-v7"),
         ("TPU v4", "tpu-v4"),
+        # targets that compile for them
+        ("tpu:v5e:2x4", "tpu-v5e"),
+        ("h100-sxm:8", "h100-sxm"),
+        ("gpu:h100-sxm", "h100-sxm"),
     ],
 )
 def test_names_and_aliases(asked, found):
@@ -52,6 +56,7 @@ def test_a_device_is_its_own_name():
         ("h10", ["no device 'h10'", "h100"]),
         ("tpu-v5", ["no device 'tpu-v5'", "tpu-v5e", "tpu-v5p"]),
         ("mi300", ["mi300x"]),
+        ("tpu:v5z:2x4", ["no device 'v5z'", "v5e"]),
         ("zzzz", ["no device 'zzzz'", "h100-sxm", "tpu-v5e", "`hlo-count devices` lists all"]),
         ("local", ["no profile 'local' of this machine yet", "hlo-count calibrate"]),
         ("cpu", ["no profile 'cpu' of this machine yet", "hlo-count calibrate"]),
