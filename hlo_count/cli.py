@@ -132,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
 
     calibrate = commands.add_parser("calibrate", help="measure this machine, and keep it as the device 'local'")
     calibrate.add_argument(
-        "--output", metavar="FILE", help="write the profile here instead of the user's configuration"
+        "--output", metavar="FILE.toml", help="write the profile here instead of the user's configuration"
     )
     calibrate.set_defaults(run=_calibrate)
     return parser
@@ -175,14 +175,19 @@ def _example(counter: str) -> str:
 
 
 def _count(options: argparse.Namespace) -> int:
-    targets = _target_list(options)
-    if len(targets) > 1:
-        return _show_targets({target: _report(options, options.program, target) for target in targets}, options)
-    report = _report(options, options.program, targets[0])
-    _show(report, options)
     limits = {name: getattr(options, f"max_{name}") for name in _LIMITS if getattr(options, f"max_{name}") is not None}
     if limits:
-        report.check(**limits)
+        from hlo_count.report.limits import limits_of
+
+        limits_of(**limits)  # a limit that is none is told before anything is compiled
+    reports = {target: _report(options, options.program, target) for target in _target_list(options)}
+    if len(reports) > 1:
+        _show_targets(reports, options)
+    else:
+        _show(next(iter(reports.values())), options)
+    if limits:
+        for report in reports.values():
+            report.check(**limits)
     return DONE
 
 
@@ -236,14 +241,11 @@ def _thresholds(given: list[str]) -> dict[str, float]:
 
 
 def _roofline(options: argparse.Namespace) -> int:
+    every = options.device == "all"
+    if every and options.plot:
+        raise HloCountError("--plot draws one device: name it with --device, not all")
     report = _report(options, options.program, options.target)
-    if options.device == "all":
-        from hlo_count.roofline.roofline import what_if
-
-        print(what_if(report))
-        return DONE
-    result = report.roofline(options.device)
-    return _show_with_plot(result, options)
+    return _show_with_plot(hlo_count.what_if(report) if every else report.roofline(options.device), options)
 
 
 def _passes(options: argparse.Namespace) -> int:
@@ -287,7 +289,8 @@ def _calibrate(options: argparse.Namespace) -> int:
 
     device = hlo_count.calibrate(path=Path(options.output) if options.output else None)
     print(table(device_rows([device])))
-    print(f"\nwrote {device.path}: use it as --device local, or hc.device('local')", file=sys.stderr)
+    name = "local" if options.output is None else str(device.path)
+    print(f"\nwrote {device.path}: use it as --device {name}, or hc.device({name!r})", file=sys.stderr)
     return DONE
 
 

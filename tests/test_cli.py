@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -143,8 +144,31 @@ def test_limits(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert json.loads(out)["flops"] == FLOPS
     assert "flops" in err
-    assert main(["count", str(dump), "--max-flops", "lots"]) == 2
-    assert "lots" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("limit", ["lots", "2GFLOP/s"])
+def test_a_limit_that_is_none_is_told_before_anything_is_counted(
+    limit: str, programs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hlo_count, "count", lambda *_, **__: pytest.fail("counted first"))
+    assert main(["count", f"{programs}:doubled", "--arg", "f32[8]", "--max-flops", limit]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert limit in err
+    assert len(err.splitlines()) == 1
+
+
+def test_limits_hold_for_every_target(
+    programs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = hlo_count.count
+    monkeypatch.setattr(hlo_count, "count", lambda *given, target, **keywords: count(*given, **keywords))
+    shapes = ["--arg", "f32[8,4]", "--arg", "f32[4,2]"]
+    command = ["count", f"{programs}:product", *shapes, "--target", "one,other", "--max-flops"]
+    assert main([*command, str(FLOPS)]) == 0
+    capsys.readouterr()
+    assert main([*command, str(FLOPS - 1)]) == 1
+    assert "flops" in capsys.readouterr().err
 
 
 def test_devices_and_targets(capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,6 +186,19 @@ def test_roofline(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "h100" in capsys.readouterr().out.lower()
     assert main(["roofline", str(dump), "--device", "h100-sxm", "--json"]) == 0
     assert isinstance(json.loads(capsys.readouterr().out), dict)
+
+
+def test_roofline_on_every_device(dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["roofline", str(dump), "--device", "all", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["devices"]
+    assert {"h100-sxm", "tpu-v5e"} <= {row["device"] for row in rows}
+    assert main(["roofline", str(dump), "--device", "all"]) == 0
+    assert capsys.readouterr().out.startswith("device ")
+    plot = tmp_path / "plot.png"
+    assert main(["roofline", str(dump), "--device", "all", "--plot", str(plot)]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == ("", ["hlo-count: --plot draws one device: name it with --device, not all"])
+    assert not plot.exists()
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,6 +352,20 @@ def test_calibrate_prints_a_row_of_the_table_of_devices(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "cpu-avx2" in out
     assert max(map(len, out.splitlines())) <= 100
+
+
+def test_calibrate_says_how_to_use_what_it_wrote(tmp_path, monkeypatch, capsys):
+    written = tmp_path / "cal.toml"
+
+    def calibrate(path=None):
+        found = hlo_count.device("cpu-avx2")
+        return found if path is None else dataclasses.replace(found, path=path)
+
+    monkeypatch.setattr(hlo_count, "calibrate", calibrate)
+    assert main(["calibrate", "--output", str(written)]) == 0
+    assert f"wrote {written}: use it as --device {written}, or hc.device('{written}')" in capsys.readouterr().err
+    assert main(["calibrate"]) == 0
+    assert "use it as --device local, or hc.device('local')" in capsys.readouterr().err
 
 
 def test_a_warning_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
