@@ -22,6 +22,7 @@ from hlo_count.visitors.cost import ON_CHIP, Cost
 from hlo_count.visitors.walk import Walk
 
 LAUNCH = "launch"
+LATENCY = "latency"
 ROUTINE = "routine"
 
 
@@ -47,10 +48,18 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """The time of the schedule, with that of calling the program."""
-        launch = self.limits.device.launch_overhead_s or 0.0
         run = max(self._run(self.walk.module.entry))
         # what was called to measure the overhead has launched one kernel
-        return self.calling + max(0.0, run - launch) if self.calling else run
+        return self.calling + max(0.0, run - self._launch) if self.calling else run
+
+    @property
+    def _launch(self) -> float:
+        return self.limits.device.launch_overhead_s or 0.0
+
+    @cached_property
+    def _functions(self) -> frozenset[Computation]:
+        """The computations whose kernels are not launched one by one."""
+        return cpu_runtime.inside_functions(self.walk) if self.limits.device.backend == "cpu" else frozenset()
 
     @cached_property
     def calling(self) -> float:
@@ -70,15 +79,14 @@ class Estimate:
 
     def _is_split(self) -> bool:
         """Whether any kernel runs on several cores, or kernels are handed out because they are many."""
-        launch = self.limits.device.launch_overhead_s or 0.0
         for (computation, is_kernel), times in self.walk.runs.items():
-            if not is_kernel or not times:
+            if not is_kernel or not times or computation in self._functions:
                 continue
             launched = [i for i in computation.instructions if self._cost(i)]
             if len(launched) > cpu_runtime.MOST_IN_A_ROW:
                 return True
             for kernel in launched:
-                long = self.of_kernel(kernel).seconds - launch >= cpu_runtime.SHORTEST_SPLIT
+                long = self.of_kernel(kernel).seconds - self._launch_of(kernel) >= cpu_runtime.SHORTEST_SPLIT
                 if cpu_runtime.is_split_loop(kernel) or (long and cpu_runtime.is_library_kernel(kernel)):
                     return True
         return False
@@ -116,6 +124,8 @@ class Estimate:
                 parts = [(float(e.times), self._run(e.callee)) for e in calls[instruction]]
                 seconds = sum(times * part[0] for times, part in parts)
                 main += sum(times * part[1] for times, part in parts)
+                if self._functions and cpu_runtime.is_one_function(instruction):
+                    seconds += self._launch
                 sends = any(self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction])
             else:
                 time = self.of_kernel(instruction)
@@ -151,9 +161,12 @@ class Estimate:
         level = self.limits.device.memory_for(cost.bytes / part)
         memory = self._memory(kernel, cost, level)
         main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
-        busy = (*units, *memory, *self.limits.network(cost.network_bytes, typical=True))
+        busy = (*units, *memory, *self._network(cost.network_bytes))
         slowest = longest(list(busy))
-        launch = self.limits.device.launch_overhead_s or 0.0
+        launch = self._launch_of(kernel)
+        if kernel.computation in self._functions and (slowest is None or slowest.seconds < cpu_runtime.LATENCY):
+            slowest = Busy(LATENCY, cpu_runtime.LATENCY, LATENCY)
+            busy = (*busy, slowest)
         if slowest is None or launch > slowest.seconds:
             busy = (*busy, Busy(LAUNCH, launch, "launch overhead"))
         seconds = launch + self._passes(kernel) + (0.0 if slowest is None else slowest.seconds)
@@ -199,6 +212,21 @@ class Estimate:
         if on_chip and near is not None and near.bandwidth is not None:
             found.append(Busy(near.name, on_chip / near.bandwidth.typical, f"{near.name} bandwidth"))
         return found
+
+    def _launch_of(self, kernel: Instruction) -> float:
+        """Seconds that launching a kernel takes, on average over its runs."""
+        if kernel.computation in self._functions:
+            return 0.0
+        if self.limits.device.backend != "cpu" or not cpu_runtime.is_warm_in_a_loop(kernel):
+            return self._launch
+        warm = cpu_runtime.WARM_LAUNCH * self._launch
+        return warm + (self._launch - warm) / max(1.0, float(self.walk.runs.get((kernel.computation, True), 1)))
+
+    def _network(self, sent: int) -> list[Busy]:
+        """Seconds of sending, with the latency of the first byte where the profile states one."""
+        network = self.limits.device.network
+        latency = 0.0 if network is None or network.latency is None else network.latency.typical
+        return [Busy(b.resource, b.seconds + latency, b.what) for b in self.limits.network(sent, typical=True)]
 
     def _passes(self, kernel: Instruction) -> float:
         """Seconds that a CPU's library adds to a fusion by running it operation by operation, tile by tile: what

@@ -13,10 +13,10 @@ from test_bound import ADD, TOY, UNCACHED, copy_of, entry, figure, fusion, roofl
 import hlo_count
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.hlo import parse
-from hlo_count.roofline.catalog import device
+from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.cpu_runtime import MOST_IN_A_ROW
-from hlo_count.roofline.device import Figure
-from hlo_count.roofline.roofline import device_of, what_if
+from hlo_count.roofline.device import Device, Figure
+from hlo_count.roofline.roofline import what_if
 from hlo_count.roofline.routines import routines_of
 from hlo_count.visitors.walk import Walk
 
@@ -192,6 +192,80 @@ def test_many_kernels_are_handed_out() -> None:
     assert waking(MOST_IN_A_ROW + 1) == 1e6 * TYPICAL
 
 
+def counting(trips: int, call: str, result: str = "f32[]") -> str:
+    """A loop of one kernel in its body and one in its condition, run through `call`, or by the entry itself."""
+    loop = f'while(p), condition=less, body=twice, backend_config={{"known_trip_count":{{"n":"{trips}"}}}}'
+    parts = {
+        "twice": """twice (x: f32[]) -> f32[] {
+  x = f32[] parameter(0)
+  ROOT m = f32[] multiply(x, x)
+}""",
+        "less": """less (x: f32[]) -> pred[] {
+  x = f32[] parameter(0)
+  ROOT c = pred[] compare(x, x), direction=LT
+}""",
+    }
+    if not call:
+        return entry(f"  p = f32[] parameter(0)\n  ROOT w = f32[] {loop}", result, **parts)
+    parts["loop"] = f"loop (p: f32[]) -> f32[] {{\n  p = f32[] parameter(0)\n  ROOT w = f32[] {loop}\n}}"
+    return entry(f"  p = f32[] parameter(0)\n  ROOT r = f32[] {call}", result, **parts)
+
+
+LAUNCHING = dataclasses.replace(TOY, backend="cpu", launch_overhead=Figure(value=100.0, typical=100.0, source="test"))
+SMALL_CALL = 'call(p), to_apply=loop, frontend_attributes={xla_cpu_small_call="true"}'
+
+
+def launches(text: str, on: Device = LAUNCHING) -> float:
+    """Seconds that launching adds to a program."""
+    without = dataclasses.replace(on, launch_overhead=None)
+    return roofline(text, on, backend=on.backend).estimate - roofline(text, without, backend=on.backend).estimate
+
+
+def test_a_call_that_is_one_function_is_launched_once() -> None:
+    assert launches(counting(1000, SMALL_CALL)) == pytest.approx(100)
+    as_large = counting(10 * cpu_runtime.MOST_IN_A_ROW, SMALL_CALL.replace("true", "false"))
+    assert launches(as_large) > 10 * 100 * cpu_runtime.WARM_LAUNCH
+
+
+def test_a_trip_of_a_function_takes_no_less_than_its_result_needs() -> None:
+    quick = {"f32": {"add": figure(1e30)}, "s32": {"add": figure(1e30)}}
+    memory = tuple(dataclasses.replace(m, bandwidth=figure(1e30)) for m in TOY.memory)
+    found = roofline(counting(1000, SMALL_CALL), dataclasses.replace(TOY, backend="cpu", vector=quick, memory=memory))
+    assert found.estimate == pytest.approx((1000 + 1001) * cpu_runtime.LATENCY)
+    assert {row.limit for row in found.rows} == {"latency"}
+
+
+def test_later_trips_of_a_loop_are_launched_for_less() -> None:
+    warm = 100 * cpu_runtime.WARM_LAUNCH
+    assert launches(counting(1000, "")) == pytest.approx(2 * 100 + (999 + 1000) * warm)
+    gpu = dataclasses.replace(LAUNCHING, backend="gpu")  # each launch is the driver's work again
+    assert launches(counting(1000, ""), gpu) == pytest.approx((1000 + 1001) * 100)
+
+
+def test_functions_wake_no_threads() -> None:
+    """However many kernels are in them: they are one kernel of their caller."""
+    many = counting(10, SMALL_CALL).replace(
+        "  ROOT m = f32[] multiply(x, x)",
+        "".join(f"  m{n} = f32[] multiply(x, x)\n" for n in range(20)) + "  ROOT m = f32[] multiply(x, x)",
+    )
+    assert roofline(many, HANDING, backend="cpu")._estimate._threads() == 0
+    handed_out = many.replace('="true"', '="false"')
+    assert roofline(handed_out, HANDING, backend="cpu")._estimate._threads() == 1e6 * TYPICAL
+
+
+@pytest.mark.parametrize(
+    ("result", "is_warm"), [("f32[8,8]", False), ("f32[8,1]", True)], ids=["a library's", "a loop of XLA's own"]
+)
+def test_a_library_prepares_anew_in_every_trip(result: str, is_warm: bool) -> None:
+    columns = result[-2]
+    text = entry(
+        f"  a = f32[8,8] parameter(0)\n  b = f32[8,{columns}] parameter(1)\n"
+        f"  ROOT d = {result} dot(a, b), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}",
+        result,
+    )
+    assert cpu_runtime.is_warm_in_a_loop(parse(text).entry.root) is is_warm
+
+
 def test_a_library_runs_a_fusion_operation_by_operation() -> None:
     """What one writes the next one reads, through the cache: 2 * 32 bytes beside those of the boundary."""
     cpu = dataclasses.replace(TOY, backend="cpu", cores=figure(1.0))
@@ -239,6 +313,22 @@ def test_a_collective_overlaps_with_what_is_computed_meanwhile() -> None:
     assert roofline(text, quick).estimate == pytest.approx(max(sent, computed), rel=1e-3)  # the memory's 1e-5
 
 
+def test_a_collective_takes_the_latency_that_the_profile_states() -> None:
+    text = entry(
+        "  x = f32[100] parameter(0)\n  ROOT r = f32[100] all-reduce(x), replica_groups={{0,1}}, to_apply=add",
+        "f32[100]",
+        add=ADD,
+    )
+    assert UNCACHED.network is not None
+    network = dataclasses.replace(UNCACHED.network, latency=figure(300.0))
+    far = roofline(text, dataclasses.replace(UNCACHED, network=network))
+    near = roofline(text)
+    sent = 4 * 100 / (4 * TYPICAL)  # as many bytes from each of two
+    assert near.estimate == pytest.approx(2 * 4 * 100 / (8 * TYPICAL))  # its memory takes as long, and no longer
+    assert far.estimate == pytest.approx(sent + 300 * TYPICAL)
+    assert far.bound == near.bound  # another algorithm may hide it
+
+
 # What a roofline answers
 
 
@@ -279,6 +369,17 @@ def test_only_tpu_programs_carry_the_compilers_estimate() -> None:
     assert hlo_count.count(fixture_files.text("h100", "matmul_bf16")).roofline("h100-sxm").compiler_estimate is None
 
 
+def test_the_compilers_part_of_the_kernels_is_told() -> None:
+    """argsort: of copy, sort and iota only the iota carries cycles."""
+    found = hlo_count.count(fixture_files.text("tpu-v5e", "argsort")).roofline("v5e")
+    assert [row.opcode for row in found.rows if row.compiler_estimate is not None] == ["iota"]
+    assert "estimated_cycles over the clock, of 1 of 3 kernels" in str(found)
+    document = found.to_dict()
+    assert (document["compiler_estimate_kernels"], document["kernels"]) == (1, 3)
+    whole = hlo_count.count(fixture_files.text("tpu-v5e", "max_pool")).roofline("v5e")
+    assert "estimated_cycles over the clock\n" in str(whole)
+
+
 def test_a_table_within_100_columns() -> None:
     for backend, name, on in (
         ("tpu-v5e", "transformer_step", "v5e"),
@@ -307,6 +408,8 @@ def test_one_report_on_every_device() -> None:
     assert bounds == sorted(bounds)
     assert all(math.isfinite(bound) for bound in bounds)
     assert max(map(len, str(found).splitlines())) <= 100
+    document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert [row["bound_s"] for row in document["devices"]] == bounds
 
 
 def test_what_if_says_which_figure_a_profile_lacks() -> None:
@@ -316,13 +419,6 @@ def test_what_if_says_which_figure_a_profile_lacks() -> None:
     assert row.bound is None
     assert "no bandwidth of HBM" in row.problem
     assert row.problem.split(":")[0] in str(what_if(report, [dark]))
-
-
-@pytest.mark.parametrize(
-    ("target", "name"), [("tpu:v5e:2x4", "tpu-v5e"), ("h100-sxm:8", "h100-sxm"), ("trillium", "tpu-v6e")]
-)
-def test_a_target_names_its_device(target: str, name: str) -> None:
-    assert device_of(target) is device(name)
 
 
 def test_an_unknown_device_lists_near_names() -> None:
