@@ -14,8 +14,8 @@ import tempfile
 import time
 import tomllib
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,13 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
     spent, compilation included (three rounds are always made). With `progress` a bar is shown on standard
     error where tqdm is installed.
 
-    Raises DeviceError when there is no directory to write to, when what is there is no TOML file, or when
-    nothing could be measured.
+    Raises DeviceError when `path` does not end in .toml or cannot be written, when there is no directory to write
+    to, when what is there is no TOML file (all this before anything is measured), or when nothing could be measured.
     """
     target = _target(path)
     earlier = profile_file.read(target) if target.exists() else {}
+    with _writing(target):
+        tempfile.TemporaryFile(dir=target.parent).close()
     start = time.perf_counter()
     facts = machine.facts()
     _warn_if_busy(facts)
@@ -148,7 +150,10 @@ def _left_out(kernels: list[Kernel]) -> dict[str, str]:
 
 def _target(path: str | Path | None) -> Path:
     if path is not None:
-        return Path(path)
+        target = Path(path)
+        if target.suffix != ".toml":
+            raise DeviceError(f"{target}: a profile is a TOML file and known by its suffix: give it .toml")
+        return target
     own = user_directory()
     if own is None:
         raise DeviceError(
@@ -160,15 +165,27 @@ def _target(path: str | Path | None) -> Path:
 
 def _write(target: Path, text: str) -> None:
     """Whole or not at all: written beside the target, then renamed over it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".local-", suffix=".tmp")
+    with _writing(target):
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".local-", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.replace(name, target)
+        except BaseException:
+            os.unlink(name)
+            raise
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Makes the directory of `target`; what the system has against writing there is a DeviceError."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise DeviceError(
+            f"{target}: cannot be written: {error.strerror}; say where else: path=..., or --output FILE.toml"
+        ) from error
 
 
 class _Bar(AbstractContextManager[Callable[[str], None]]):

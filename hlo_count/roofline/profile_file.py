@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +25,7 @@ from hlo_count.roofline.device import (
 from hlo_count.roofline.fallback import MATRIX_KEYS, SPECIAL_KEYS, VECTOR_KEYS, is_integer
 from hlo_count.roofline.routines import ROUTINES
 from hlo_count.roofline.throughput import VectorPipeline
+from hlo_count.visitors.elementwise import TRANSCENDENTAL
 
 T = TypeVar("T")
 
@@ -37,6 +39,7 @@ COUNT = {"count": 1.0}
 
 BACKENDS = ("cpu", "gpu", "tpu")
 MEMORY_KINDS = ("cache", "scratchpad", "main")
+SPECIAL_OPS = ("any", *sorted(TRANSCENDENTAL))
 VECTOR_OPS = ("fma", "add", "multiply", "divide", "minmax", "sum_product", "max_product")
 
 
@@ -108,7 +111,7 @@ def _vector(table: _Table, units: dict[str, float], devices: int) -> dict[str, F
 
 
 def _special(table: _Table, devices: int) -> dict[str, Figure]:
-    figures = {op: table.figure(op, OP_RATE) / devices for op in list(table.values)}
+    figures = {op: table.figure(op, OP_RATE) / devices for op in table.known(SPECIAL_OPS)}
     if "any" not in figures:
         table.fail("any", "is missing: the rate of the fastest special function")
     table.done()
@@ -145,6 +148,16 @@ def _check_memory(root: _Table, result: Device) -> None:
     kinds = [level.kind for level in result.memory]
     if kinds.count("main") != 1 or kinds[-1] != "main":
         root.fail("memory", 'needs exactly one level of kind "main", the last: HBM or DRAM')
+    if result.calibration:
+        return  # sizes are the operating system's
+    sizes = [
+        (at, level.name, level.size.value)
+        for at, level in enumerate(result.memory)
+        if level.kind != "scratchpad" and level.size is not None
+    ]
+    for (_, near, held), (at, far, size) in pairwise(sizes):
+        if size < held / 2:  # not just less: the private caches of many cores may hold more than the one they share
+            root.fail(f"memory[{at}].size", f"{far} holds less than {near} before it: main memory comes last")
 
 
 def _network(table: _Table, devices: int) -> Network:
@@ -276,6 +289,10 @@ class _Table:
         unit = stated[0]
         value = table.number(unit)
         typical = table.number(f"typical_{unit}", default=value)
+        if unit in TIME and typical < value:
+            table.fail(f"typical_{unit}", f"{typical:g} is less than {unit} = {value:g}, which is the least time")
+        if unit not in TIME and typical > value:
+            table.fail(f"typical_{unit}", f"{typical:g} is more than {unit} = {value:g}, which is the peak")
         spread = table.number("spread_percent", default=-1.0)
         unsure = table._get("unsure") or False
         if not isinstance(unsure, bool):

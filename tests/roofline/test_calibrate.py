@@ -270,6 +270,38 @@ def test_a_file_that_is_no_profile_is_not_written_over(tmp_path):
         calibrate(path=path)
 
 
+@pytest.fixture
+def nothing_is_measured(monkeypatch):
+    def refuse(_):
+        raise AssertionError("measured before the place to write was known to be good")
+
+    monkeypatch.setattr(calibrate_module, "suite", refuse)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("taken/local.toml", r"taken/local\.toml: cannot be written: .*; say where else: path="),
+        ("local.txt", r"local\.txt: a profile is a TOML file and known by its suffix: give it \.toml"),
+        ("local", r"local: a profile is a TOML file"),
+    ],
+)
+def test_a_bad_place_is_told_before_anything_is_measured(nothing_is_measured, tmp_path, name, message):
+    (tmp_path / "taken").write_text("a file, no directory")
+    with pytest.raises(DeviceError, match=message):
+        calibrate(path=tmp_path / name)
+
+
+def test_a_disk_that_fills_up_meanwhile_is_a_device_error(small_suite, monkeypatch, tmp_path):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(calibrate_module.os, "replace", full)
+    with pytest.raises(DeviceError, match=r"mine\.toml: cannot be written: No space left on device"):
+        calibrate(path=tmp_path / "mine.toml", seconds=0, progress=False)
+    assert os.listdir(tmp_path) == []
+
+
 def test_the_bar_goes_to_standard_error(small_suite, tmp_path, capsys):
     pytest.importorskip("tqdm", reason="the bar is tqdm's")
     calibrate(path=tmp_path / "a.toml", seconds=0, progress=True)

@@ -116,6 +116,20 @@ def test_a_missing_figure_fails_only_what_needs_it(profile, small_profile):
     )
 
 
+LEVEL = """[[memory]]
+name = "{}"
+kind = "cache"
+size = {{ mib = {}, source = "hope" }}
+
+"""
+
+
+def test_private_caches_may_hold_more_than_the_one_they_share(profile, small_profile):
+    """56 x 2 MiB of L2 on a Xeon 8480 against 105 MiB of L3."""
+    levels = LEVEL.format("L2", 112) + LEVEL.format("L3", 105)
+    assert len(load(profile(small_profile.replace("[[memory]]", levels + "[[memory]]"))).memory) == 3
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -148,6 +162,27 @@ def test_a_missing_figure_fails_only_what_needs_it(profile, small_profile):
         ('100, source = "its', '100, unsure = 1, source = "its', "my.toml: matrix.bf16.unsure: must be true"),
         ("bf16 =", "bfloat16 =", "my.toml: matrix.bfloat16: is not known here: one of f64, f32, tf32, bf16"),
         ("f32.add", "f32.minmax", "my.toml: vector.f32.add: is missing: the rate of lone operations"),
+        (
+            "100,",
+            "100, typical_tflop_per_s = 101,",
+            "my.toml: matrix.bf16.typical_tflop_per_s: 101 is more than tflop_per_s = 100, which is the peak",
+        ),
+        (
+            "[matrix]",
+            'launch_overhead = { us = 2, typical_us = 1, source = "hope" }\n[matrix]',
+            "my.toml: launch_overhead.typical_us: 1 is less than us = 2, which is the least time",
+        ),
+        (
+            "[[memory]]",
+            '[special]\nf32.any = { gop_per_s = 1, source = "hope" }\n'
+            'f32.exponentail = { gop_per_s = 1, source = "hope" }\n[[memory]]',
+            "my.toml: special.f32.exponentail: is not known here: one of any, ",
+        ),
+        (
+            "[[memory]]",
+            LEVEL.format("L2", 50) + LEVEL.format("L1", 1) + "[[memory]]",
+            "my.toml: memory[1].size: L1 holds less than L2 before it: main memory comes last",
+        ),
         ("f32.add", "f32.addd", "my.toml: vector.f32.addd: is not known here: one of fma, add"),
         ('"gpu"', '"npu"', "my.toml: backend: must be one of cpu, gpu, tpu, not 'npu'"),
         ('name = "mine"', "", "my.toml: name: is missing"),
