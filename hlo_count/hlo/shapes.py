@@ -60,11 +60,17 @@ class Shape:
 
     @cached_property
     def size(self) -> int:
-        """Number of elements of an array (dynamic bounds `<=n` count n); of a tuple, of its first array leaf."""
+        """Number of elements of an array (dynamic bounds `<=n` count n, of `?` none are known); of a tuple, of its
+        first array leaf."""
         if self.elements or self.is_tuple:
             leaf = self.first_leaf
             return leaf.size if leaf is not None else 0
-        return prod(self.dimensions)
+        return 0 if self.is_unbounded else prod(self.dimensions)
+
+    @cached_property
+    def is_unbounded(self) -> bool:
+        """Whether a dimension of it, or of one of its elements, is `?`: any size at all."""
+        return UNBOUNDED in self.dimensions or any(element.is_unbounded for element in self.elements)
 
     @cached_property
     def leaves(self) -> tuple[Shape, ...]:
@@ -90,6 +96,12 @@ class Shape:
             return self.layout.minor_to_major
         return tuple(range(self.rank - 1, -1, -1))
 
+    @property
+    def element_bits(self) -> int:
+        """Bits that an element of an array takes in memory: `E(n)` of the layout, else whole bytes."""
+        stated = self.layout.element_bits if self.layout is not None else None
+        return stated or 8 * self.element_type.stored_bytes
+
     @cached_property
     def bytes(self) -> int:
         """Bytes of memory, tile padding included; of a tuple, the sum over its leaves. Tokens and opaque: 0.
@@ -99,16 +111,13 @@ class Shape:
         """
         if self.is_tuple or self.elements:
             return sum(leaf.bytes for leaf in self.leaves)
-        if not self.is_array:
+        if not self.is_array or self.is_unbounded:
             return 0
         layout = self.layout
         count = self.size
         if layout is not None and layout.tiles:
             count = _padded_elements(self.dimensions, layout)
-        bits = layout.element_bits if layout is not None and layout.element_bits else None
-        if bits is None:
-            return count * self.element_type.stored_bytes
-        return (count * bits + 7) // 8
+        return (count * self.element_bits + 7) // 8
 
     @cached_property
     def bytes_by_space(self) -> tuple[tuple[int, int], ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
@@ -16,7 +18,7 @@ def custom_call_cost(instruction: Instruction) -> Cost:
     if formula is None:
         raise UnknownCostOf(
             f"is a custom call of {target!r}, which has no formula",
-            f'@hlo_count.custom_call("{target}") on a function that gives its Cost',
+            f"@hlo_count.custom_call({json.dumps(target)}) on a function that gives its Cost",
         )
     try:
         cost = formula(instruction)

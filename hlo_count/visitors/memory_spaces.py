@@ -32,4 +32,16 @@ _MARKS = (
 def backend_of(module: Module) -> str:
     """Which backend's compiler wrote the text, by its marks: tpu, gpu, cpu, or unknown."""
     text = module.text
-    return next((backend for backend, marks in _MARKS if any(mark in text for mark in marks)), "unknown")
+    return next((backend for backend, marks in _MARKS if any(_holds(text, mark) for mark in marks)), "unknown")
+
+
+def _holds(text: str, mark: str) -> bool:
+    """Whether a mark stands in the text and not in a comment."""
+    at = text.find(mark)
+    while at >= 0:
+        line = text.rfind("\n", 0, at) + 1
+        in_line_comment = text.find("//", line, at) >= 0
+        if not in_line_comment and text.rfind("/*", 0, at) <= text.rfind("*/", 0, at):
+            return True
+        at = text.find(mark, at + 1)
+    return False

@@ -56,6 +56,9 @@ def traffic(instruction: Instruction) -> tuple[list[Access], list[Access]]:
         return _whole(operands[1:]), _in(instruction.shape, update.bytes)
     if opcode == "scatter":
         return _scatter(instruction)
+    if opcode == "all-reduce-start":  # its shape is that of the result, or a tuple that holds the operands too
+        done = next((u for u in instruction.computation.users[instruction] if u.opcode == "all-reduce-done"), None)
+        return _whole(operands), _leaves((done or instruction).shape)
     if opcode in _DONE_ELEMENT:
         written = _leaves(instruction.shape.elements[_DONE_ELEMENT[opcode]]) if instruction.shape.elements else []
         return _whole(operands), written
@@ -98,9 +101,9 @@ def _in(shape: Shape, size: int) -> list[Access]:
 
 def _resized(part: Shape, whole: Shape) -> int:
     """Bytes of `part` if its elements were those of `whole`."""
-    if part.dtype == whole.dtype or not part.is_array:
+    if not part.is_array or part.element_bits == whole.element_bits:
         return part.bytes
-    return part.bytes * whole.element_type.stored_bytes // part.element_type.stored_bytes
+    return -(-part.bytes * whole.element_bits // part.element_bits)
 
 
 def _capped(parts: Iterable[int], whole: Shape) -> list[Access]:

@@ -13,6 +13,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, async_sugar
+from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
@@ -57,6 +58,7 @@ class Walk:
         self.settings.check(module)
         if module.call_depth > _MOST_CALLS:
             raise HloCountError(f"{module.name}: its calls nest more than {_MOST_CALLS} deep")
+        self._has_unbounded = "?" in module.text and any(i.shape.is_unbounded for i in module.instructions())
         self._unknowns: dict[Instruction, Unknown] = {}
         self._totals: dict[tuple[Computation, bool], Cost] = {}
         self._own: dict[tuple[Computation, bool], Cost] = {}
@@ -138,8 +140,14 @@ class Walk:
     def cost_of(self, instruction: Instruction, kernel: bool) -> Cost:
         """Its own cost, once: operations, bytes sent, and where it is a kernel its memory traffic."""
         opcode = instruction.opcode
+        if self._has_unbounded and opcode not in _NO_SIZE and _is_unbounded(instruction):
+            return self._unknown(
+                instruction,
+                "works on an array with a dimension `?`, which may have any size",
+                "count a module with that dimension's size, or its bound as in f32[<=1024]",
+            )
         if opcode in ELEMENTWISE:
-            cost = elementwise_cost(opcode, instruction.shape.dtype, instruction.shape.size)
+            cost = _elementwise(opcode, instruction.shape)
         elif opcode in _SILENT:
             cost = ZERO
         else:
@@ -271,10 +279,10 @@ class Walk:
 
     def _own_operations(self, computation: Computation) -> Cost:
         """The hot path: a fused computation, its elementwise instructions of one shape taken together."""
+        if self._has_unbounded:
+            return Cost.sum(self.cost_of(i, False) for i in computation.instructions)
         parts = [
-            elementwise_cost(opcode, shape.dtype, shape.size) * number
-            for opcode, shape, number in computation.kinds
-            if opcode in ELEMENTWISE
+            _elementwise(opcode, shape) * number for opcode, shape, number in computation.kinds if opcode in ELEMENTWISE
         ]
         if not computation.opcodes <= _ALIKE:
             parts += [self.cost_of(i, False) for i in computation.instructions if i.opcode not in _ALIKE]
@@ -342,11 +350,23 @@ class Walk:
         return [Edge(branches[chosen], 1, True)]
 
 
+def _elementwise(opcode: str, shape: Shape) -> Cost:
+    """That of the array, also where it lies in a buffer: `b(f32[8])`."""
+    leaf = shape if shape.is_array else shape.first_leaf
+    return ZERO if leaf is None else elementwise_cost(opcode, leaf.dtype, leaf.size)
+
+
+def _is_unbounded(instruction: Instruction) -> bool:
+    return instruction.shape.is_unbounded or any(operand.shape.is_unbounded for operand in instruction.operands)
+
+
 def _has_bytes(cost: Cost) -> bool:
     """Whether a formula gave bytes itself."""
     return any(key[0].startswith("bytes") for key in cost.amounts)
 
 
+_NO_SIZE = FREE - {"constant"} | _CALLS
+"""Opcodes that cost nothing whatever the size of what they name, or what they call."""
 _KERNEL_FREE = FREE & _SILENT
 """Opcodes that cost nothing at all, as kernels or fused."""
 

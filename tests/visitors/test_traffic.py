@@ -108,6 +108,16 @@ CASES = {
         "p = f32[100] parameter(0) s = (f32[100], f32[100], u32[]) copy-start(p) ROOT r = f32[100] copy-done(s)",
         "", 400, 400,
     ),
+    "an all-reduce-start whose tuple holds its operands too writes what its done gives": (
+        "p = f32[100] parameter(0) s = ((f32[100]), f32[100]) all-reduce-start(p), replica_groups={}, to_apply=add "
+        "ROOT r = f32[100] all-reduce-done(s)", ADD, 400, 400,
+    ),
+    "a part of packed elements that are widened on the way": (
+        "p = s4[1000,64]{1,0:E(4)} parameter(0) i = s32[] parameter(1) ROOT r = s8[16,64] fusion(p, i), calls=f",
+        "f { p = s4[1000,64]{1,0:E(4)} parameter(0) i = s32[] parameter(1) z = s32[] constant(0) "
+        "c = s8[1000,64] convert(p) ROOT d = s8[16,64] dynamic-slice(c, i, z), dynamic_slice_sizes={16,64} }\n",
+        16 * 64 // 2 + S32, 16 * 64,
+    ),
     "a sugared slice-start reads the slice": (
         "p = f32[100] parameter(0) s = ((f32[100]), f32[10], s32[]) slice-start(p), slice={[0:10]} "
         "ROOT r = f32[10] slice-done(s)",
@@ -375,3 +385,40 @@ def test_certain_bytes(name):
     entry, expected = CERTAIN[name]
     report = hc.count(f"HloModule m\nENTRY e {{\n{entry}\n}}\n")
     assert certain_bytes(report.walk) == expected < report.compulsory_bytes
+
+
+def test_a_dimension_of_any_size_is_an_unknown():
+    text = """HloModule m
+ENTRY e {
+  p = f32[?,784] parameter(0)
+  q = f32[8,784] parameter(1)
+  a = f32[?,784] add(p, p)
+  r = f32[8,784] tanh(q)
+  ROOT t = (f32[?,784], f32[8,784]) tuple(a, r)
+}"""
+    report = hc.count(text)
+    assert report.status == "lower bound"
+    assert [u.instruction for u in report.unknowns] == ["a"]
+    assert (report.flops, report.transcendentals) == (0, 8 * 784)
+    assert report.bytes == report.compulsory_bytes == report.peak_bytes == 2 * 4 * 8 * 784
+
+
+def test_an_operation_on_buffers_is_one_on_their_arrays():
+    text = """HloModule m
+ENTRY e {
+  p = f32[32] parameter(0)
+  a = b(f32[32]) custom-call(p), custom_call_target="Pin"
+  b = b(f32[32]) add(a, a)
+  ROOT c = f32[32] custom-call(b), custom_call_target="Unpin"
+}"""
+    report = hc.count(text)
+    assert (report.flops, report.status) == (32, "exact")
+
+
+@pytest.mark.parametrize("comment", ["// {mark}\n", "/* {mark} */\n"])
+def test_a_comment_does_not_tell_the_backend(comment):
+    program = "HloModule m\nENTRY e { p = f32[8] parameter(0) ROOT a = f32[8] add(p, p) }"
+    mark = 'custom_call_target="__cublas$gemm"'
+    assert hc.count(comment.format(mark=mark) + program).backend == "unknown"
+    called = program.replace("add(p, p)", f"custom-call(p), {mark}")
+    assert hc.count(comment.format(mark=mark) + called).backend == "gpu"

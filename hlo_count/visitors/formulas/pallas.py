@@ -11,7 +11,7 @@ from typing import Any
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.mosaic import compiler_kernel, kernel_cost
-from hlo_count.visitors.formulas.reading import number, target
+from hlo_count.visitors.formulas.reading import amount, target
 from hlo_count.visitors.registry import UnknownCostOf, custom_call
 
 _ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transcendentals=…, bytes_accessed=…))"
@@ -34,10 +34,10 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
         raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
     leaf = instruction.shape.first_leaf
     dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
-    cost = Cost.ops("flops", int(number(instruction, estimate, "flops")), "custom", dtype, "matrix", "estimate")
-    evaluations = int(number(instruction, estimate, "transcendentals"))
+    cost = Cost.ops("flops", amount(instruction, estimate, "flops"), "custom", dtype, "matrix", "estimate")
+    evaluations = amount(instruction, estimate, "transcendentals")
     cost += Cost.ops("transcendentals", evaluations, "custom", dtype, "special", "estimate")
-    accessed = int(number(instruction, estimate, "bytes_accessed"))
+    accessed = amount(instruction, estimate, "bytes_accessed")
     arrays = [instruction.shape, *(operand.shape for operand in instruction.operands)]
     if accessed and not any(space for shape in arrays for space, _ in shape.bytes_by_space):
         written = min(instruction.shape.bytes, accessed)

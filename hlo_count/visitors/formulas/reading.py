@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import isfinite, nan
 from typing import Any
 
 from hlo_count.hlo.attributes import split_attributes, unquote
@@ -27,7 +28,7 @@ def missing(instruction: Instruction, what: str) -> UnknownCostOf:
     name = target(instruction)
     return UnknownCostOf(
         f"is a custom call of {name!r} {what}",
-        f'@hlo_count.custom_call("{name}", override=True) on a function that gives its Cost',
+        f"@hlo_count.custom_call({json.dumps(name)}, override=True) on a function that gives its Cost",
     )
 
 
@@ -92,9 +93,20 @@ def number(instruction: Instruction, config: Mapping[str, Any], name: str, defau
     """A number in a config, as a number or as a string; protocol buffers leave out what is 0."""
     value = config.get(name, default)
     try:
-        return float(value)
+        found = float(value)
     except (TypeError, ValueError):
-        raise missing(instruction, f"whose backend config has {name}={json.dumps(value)}") from None
+        found = nan
+    if not isfinite(found):
+        raise missing(instruction, f"whose backend config has {name}={json.dumps(value)}")
+    return found
+
+
+def amount(instruction: Instruction, config: Mapping[str, Any], name: str) -> int:
+    """A number of operations or bytes in a config: 0 or more."""
+    found = number(instruction, config, name)
+    if found < 0:
+        raise missing(instruction, f"whose backend config has {name}={json.dumps(config[name])}")
+    return int(found)
 
 
 def ffi_attributes(instruction: Instruction) -> dict[str, str]:

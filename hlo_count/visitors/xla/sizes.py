@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from hlo_count.hlo import Instruction, Shape
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.visitors.xla.float32 import int64
@@ -11,8 +13,9 @@ _STORED = {name: dtype.stored_bytes for name, dtype in DTYPES.items()}
 
 
 def elements(shape: Shape) -> int:
-    """Elements of an array, a dynamic dimension at its bound."""
-    return int64(shape.size)
+    """Elements of an array, a dynamic dimension at its bound, `?` as the number that XLA marks it with."""
+    leaf = shape if shape.is_array else shape.first_leaf
+    return int64(prod(leaf.dimensions)) if leaf is not None else 0
 
 
 def shape_size(shape: Shape) -> int:
@@ -30,9 +33,9 @@ def shape_size(shape: Shape) -> int:
         return _POINTER
     layout = shape.layout
     if layout is not None and layout.element_bits:
-        size = -(-int64(shape.size * layout.element_bits) // 8)
+        size = -(-int64(elements(shape) * layout.element_bits) // 8)
     else:
-        size = int64(shape.size * _STORED[dtype])
+        size = int64(elements(shape) * _STORED[dtype])
     return size + 4 * len(shape.dimensions) if shape.dynamic else size
 
 
@@ -40,7 +43,7 @@ def value_size(instruction: Instruction) -> int:
     """Bytes of what an instruction gives; a constant's literal has no `E(n)`, whatever the layout says."""
     shape = instruction.shape
     if instruction.opcode == "constant" and shape.layout is not None and shape.layout.element_bits:
-        return int64(shape.size * _STORED[shape.dtype])
+        return int64(elements(shape) * _STORED[shape.dtype])
     return shape_size(shape)
 
 
