@@ -63,8 +63,11 @@ def _moved_jaxpr(jaxpr: Any, move: Move) -> Any:
     def variable(old: Any) -> Any:
         if id(old) not in variables:
             aval = _moved_type(old.aval, move)
-            variables[id(old)] = old if aval is old.aval else copy.copy(old)
-            variables[id(old)].aval = aval
+            new = variables[id(old)] = old if aval is old.aval else copy.copy(old)
+            if new is not old:
+                new.aval = aval
+                if hasattr(old, "val"):  # a literal
+                    new.val = _moved_constant(old.val, move)
         return variables[id(old)]
 
     def context(old: Any) -> Any:
@@ -81,7 +84,7 @@ def _moved_jaxpr(jaxpr: Any, move: Move) -> Any:
     if changed:
         changed["debug_info"] = jaxpr.debug_info  # the names that JAX forgets with new variables
         if hasattr(jaxpr, "consts"):
-            changed["consts"] = jaxpr.consts
+            changed["consts"] = [_moved_constant(each, move) for each in jaxpr.consts]
     changed["eqns"] = [
         each.replace(
             invars=list(map(variable, each.invars)),
@@ -114,6 +117,12 @@ def _moved_type(aval: Any, move: Move) -> Any:
         return aval
     there = _moved_in_type(sharding, move)
     return aval if there is sharding else aval.update(sharding=there)
+
+
+def _moved_constant(value: Any, move: Move) -> Any:
+    """`value`, or a copy that has forgotten the type that it was given where it was first used (jax 0.12)."""
+    aval = getattr(value, "aval", None)
+    return value if aval is None or _moved_type(aval, move) is aval else copy.copy(value)
 
 
 def _moved_context(context: Any, move: Move) -> Any:

@@ -58,6 +58,7 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
     import jax
     from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
+    around = ambient_mesh()
     with mesh_context(mesh):
         try:
             traced = _trace(jitted, args, kwargs)
@@ -65,7 +66,7 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
             if mesh is None or "context mesh" not in str(error):
                 raise
             raise HloCountError(f"{MESH_CLASH}: {error}") from error
-    ambient = mesh or ambient_mesh()
+    ambient = around if mesh is None else mesh
     inside = list(shardings_in([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
     outside = [each for each in map(_own, traced.operands) if each is not None]
     move = plan([*inside, *outside, *([] if ambient is None else [ambient])], target, mesh)

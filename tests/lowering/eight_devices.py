@@ -231,3 +231,78 @@ def test_axes_in_types_move_too():
         program = lower(matmul, (x, w), target=THERE)
     assert devices(program) == set(THERE)
     assert layout(program) == [["f32[16,128]", "f32[128,128]"], ["f32[16,128]"]]
+
+
+def explicit_mesh():
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(jax.sharding.AxisType.Explicit,) * 2, devices=HERE)
+
+
+@NEWER
+def test_a_shard_map_sees_how_its_arguments_are_sharded():
+    mesh = explicit_mesh()
+    x = jax.device_put(np.ones((64, 128), np.float32), NamedSharding(mesh, P("data", "model")))
+    w = jax.device_put(np.ones((128, 256), np.float32), NamedSharding(mesh, P("model")))
+    specs = {"in_specs": (P("data", "model"), P("model")), "out_specs": P("data")}
+    product = jax.shard_map(lambda x, w: jax.lax.psum(x @ w, "model"), mesh=mesh, **specs)
+    both = ["f32[16,64]", "f32[64,256]"]
+    gradient = jax.grad(lambda x, w: product(x, w).sum())  # of x: it depends on w alone
+    for fn, read in ((product, both), (jax.jit(product), both), (gradient, both[1:])):
+        program = lower(fn, (x, w), target=THERE)
+        assert devices(program) == set(THERE)
+        assert layout(program)[0] == read
+
+
+@NEWER
+def test_a_mesh_of_axes_in_types_is_told_by_one_without_devices():
+    seen = []
+
+    def product(x, w):
+        seen.append(jax.typeof(x).sharding.spec)
+        return x @ w
+
+    program = lower(product, (X, W), target=THERE, mesh=explicit_mesh().abstract_mesh, in_specs=(P("data"), None))
+    assert seen[0] == P("data", None)
+    assert (program.num_devices, program.mesh) == (8, (("data", 4), ("model", 2)))
+    assert layout(program)[0] == ["f32[16,128]", "f32[128,256]"]
+
+
+@NEWER
+def test_the_gradient_of_a_shard_map_moves():
+    mapped = jax.shard_map(jax.nn.relu, mesh=MESH, in_specs=P("data"), out_specs=P("data"))
+    program = lower(jax.grad(lambda x: mapped(x).sum()), (X,), target=THERE)
+    assert devices(program) == set(THERE)
+    assert program.num_devices == 8
+
+
+def test_what_jax_puts_inline_moves_with_its_arguments():
+    program = lower(jnp.tanh, (shape(64, 128, sharding=over("data")),), target=THERE)
+    assert devices(program) == set(THERE)
+    assert layout(program)[0] == ["f32[16,128]"]
+
+
+def test_a_mesh_that_is_given_and_shardings_of_jit_s_own_conflict():
+    told = jax.jit(matmul, in_shardings=(over("data"), over()))
+    with pytest.raises(TargetError, match="conflict: leave one of them out"):
+        lower(told, (X, W), target=list(HERE), mesh={"data": 8}, in_specs=(P("data"), P()))
+
+
+@pytest.mark.skipif(not hasattr(jax.sharding, "AbstractDevice"), reason="types name no kind of device before jax 0.7")
+@pytest.mark.parametrize("axes", ["Auto", "Explicit"])
+@pytest.mark.parametrize("derive", [False, True], ids=["value", "gradient"])
+def test_types_that_name_another_kind_of_device_move(axes, derive):
+    kind = jax.sharding.AbstractDevice(device_kind="TPU v6 lite", num_cores=1, platform="tpu")
+    types = (getattr(jax.sharding.AxisType, axes),) * 2
+    mesh = jax.sharding.AbstractMesh((4, 2), ("data", "model"), types, abstract_device=kind)
+
+    def product(x, w):
+        x = jax.lax.scan(lambda carry, _: (jnp.tanh(carry) + 1, None), x, None, length=3)[0]
+        x = jax.lax.cond(x[0, 0] > 0, jnp.sin, jnp.cos, jax.nn.relu(x))
+        return jax.lax.psum(x @ w, "model")
+
+    mapped = jax.shard_map(product, mesh=mesh, in_specs=(P("data", "model"), P("model")), out_specs=P("data"))
+    fn = jax.grad(lambda x, w: mapped(x, w).sum(), argnums=(0, 1)) if derive else mapped
+    x = shape(64, 128, sharding=NamedSharding(mesh, P("data", "model")))
+    w = shape(128, 256, sharding=NamedSharding(mesh, P("model", None)))
+    program = lower(fn, (x, w), target=THERE)
+    assert devices(program) == set(THERE)
+    assert layout(program)[0] == ["f32[16,64]", "f32[64,256]"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +64,27 @@ def test_an_operation_that_needs_a_gpu_at_hand_is_named():
 def test_a_missing_assembler_is_named_with_its_remedy():
     assert gpu.remedy("libdevice not found at ./libdevice.10.bc").endswith(gpu.REMEDY)
     assert gpu.remedy("out of memory") == ""
+
+
+LOUD = """
+import os, sys
+import hlo_count.lowering as lowering
+import numpy as np
+def sort(x):
+    import jax.numpy as jnp
+    print("traced", file=sys.stderr)
+    os.write(2, b"traced too\\n")
+    return jnp.sort(x)
+assert lowering.lower(sort, (np.ones(262144, np.float32),), target="b200").backend == "gpu"
+"""
+
+
+def test_what_the_compiler_logs_stays_off_the_screen_and_what_the_function_prints_does_not():
+    # XLA has no table of scratch sizes of a B200's sorts and warns of it; a process of its own, for it does so once.
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", LOUD], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "traced\ntraced too\n"
 
 
 def test_passes_are_dumped(tmp_path):

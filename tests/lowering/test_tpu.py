@@ -126,6 +126,17 @@ def test_a_refused_topology_passes_the_message_on_with_names_that_work():
         lower(matmul, (X, W), target="tpu:v5e:1x1")
 
 
+@pytest.mark.parametrize("topology", ["16x32", "32x2", "32x32", "2x2x32"])
+def test_a_topology_that_would_end_the_process_is_refused(topology):
+    with pytest.raises(TargetError, match=rf"no TPU v5e of {topology}, .*16 chips a side; names that work: .*16x16"):
+        lower(matmul, (X, W), target=f"tpu:v5e:{topology}")
+
+
+@pytest.mark.parametrize("target", ["tpu:v5e:16x16", "tpu:v2:32x32", "tpu:v6e:32x32", "tpu:v4:16x16x16"])
+def test_large_topologies_compile(target):
+    assert lower(matmul, (X, W), target=target).backend == "tpu"
+
+
 def test_two_hundred_devices_on_eight():
     with pytest.raises(TargetError, match="needs 200 devices and tpu:v5e:2x4 has 8"):
         lower(matmul, (X, W), target="tpu:v5e:2x4", mesh={"data": 200})

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import jax
 import pytest
 from environment import WITH_GPU, WITH_TPU
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
-from steps import W, X, cuda_kernel, product
+from steps import W, X, cuda_kernel, kernel, product
 
 import hlo_count as hc
 from hlo_count.cli import main
@@ -22,7 +24,12 @@ REFUSED = {
     "misspelt generation": ("tpu:v5f", None, r"unknown target 'tpu:v5f'; near names: .*tpu:v5p.*tpu:v5e"),
     "misspelt gpu": ("h100-sxn", None, r"unknown target 'h100-sxn'; near names: h100-sxm"),
     "nothing near": ("qqqq", None, r"unknown target 'qqqq'; names: cpu, tpu:v5e"),
+    "no model of GPU": ("gpu", None, r"unknown target 'gpu': which GPU\? .*h100-sxm, .*b200"),
+    "eight of no model": ("cuda:8", None, r"unknown target 'cuda:8': which GPU\? .*h100-sxm:8 for eight"),
     "an AMD GPU": ("mi300x", None, r"cannot compile for mi300x: .*ROCm"),
+    "AMD GPUs": ("mi300x:8", None, r"cannot compile for mi300x:8: .*ROCm"),
+    "too many GPUs": ("h100-sxm:100000000", None, r"is 100,000,000 devices: name a target of 262,144 at most"),
+    "too many TPUs": ("tpu:v6e:10000x10000", None, r"is 100,000,000 devices: name a target of 262,144 at most"),
     "a refused topology": ("tpu:v5e:1x1", None, r"refused the topology 'v5e:1x1': .*names that work: tpu:v5e:2x2"),
     "two hundred devices": ("tpu:v5e:2x4", {"data": 200}, r"needs 200 devices and tpu:v5e:2x4 has 8: .*tpu:v5e:16x16"),
     "two hundred cubes": ("tpu:v5p:2x2x2", {"data": 200}, r"needs 200 devices and .* has 8: .*tpu:v5p:8x8x8"),
@@ -87,6 +94,13 @@ SPECS = {
     "too few": ({"data": 1}, (P("data"),), "in_specs does not fit the arguments: 1 for 2; give one for each"),
     "of another structure": ({"data": 1}, (P("data"), {"w": P()}), "in_specs does not fit the arguments: .*dict"),
     "no size": ({"data": 0}, None, "a mesh is axis names and sizes"),
+    "pairs for a mesh": ((("data", 8),), None, r"^mesh: .*such as \{\"data\": 8\}, not \(\('data', 8\),\)"),
+    "a number for a mesh": (8, None, "^mesh: a mesh is axis names and sizes, .* not 8"),
+    "no name": ({1: 8}, None, "^mesh: a mesh is axis names and sizes"),
+    "a mesh of devices": (Mesh(jax.devices()[:1], ("data",)), None, "^mesh: a jax Mesh is a target of its own"),
+    "names for specs": ({"data": 1}, ("data", None), r"^in_specs: a PartitionSpec or None for each .*, not 'data'"),
+    "a number for specs": ({"data": 1}, 3, "^in_specs: a PartitionSpec or None for each argument, .* not 3"),
+    "a dict for all": ({"data": 1}, {"x": P()}, "^in_specs: a PartitionSpec or None for each argument"),
 }
 
 
@@ -107,3 +121,57 @@ def test_a_spec_that_jax_refuses_is_said_on_the_command_line(mesh, spec, capsys)
     shown = capsys.readouterr()
     assert shown.err.startswith("hlo-count: ") and "Traceback" not in shown.err
     assert spec in shown.err or "divisible" in shown.err
+
+
+CANNOT_COMPILE = {
+    "no such option": (product, (X, W), {"xla_no_such": 1}, r"cannot be compiled for cpu: .*No such compile option"),
+    "no value of it": (product, (X, W), {"xla_cpu_enable_fast_math": object()}, r"cannot be compiled for cpu: "),
+    "no such kernel": (cuda_kernel, (X,), None, r"cannot be compiled for cpu: .*my_cuda_kernel"),
+    "no kernels there": (kernel, (X,), None, r"^pallas_call cannot be lowered for cpu: "),
+}
+
+
+@pytest.mark.skipif(not hasattr(jax, "ffi"), reason="needs jax.ffi (jax 0.5)")
+@pytest.mark.parametrize(("fn", "args", "options", "message"), CANNOT_COMPILE.values(), ids=CANNOT_COMPILE)
+def test_a_named_target_that_cannot_is_one_line_and_no_target_is_jax_s_own_error(fn, args, options, message):
+    with pytest.raises(hc.TargetError, match=message) as raised:
+        hc.count(fn, *args, target="cpu", compiler_options=options)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(Exception) as raised:
+        hc.count(fn, *args, compiler_options=options)
+    assert not isinstance(raised.value, hc.HloCountError)
+
+
+@pytest.mark.parametrize("target", [None, "cpu", *(["tpu:v5e"] if tpu.installed() else [])])
+def test_an_error_while_tracing_is_jax_s_own(target):
+    with pytest.raises(TypeError, match="contracting dimensions"):
+        hc.count(product, X, X, target=target)
+
+
+def test_options_that_are_none():
+    with pytest.raises(hc.HloCountError, match="^compiler_options: names and values, .* not 3"):
+        hc.count(product, X, W, compiler_options=3)
+
+
+@pytest.mark.parametrize("target", ["cpu", *(["tpu:v5e"] if tpu.installed() else [])])
+def test_a_count_inside_a_trace(target):
+    counted = []
+
+    def counting(x, w):
+        counted.append(hc.count(product, x, w, target=target, mesh={"data": 1}).by("class")["matmul"].flops)
+        return (x @ w).sum()
+
+    x, w = jax.numpy.ones((64, 128)), jax.numpy.ones((128, 256))
+    jax.jit(counting)(x, w)
+    jax.grad(counting)(x, w)
+    assert counted == [2 * 64 * 128 * 256] * 2
+
+
+@pytest.mark.skipif(not hasattr(jax.sharding, "get_mesh"), reason="needs jax.sharding.get_mesh (jax 0.7)")
+def test_a_count_under_named_axes_says_so():
+    def counting(x):
+        hc.count(jax.numpy.tanh, X, mesh={"data": 1})
+        return x
+
+    with pytest.raises(hc.HloCountError, match="^target: cannot compile for one inside shard_map"):
+        jax.vmap(counting, axis_name="rows")(jax.numpy.ones((4, 4)))
