@@ -57,7 +57,9 @@ class FlopBudget:
     def __call__(self, fn: Any, /, *args: Any, **keywords: Any) -> Report:
         """Count `fn(*args)` and raise BudgetExceeded where a limit is passed; returns the Report.
 
-        Limits are the keywords of `hlo_count.report.limits.limits_of`; all others go to `hlo_count.count`.
+        Limits are the keywords of `hlo_count.report.limits.limits_of`; all others go to `hlo_count.count`, those of
+        `fn` among them. One of `fn` that has the name of a limit is taken for the limit: bind it before,
+        `functools.partial(fn, flops=…)`.
         """
         __tracebackhide__ = True
         from hlo_count.budgets.hold import hold_budget

@@ -117,6 +117,7 @@ def test_a_budget_that_is_exceeded_says_by_how_much_and_where(write, run_pytest)
         ('max_ops={"all_gather": 0}', "*no operation is called 'all_gather', did you mean 'all-gather'?*"),
         ('forbid=["float64"]', "*forbid: no operation or dtype is called 'float64', did you mean 'f64'?*"),
         ("", "*no limit was given*"),
+        ('bound="5", device="h100-sxm"', "*bound='5' has no unit: give a time*"),
         ('bound="50 GFLOP", device="h100-sxm"', "*bound='50 GFLOP'*no unit of it: give a time*"),
     ],
 )
@@ -258,6 +259,18 @@ def damaged(change):
     return lambda text: json.dumps(change(json.loads(text)))
 
 
+def stating(**changes):
+    """Damage to the one stored entry."""
+
+    def change(data):
+        entry = data["snapshots"]["test_step"]
+        for name, value in changes.items():
+            entry[name] = entry[name] | value if isinstance(value, dict) else value
+        return data
+
+    return damaged(change)
+
+
 def without_counter(data):
     del data["snapshots"]["test_step"]["counters"]["bytes"]
     return data
@@ -269,6 +282,15 @@ def without_counter(data):
         (lambda text: text[: len(text) // 2], "*__flops__/test_model.json: this is no JSON*"),
         (lambda text: "<<<<<<< HEAD\n" + text, "*__flops__/test_model.json: this is no JSON*"),
         (damaged(lambda data: data | {"format": 99}), "*test_model.json: format 99 was written by a newer hlo-count*"),
+        (damaged(lambda data: data | {"format": "x"}), "*test_model.json: format is 'x', not the number of a format*"),
+        (damaged(lambda data: data | {"format": 0}), "*test_model.json: format is 0, not the number of a format*"),
+        (
+            damaged(lambda data: data | {"format": True}),
+            "*test_model.json: format is True, not the number of a format*",
+        ),
+        (stating(counters={"flops": -1}), "*key 'test_step': counters.flops is -1, not an integer of 0 or more*"),
+        (stating(ops={"dot": -1}), "*key 'test_step': ops.dot is -1, not an integer of 0 or more*"),
+        (stating(status="certain"), "*key 'test_step': status is 'certain', not one of exact, estimate, lower bound*"),
         (damaged(lambda data: []), "*test_model.json: this is no snapshot file*"),
         (damaged(without_counter), "*test_model.json: key 'test_step': counters.bytes is None, not an integer*"),
     ],
@@ -284,6 +306,85 @@ def test_a_snapshot_file_that_cannot_be_read(write, run_pytest, pytester, damage
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines([message])
         assert file.read_text() == broken
+
+
+@pytest.mark.parametrize(
+    ("stored_as", "message"),
+    [
+        ({"backend": "tpu", "target": "tpu:v5e"}, "backend cpu, was tpu"),
+        ({"backend": "tpu", "target": "tpu:v5e", "status": "estimate"}, "status exact, was estimate, 1 more"),
+        ({"status": "lower bound"}, "status exact, was lower bound"),
+    ],
+)
+def test_equal_numbers_of_another_program_do_not_hold(write, run_pytest, pytester, stored_as, message):
+    write(SNAPSHOT.format(fn="matmul", more=", rel=0.5"))
+    run_pytest("--flop-update")
+    file = pytester.path / "__flops__" / "test_model.json"
+    file.write_text(stating(**stored_as)(file.read_text()))
+    result = run_pytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([f"E       hlo_count.errors.BudgetExceeded: {message}"])
+    run_pytest("--flop-update").assert_outcomes(passed=1)
+    run_pytest().assert_outcomes(passed=1)
+
+
+def test_a_target_that_was_given_is_compared(write, run_pytest, pytester):
+    write(SNAPSHOT.format(fn="matmul", more=', target="cpu"'))
+    run_pytest("--flop-update")
+    write(SNAPSHOT.format(fn="matmul", more=""))
+    run_pytest().assert_outcomes(passed=1)  # the same machine, not named
+    file = pytester.path / "__flops__" / "test_model.json"
+    file.write_text(stating(target="cpu:4")(file.read_text()))
+    write(SNAPSHOT.format(fn="matmul", more=', target="cpu"'))
+    run_pytest().stdout.fnmatch_lines(["E  *BudgetExceeded: target cpu, was cpu:4"])
+
+
+LOOP = """
+    def loop(x, n):
+        return jax.lax.fori_loop(0, {end}, lambda _, y: y @ y, x)
+
+    def test_step(flop_snapshot):
+        flop_snapshot(loop, jax.ShapeDtypeStruct((16, 16), "float32"), jax.ShapeDtypeStruct((), "int32"), rel=0.9)
+"""
+
+
+def test_a_count_that_became_a_lower_bound_says_so(write, run_pytest):
+    write(LOOP.format(end=1))
+    run_pytest("--flop-update").assert_outcomes(passed=1)
+    write(LOOP.format(end="n"))
+    result = run_pytest()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *status was exact, now lower bound",
+            "E *the count is a lower bound: what is not known may grow unseen",
+            "E *settle it: *trip_counts=*",
+        ]
+    )
+    assert all(len(line) <= 100 for line in result.outlines if line.startswith("E"))
+
+
+def test_a_snapshot_that_is_a_lower_bound_is_named_in_the_summary(write, run_pytest):
+    write(LOOP.format(end="n"))
+    for args in (("--flop-update",), ()):
+        result = run_pytest(*args)
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(["lower bounds, whose unknown part is not held: test_model.py::test_step"])
+
+
+def test_an_argument_with_the_name_of_a_limit_is_bound_before(write, run_pytest):
+    write(f"""
+        import functools
+
+        def scaled(x, w, flops):
+            return (x @ w) * flops
+
+        def test_step(flop_budget):
+            with pytest.raises(TypeError, match="flops"):
+                flop_budget(scaled, X, W, flops=10**9)
+            flop_budget(functools.partial(scaled, flops=2.0), X, W, flops={MATMUL} + 16 * 8, min_flops={MATMUL})
+    """)
+    run_pytest().assert_outcomes(passed=1)
 
 
 def test_a_folder_that_cannot_be_written_fails_the_run_and_names_file_and_key(write, run_pytest, pytester, monkeypatch):

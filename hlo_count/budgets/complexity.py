@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any
 
+from hlo_count.budgets.hold import refuse_misspelt
 from hlo_count.errors import BudgetExceeded, HloCountError
 from hlo_count.report.counting import count
-from hlo_count.report.exceeded import aligned, program
-from hlo_count.report.limits import show_counter
+from hlo_count.report.exceeded import aligned, first_line, program
+from hlo_count.report.limits import misspelt, show_counter
 from hlo_count.report.quantities import COUNTERS
 from hlo_count.report.report import Report
 
@@ -62,13 +63,14 @@ def assert_complexity(
     `allow_lower_bound`.
     """
     orders = {name: parse_order(keywords.pop(name)) for name in _GROWING if name in keywords}
+    for name, value in keywords.items():
+        if isinstance(value, str) and _ORDER.fullmatch(value.strip()):
+            raise HloCountError(f"{name}=: {misspelt(name, _GROWING, 'counter')}")
     if not orders:
         raise HloCountError(
             f'no counter was given: pass one with its order, such as flops="O(n^2)" ({", ".join(_GROWING)})'
         )
-    ordered = sorted(set(sizes))
-    if len(ordered) < 3 or any(isinstance(n, bool) or not isinstance(n, int) or n < 2 for n in ordered):
-        raise HloCountError(f"sizes={list(sizes)!r}: give three or more different integers above 1")
+    ordered = _ordered(sizes)
     reports = [_report(fn, n, keywords) for n in ordered]
     for n, report in zip(ordered, reports, strict=True):
         if report.status == "lower bound" and not allow_lower_bound:
@@ -88,6 +90,13 @@ def assert_complexity(
     return exponents
 
 
+def _ordered(sizes: Sequence[int]) -> list[int]:
+    given = list(sizes) if isinstance(sizes, Iterable) else []
+    if any(isinstance(n, bool) or not isinstance(n, int) or n < 2 for n in given) or len(set(given)) < 3:
+        raise HloCountError(f"sizes={sizes!r}: give three or more different integers above 1")
+    return sorted(set(given))
+
+
 def slope(sizes: Sequence[int], values: Sequence[float]) -> float:
     """The least-squares slope of log(value) over log(size)."""
     x, y = [log(n) for n in sizes], [log(value) for value in values]
@@ -98,7 +107,8 @@ def slope(sizes: Sequence[int], values: Sequence[float]) -> float:
 
 def _report(fn: Callable[[int], Any], n: int, keywords: dict[str, Any]) -> Report:
     case = fn(n)
-    parts = case if isinstance(case, tuple) else (case,)
+    parts = case if isinstance(case, tuple) and case else (case,)
+    refuse_misspelt(parts[0], keywords, _GROWING, "counter")
     try:
         return count(*parts, **keywords)
     except HloCountError as problem:
@@ -115,5 +125,5 @@ def _failure(name: str, order: Order, sizes: list[int], counts: list[int], expon
         before = counts[at - 1] if at else 0
         local = f"{log(c / before) / log(n / sizes[at - 1]):.2f}" if before and c else ""
         rows.append((f"{n:,}", show_counter(name, c), f"x {c / before:.2f}" if before else "", local))
-    head = f"{name} grows as n^{exponent:.2f}, which is worse than {order.text}"
+    head = first_line(f"{name} grows as n^{exponent:.2f}, which is worse than {order.text}")
     return "\n".join([head, "", *aligned(rows, ">>>>")])

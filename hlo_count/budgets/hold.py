@@ -13,7 +13,16 @@ from hlo_count.budgets.snapshot import COUNTERS, Snapshot, load, snapshot
 from hlo_count.errors import BudgetExceeded, HloCountError
 from hlo_count.report.contributors import short_source
 from hlo_count.report.counting import count
-from hlo_count.report.exceeded import aligned, contributor_sections, message, program
+from hlo_count.report.exceeded import (
+    WIDTH,
+    aligned,
+    contributor_sections,
+    cut,
+    first_line,
+    message,
+    program,
+    unknown_lines,
+)
 from hlo_count.report.limits import KEYWORDS, Limit, Limits, Measured, limits_of, measure, misspelt
 from hlo_count.report.report import Report
 
@@ -52,7 +61,7 @@ def hold_budget(fn: Any, args: Sequence[Any], keywords: dict[str, Any], place: P
     """
     wanted = {name: value for name, value in keywords.items() if name in KEYWORDS}
     others = {name: value for name, value in keywords.items() if name not in KEYWORDS}
-    _refuse_misspelt(fn, others)
+    refuse_misspelt(fn, others)
     limits = limits_of(**wanted)
     stored = load(place.file).get(place.key)
     report = count(fn, *args, **others)
@@ -83,7 +92,7 @@ def hold_snapshot(
     for name in keywords:
         if name in KEYWORDS:
             raise HloCountError(f"{name}=: a snapshot takes no limits; hold them with flop_budget")
-    _refuse_misspelt(fn, keywords)
+    refuse_misspelt(fn, keywords)
     stored = load(place.file).get(place.key)
     if stored is None and not update:
         raise HloCountError(f"no snapshot yet in {place}. Make it: {UPDATE}")
@@ -94,35 +103,53 @@ def hold_snapshot(
         record["snapshot"] = now
         return Held(report, record, None)
     found = changes(stored, now, rel=rel, ops=ops)
-    if not found and _worse(stored, now):
-        found = [Change("status", "", 0, len(report.unknowns))]
     record["measured"] = [
         {"name": c, "headroom": _room(stored, now, c, rel), "limit": f"{shown(c, stored['counters'][c])} ± {rel:.2%}"}
         | {"actual": shown(c, now["counters"][c])}
         for c in COUNTERS
         if rel and stored["counters"][c]
     ]
-    if not found:
+    others = _other_differences(stored, now)
+    if not found and not others:
         return Held(report, record, None)
     record["exceeded"] = True
-    return Held(report, record, BudgetExceeded(_differs(report, stored, now, found, place, rel)))
+    return Held(report, record, BudgetExceeded(_differs(report, stored, now, found, others, place, rel)))
 
 
-def _differs(report: Report, stored: Snapshot, now: Snapshot, found: list[Change], place: Place, rel: float) -> str:
-    first = found[0]
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    name, was, is_now, by = first.cells()
-    lines = [
-        f"{name} {is_now}, was {was} in the snapshot ({by}){more}",
-        "",
-        program(report),
-        *_made(report, stored, place),
-    ]
-    lines += ["", *aligned([("", "snapshot", "now", "change"), *(c.cells() for c in found[:16])], "<>>>")]
+def _other_differences(stored: Snapshot, now: Snapshot) -> list[str]:
+    """What differs beside the numbers: how sure they are, and what they are of."""
+    found = []
+    if stored["status"] != now["status"]:
+        found.append(f"status {now['status']}, was {stored['status']}")
+    for what in ("backend", "target"):
+        was, is_now = stored.get(what), now[what]
+        # A program for JAX's default backend has no target, whether or not another run names it.
+        if was != is_now and (what == "backend" or None not in (was, is_now)):
+            found.append(f"{what} {is_now}, was {was}")
+    return found
+
+
+def _differs(
+    report: Report,
+    stored: Snapshot,
+    now: Snapshot,
+    found: list[Change],
+    others: list[str],
+    place: Place,
+    rel: float,
+) -> str:
+    rest = len(found) + len(others) - 1
+    more = f", {rest} more" if rest else ""
+    if found:
+        name, was, is_now, by = found[0].cells()
+        lines = [first_line(f"{name} {is_now}, was {was} ({by})", more)]
+    else:
+        lines = [first_line(others[0], more)]
+    lines += ["", program(report), *_made(report, stored, place), *_surety(report, stored, now)]
+    if found:
+        lines += ["", *_table(found[:16])]
     if len(found) > 16:
         lines.append(f"  and {len(found) - 16} more")
-    if _worse(stored, now):
-        lines += ["", f"the count was {stored.get('status')}, and is a {now['status']} now: {report.unknowns[0]}"]
     counters = explained([c.counter for c in found if c.counter])
     grown = growth(stored, now, counters or ["bytes"])
     if grown:
@@ -143,7 +170,7 @@ def _grown(report: Report, measured: Sequence[Measured], stored: Snapshot | None
     lines = _made(report, stored, place)
     of_ops = [c for c in changes(stored, now) if not c.counter]
     if any(limit.kind in ("ops", "forbid", "status") for limit in exceeded) and of_ops:
-        lines += ["", *aligned([("", "snapshot", "now", "change"), *(c.cells() for c in of_ops[:10])], "<>>>")]
+        lines += ["", *_table(of_ops[:10])]
     counters = explained([limit.counter for limit in exceeded])
     found = growth(stored, now, counters or ["flops", "bytes"])
     return "\n".join([*lines, "", *found] if found else lines)
@@ -163,12 +190,25 @@ def _made(report: Report, stored: Snapshot, place: Place) -> list[str]:
     return lines
 
 
+def _table(found: Sequence[Change]) -> list[str]:
+    rows = aligned([("", "snapshot", "now", "change"), *(c.cells() for c in found)], "<>>>")
+    return [cut(row, WIDTH) for row in rows]
+
+
+def _surety(report: Report, stored: Snapshot, now: Snapshot) -> list[str]:
+    """That a count was or is a lower bound, and how to settle it: what is not known may grow unseen."""
+    was, is_now = stored["status"], now["status"]
+    lines = [f"  status was {was}, now {is_now}"] if was != is_now else []
+    if is_now == "lower bound":
+        lines.append("  the count is a lower bound: what is not known may grow unseen")
+        lines += [f"  {line}" for line in unknown_lines(report)]
+    elif was == "lower bound":
+        lines.append("  the snapshot is a lower bound: it may lack what is counted now")
+    return lines
+
+
 def _as_measured(report: Report, counters: list[str]) -> list[Measured]:
     return [Measured(Limit("counter", name, 0, ""), getattr(report, name)) for name in counters]
-
-
-def _worse(stored: Snapshot, now: Snapshot) -> bool:
-    return now["status"] == "lower bound" and stored.get("status") != "lower bound"
 
 
 def _room(stored: Snapshot, now: Snapshot, counter: str, rel: float) -> float:
@@ -199,8 +239,8 @@ def _record(kind: str, report: Report, place: Place, measured: Sequence[Measured
     }
 
 
-def _refuse_misspelt(fn: Any, keywords: dict[str, Any]) -> None:
-    """A keyword that neither `count` nor the function knows is a limit that somebody misspelt."""
+def refuse_misspelt(fn: Any, keywords: dict[str, Any], known: Sequence[str] = KEYWORDS, what: str = "limit") -> None:
+    """A keyword that neither `count` nor the function knows is a limit (or `what` else is `known`) misspelt."""
     unknown = [name for name in keywords if name not in _COUNT_KEYWORDS]
     if not unknown:
         return
@@ -213,4 +253,4 @@ def _refuse_misspelt(fn: Any, keywords: dict[str, Any]) -> None:
     for name in unknown:
         # No array is a str: given to a function that takes anything, it was meant for us.
         if name not in named and (not takes_any or isinstance(keywords[name], str)):
-            raise HloCountError(f"{name}=: {misspelt(name)} (nor is it an argument of the function)")
+            raise HloCountError(f"{name}=: {misspelt(name, known, what)} (nor is it an argument of the function)")

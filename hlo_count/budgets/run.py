@@ -151,6 +151,10 @@ def summary_lines(tests: Mapping[str, TestRun], update: Update | None) -> list[s
             for m, node in near
         ]
         lines += [cut(line, 100) for line in aligned(rows, "><>><")]
+    unsure = list(dict.fromkeys(node for node, record in records if record["status"] == "lower bound"))
+    if unsure:
+        named = cut(", ".join(unsure), 60)
+        lines.append(f"lower bounds, whose unknown part is not held: {named}")
     if update is not None:
         became = f"{update.written} written, {update.dropped} dropped, {update.unchanged} as they were"
         lines.append(f"snapshots in {FOLDER}: {became}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.report.contributors import code_of, parts_of, scope_of, where
 from hlo_count.report.operations import op_counts
-from hlo_count.visitors.cost import OP_COUNTERS
+from hlo_count.visitors.cost import OP_COUNTERS, STATUSES
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
@@ -129,10 +129,15 @@ def load(file: Path) -> dict[str, Snapshot]:
         ) from None
     if not isinstance(data, dict) or not isinstance(data.get("snapshots"), dict):
         raise HloCountError(f"{file}: this is no snapshot file; delete it and run pytest --flop-update")
-    if not isinstance(data.get("format"), int) or data["format"] > FORMAT:
+    version = data.get("format")
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise HloCountError(
-            f"{file}: format {data.get('format')!r} was written by a newer hlo-count (this one reads {FORMAT}); "
-            "upgrade hlo-count"
+            f"{file}: format is {version!r}, not the number of a format ({FORMAT}); delete it and run "
+            "pytest --flop-update"
+        )
+    if version > FORMAT:
+        raise HloCountError(
+            f"{file}: format {version} was written by a newer hlo-count (this one reads {FORMAT}); upgrade hlo-count"
         )
     for key, entry in data["snapshots"].items():
         _validate(entry, key, file)
@@ -157,8 +162,11 @@ def _validate(entry: object, key: str, file: Path) -> None:
                 raise HloCountError(f"{file}: key {key!r}: {part}.{name} is no row of numbers; {again}")
             numbers += [(f"{part}.{name}.{column}", n) for column, n in row.items() if column != "code"]
     for name, number in numbers:
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise HloCountError(f"{file}: key {key!r}: {name} is {number!r}, not an integer; {again}")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise HloCountError(f"{file}: key {key!r}: {name} is {number!r}, not an integer of 0 or more; {again}")
+    if entry.get("status") not in STATUSES:
+        known = ", ".join(STATUSES)
+        raise HloCountError(f"{file}: key {key!r}: status is {entry.get('status')!r}, not one of {known}; {again}")
 
 
 def save(file: Path, snapshots: Mapping[str, Snapshot]) -> None:

@@ -91,7 +91,7 @@ def read(source: str | Path) -> Module:
 def decode(data: bytes, filename: str) -> str:
     """UTF-8 text. Raises HloCountError for binary data."""
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # some editors put a mark at the start
     except UnicodeDecodeError:
         raise HloCountError(
             f"{filename}: this is binary data, not HLO text; dump with --xla_dump_hlo_as_text or compiled.as_text()"

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WIDTH = 90
 """What pytest puts before each line comes on top."""
+HEADLINE = 100 - len("E       hlo_count.errors.BudgetExceeded: ")
+"""The first line shares its own with the name of the error."""
 _SHOWN = 5
 
 
@@ -32,7 +34,8 @@ def message(report: Report, measured: Sequence[Measured], limits: Limits, grown:
     if grown:
         parts += ["", grown]
     if any(m.limit.kind == "status" for m in exceeded):
-        parts += ["", *_unknowns(report)]
+        head = "not known, so that the true cost may be larger (or pass allow_lower_bound=True)"
+        parts += ["", head, *unknown_lines(report)]
     return "\n".join([*parts, *contributor_sections(report, exceeded, limits)])
 
 
@@ -49,13 +52,18 @@ def contributor_sections(report: Report, measured: Sequence[Measured], limits: L
 def headline(exceeded: Sequence[Measured]) -> str:
     """The worst in a few words: what pytest's summary shows."""
     first = exceeded[0]
-    more = f", and {len(exceeded) - 1} more" if len(exceeded) > 1 else ""
+    more = f", {len(exceeded) - 1} more" if len(exceeded) > 1 else ""
     if first.limit.kind == "status":
-        return f"the count is a lower bound: {first.shown}{more}"
+        return first_line(f"the count is a lower bound: {first.shown}", more)
     if first.limit.kind == "forbid":
-        return f"forbidden {first.limit.counter}: {first.actual} in the program{more}"
+        return first_line(f"forbidden {first.limit.counter}: {first.actual} in the program", more)
     side = "below" if first.limit.lower else "over"
-    return f"{first.limit.name} {first.shown} is {side} {first.limit.shown} ({first.excess}){more}"
+    return first_line(f"{first.limit.name} {first.shown} is {side} {first.limit.shown} ({first.excess})", more)
+
+
+def first_line(text: str, more: str = "") -> str:
+    """The text and how many more there are, short enough for what pytest puts before it."""
+    return cut(text, HEADLINE - len(more)) + more
 
 
 def program(report: Report) -> str:
@@ -65,14 +73,14 @@ def program(report: Report) -> str:
     if report.num_devices != 1:
         parts.append(f"one of {report.num_devices} devices")
     parts.append(f"jax {report.jax_version}" if report.jax_version else "from text")
-    return " · ".join(parts)
+    return cut(" · ".join(parts), WIDTH)
 
 
 def verdicts(measured: Sequence[Measured]) -> str:
     """Actual, limit and excess, a line a limit."""
     rows = [("", "actual", "limit", "excess")]
     rows += [(m.limit.name, m.shown, ("≥ " if m.limit.lower else "≤ ") + m.limit.shown, m.excess) for m in measured]
-    return "\n".join(aligned(rows, "<>>>"))
+    return "\n".join(cut(line, WIDTH) for line in aligned(rows, "<>>>"))
 
 
 def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]:
@@ -119,8 +127,9 @@ def _section(m: Measured) -> str:
     return what.get(m.limit.counter, f"largest contributors to {of}") + ", by source line"
 
 
-def _unknowns(report: Report) -> list[str]:
-    lines = ["not known, so that the true cost may be larger (or pass allow_lower_bound=True)"]
+def unknown_lines(report: Report) -> list[str]:
+    """What was not known, and how to settle it."""
+    lines = []
     for unknown in report.unknowns[:_SHOWN]:
         place = f" ({short_source(unknown.source)})" if unknown.source else ""
         lines.append(cut(f"  {unknown.instruction}{place} {unknown.reason}", WIDTH))

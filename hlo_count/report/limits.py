@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -136,9 +136,10 @@ def limits_of(**keywords: Any) -> Limits:
     return Limits(tuple(found), keywords.get("device"))
 
 
-def misspelt(keyword: str) -> str:
-    near = get_close_matches(keyword, KEYWORDS, 1, 0.5)
-    return f"no such limit, did you mean {near[0]!r}?" if near else f"no such limit; there are {', '.join(COUNTERS)}"
+def misspelt(keyword: str, known: Sequence[str] = KEYWORDS, what: str = "limit") -> str:
+    near = get_close_matches(keyword, known, 1, 0.5)
+    there_are = ", ".join(name for name in known if name in COUNTERS)
+    return f"no such {what}, did you mean {near[0]!r}?" if near else f"no such {what}; there are {there_are}"
 
 
 def measure(report: Report, limits: Limits) -> list[Measured]:

@@ -53,9 +53,11 @@ def _parse(text: str, counter: str) -> Decimal:
         raise HloCountError(f"{counter}={text!r} is no quantity: {_expected(counter)}")
     number, unit = Decimal(match[1].replace("_", "")), match[2]
     factor = _factors(counter).get(unit)
+    if factor is None and not unit:
+        raise HloCountError(f"{counter}={text!r} has no unit: {_expected(counter)}")
     if factor is None:
         why = "a rate, and this limit is an amount" if unit.endswith(("/s", "FLOPS")) else "no unit of it"
-        raise HloCountError(f"{counter}={text!r}: {unit or 'no unit'} is {why}: {_expected(counter)}")
+        raise HloCountError(f"{counter}={text!r}: {unit} is {why}: {_expected(counter)}")
     return number * factor
 
 

@@ -87,6 +87,16 @@ def test_limits_that_are_passed(report, limits, first, place):
     assert all(len(line) <= 92 for line in lines)
 
 
+def test_the_first_line_leaves_room_for_the_name_of_the_error(report):
+    pattern = "custom-call:*_python_cpu_callback_of_a_very_long_name*"
+    limits = {"min_ops": {pattern: 1}, "flops": 1, "bytes": 1, "network_bytes": 1}
+    with pytest.raises(hc.BudgetExceeded) as caught:
+        report.check(**limits)
+    first = str(caught.value).splitlines()[0]
+    assert len(f"E       hlo_count.errors.BudgetExceeded: {first}") <= 100
+    assert first.endswith(", 4 more")
+
+
 def test_a_lower_bound_passes_no_limit_unless_allowed(report):
     with pytest.raises(hc.BudgetExceeded, match="the count is a lower bound: 1 unknown") as caught:
         report.check(flops="1 GFLOP")

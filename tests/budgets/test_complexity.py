@@ -70,10 +70,34 @@ def test_what_is_no_order(text):
         parse_order(text)
 
 
-@pytest.mark.parametrize("sizes", [[64, 128], [1, 2, 4], [64, 64, 128], [2.0, 4.0, 8.0]])
+@pytest.mark.parametrize(
+    "sizes", [[64, 128], [1, 2, 4], [64, 64, 128], [2.0, 4.0, 8.0], [8, "a", 9], [[8], 9, 10], 8, None]
+)
 def test_sizes_that_say_nothing(sizes):
     with pytest.raises(hc.HloCountError, match="three or more"):
         assert_complexity(matmul_of, sizes, flops="O(n)")
+
+
+@pytest.mark.parametrize(
+    ("counters", "message"),
+    [
+        ({"flop": "O(n)", "flops": "O(n^3)"}, "flop=: no such counter, did you mean 'flops'"),
+        ({"flop": "O(n)"}, "flop=: no such counter, did you mean 'flops'"),
+        ({"flop": 3, "flops": "O(n^3)"}, "flop=: no such counter, did you mean 'flops'"),
+        ({"intensity": "O(n)", "flops": "O(n^3)"}, "intensity=: no such counter"),
+        ({"min_flops": "O(n)"}, "min_flops=: no such counter"),
+    ],
+)
+def test_a_misspelt_counter_is_named(counters, message):
+    with pytest.raises(hc.HloCountError, match=message):
+        assert_complexity(matmul_of, SIZES, **counters)
+
+
+def test_keywords_of_the_function_are_no_counters():
+    def scaled_of(n):
+        return lambda x, *, flop: x * flop, jax.ShapeDtypeStruct((n, n), "float32")
+
+    assert assert_complexity(scaled_of, SIZES, flops="O(n^2)", flop=jnp.float32(3))["flops"] == pytest.approx(2)
 
 
 def test_a_counter_is_needed():

@@ -58,6 +58,7 @@ def test_an_amount(text, counter, expected):
         ("80 MB/s", "bytes", "a rate"),
         ("80 mb", "bytes", "no unit of it"),
         ("5 GFLOP", "bound", "no unit of it"),
+        ("5", "bound", "bound='5' has no unit: give a time"),
         ("5", "bound", "no unit"),
         (True, "flops", "no quantity"),
         (-1, "flops", "no quantity"),
