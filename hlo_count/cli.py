@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (a pager, head): nothing is left to say to it.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  it lives as long as the process
         return DONE
+    except SystemExit as stop:
+        print(f"hlo-count: the program calls sys.exit({stop.code!r}) while it is loaded or traced", file=sys.stderr)
+        return WRONG
     except KeyboardInterrupt:
         print("hlo-count: interrupted", file=sys.stderr)
         return 130
@@ -360,7 +363,12 @@ def _text(program: str) -> Any:
 
 
 def _target_list(options: argparse.Namespace) -> list[str | None]:
-    return [name.strip() for name in options.target.split(",") if name.strip()] if options.target else [None]
+    if options.target is None:
+        return [None]
+    names = [name.strip() for name in options.target.split(",") if name.strip()]
+    if not names:
+        raise HloCountError(f"--target {options.target!r} names no target; `hlo-count targets` lists them")
+    return list(names)
 
 
 # Output

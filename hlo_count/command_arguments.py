@@ -41,6 +41,8 @@ def looks_like_function(text: str) -> bool:
 def resolve(text: str) -> Any:
     """The object that `package.module:function` or `file.py:function` names. Raises HloCountError."""
     place, _, path = text.rpartition(":")
+    if not place or not path:
+        raise HloCountError(f"{text}: a function is written package.module:function or path/to/file.py:function")
     module = _module(place, text)
     found: Any = module
     for part in path.split("."):

@@ -374,3 +374,29 @@ def test_a_warning_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert main(["devices"]) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"hlo-count: warning: {tmp_path / 'bad.toml'}: this profile is left out")
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "said"),
+    [
+        ("import sys\nsys.exit(0)", "f", "calls sys.exit(0)"),
+        ("import sys\ndef f():\n    sys.exit(3)", "f", "calls sys.exit(3)"),
+        ("f = abs", "", "a function is written package.module:function"),
+    ],
+)
+def test_a_program_that_exits_or_has_no_name(tmp_path: Path, capsys, code: str, name: str, said: str):
+    path = tmp_path / f"leaves_{abs(hash(code))}.py"
+    path.write_text(code)
+    assert main(["count", f"{path}:{name}"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_target_list_without_targets(dump: Path, capsys):
+    assert main(["count", "math:sqrt", "--target", ","]) == 2
+    assert "names no target" in capsys.readouterr().err
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path: Path, capsys):
+    path = tmp_path / "marked.txt"
+    path.write_text(TEXT, encoding="utf-8-sig")
+    assert main(["count", str(path)]) == 0
