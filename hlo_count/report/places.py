@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from itertools import islice
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 
-_NEAR = 8
-"""How many neighbours without a place are looked past."""
+_NEAR = 16
+"""How many neighbours are looked at: a tuple may hold ten thousand values."""
 
 
 class Places:
@@ -58,12 +59,12 @@ class Places:
         )
 
     def _nearest(self, first: Iterable[Instruction], further: Callable[[Instruction], Iterable[Instruction]]) -> str:
-        work = list(first)
+        work = list(islice(first, _NEAR))
         for current in work:
             found = self._stated(current)
             if found:
                 return found
-            work += [] if len(work) > _NEAR else further(current)
+            work += islice(further(current), _NEAR - len(work))
         return ""
 
     @cached_property
