@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,11 @@ PROGRAM, KERNEL = "#b3241c", "#4a7db3"  # differ in lightness too, so that they 
 STYLES = {MATRIX: "-", VECTOR: (0, (6, 2)), SPECIAL: (0, (1.5, 1.5))}
 APART = 6  # to a decade: kernels closer than that are drawn as one
 ROOM = 1.25  # how many times its own height a label keeps free
+BESIDE = 12  # points between a mark and its label, from which on a line joins them
+
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A kernel or the program: FLOP per byte, FLOP per second, seconds of all its runs."""
+    """A kernel or the program: FLOP (or evaluations) per byte and per second, and the seconds of all its runs."""
 
     label: str
     intensity: float
@@ -102,20 +108,29 @@ def slopes(roofline: Roofline) -> list[tuple[str, float]]:
     return [(m.name, m.bandwidth.value) for m in roofline.device.memory if m.bandwidth is not None]
 
 
-def points(roofline: Roofline, seconds: float | None, kernels: int) -> tuple[Point | None, list[Point]]:
-    """The program, and its largest kernels that have both FLOP and traffic, those alike as one."""
+def counter(roofline: Roofline) -> str:
+    """What the plane is of: "flops", or "transcendentals" (evaluations) for a program that has no FLOP but those."""
     total = roofline.walk.total
+    return "transcendentals" if total.transcendentals and not total.flops else "flops"
+
+
+def points(roofline: Roofline, seconds: float | None, kernels: int) -> tuple[Point | None, list[Point]]:
+    """The program, and its largest kernels that have both FLOP (or evaluations) and traffic, those alike as one."""
+    total, counted = roofline.walk.total, counter(roofline)
     taken = seconds or roofline.estimate
     program = None
-    if total.flops and total.bytes and taken:
+    amount = getattr(total, counted)
+    if amount and total.bytes and taken:
         label = f"{roofline.walk.module.name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
-        program = Point(label, total.intensity, total.flops / taken, taken)
+        program = Point(label, amount / total.bytes, amount / taken, taken)
+    amounts = {kernel.name: getattr(cost * times, counted) for kernel, times, cost in roofline.walk.kernels()}
     alike: dict[tuple[int, int], list[Point]] = {}
     for row in roofline.rows:
-        if row.flops and row.bytes and row.estimate:
-            rate = row.flops / row.estimate
-            place = (round(APART * math.log10(row.intensity)), round(APART * math.log10(rate)))
-            alike.setdefault(place, []).append(Point(row.name, row.intensity, rate, row.estimate))
+        amount = amounts[row.name]
+        if amount and row.bytes and row.estimate:
+            intensity, rate = amount / row.bytes, amount / row.estimate
+            place = (round(APART * math.log10(intensity)), round(APART * math.log10(rate)))
+            alike.setdefault(place, []).append(Point(row.name, intensity, rate, row.estimate))
     merged = [
         Point(_named(group), group[0].intensity, group[0].rate, sum(p.seconds for p in group))
         for group in alike.values()
@@ -145,9 +160,11 @@ def draw(axes: Any, roofline: Roofline, *, seconds: float | None = None, kernels
     high = max([p.intensity for p in everything] + [max(ridges) * 8])
     low, high = low / 3, high * 3
     bottom = min([p.rate for p in everything] + [roofs[-1].rate])
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom / 4, top * 3))
-    axes.set_xlabel("arithmetic intensity, FLOP per byte of main memory")
-    axes.set_ylabel("FLOP/s")
+    highest = max([p.rate for p in everything] + [top])  # a time below the bound stands above every ceiling
+    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom / 4, highest * 3))
+    unit = "FLOP" if counter(roofline) == "flops" else "evaluations of special functions"
+    axes.set_xlabel(f"arithmetic intensity, {unit} per byte of main memory")
+    axes.set_ylabel("FLOP/s" if unit == "FLOP" else f"{unit} per second")
     axes.set_title(
         f"{roofline.walk.module.name} on {roofline.device.name}: at least {in_words(roofline.bound)}"
         f" ({roofline.bottleneck}), estimate {in_words(roofline.estimate)}",
@@ -183,6 +200,9 @@ def draw(axes: Any, roofline: Roofline, *, seconds: float | None = None, kernels
         labels.cross(low, low * bandwidth, top / bandwidth, top)
     if program is not None:
         labels.beside(program, PROGRAM, bold=True)
+    else:
+        text = "no point for the program: it moves no bytes of main memory"
+        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
     for point in shown:
         labels.beside(point, DARK)
 
@@ -192,7 +212,9 @@ class _Labels:
 
     def __init__(self, axes: Any) -> None:
         self.axes = axes
-        self.taken: list[tuple[float, float, float, float]] = []
+        self.taken: list[Box] = []
+        self.apart: list[Box] = []
+        """Marks and labels, which lines from other marks to their labels keep off."""
         self.pixels = axes.figure.dpi / 72
         axes.figure.canvas.draw()  # settles where the axes stand,
         axes.figure.set_layout_engine("none")  # and they stay there
@@ -205,7 +227,9 @@ class _Labels:
     def occupy(self, point: Point, area: float) -> None:
         x, y = self.at(point.intensity, point.rate)
         half = math.sqrt(area) / 2 * self.pixels
-        self.taken.append((x - half, y - half, x + half, y + half))
+        mark = (x - half, y - half, x + half, y + half)
+        self.taken.append(mark)
+        self.apart.append(mark)
 
     def line_end(self, x: float, y: float, text: str) -> None:
         """At the right end of a ceiling, just above it, below where that is taken, or further left."""
@@ -216,12 +240,7 @@ class _Labels:
     def cross(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Keep what is placed from here on off a line."""
         (left, low), (right, high) = self.at(x0, y0), self.at(x1, y1)
-        number = max(2, int(math.hypot(right - left, high - low) / 4)) if high != low else 1
-        for n in range(number):
-            a, b = n / number, (n + 1) / number
-            span = (left + a * (right - left), left + b * (right - left))
-            rise = (low + a * (high - low), low + b * (high - low))
-            self.taken.append((span[0], rise[0] - 1, span[1], rise[1] + 1))
+        self.taken += _along(left, low, right, high)
 
     def along(self, low: float, bandwidth: float, top: float, text: str) -> None:
         """Along a slope, as far left as there is room."""
@@ -273,21 +292,40 @@ class _Labels:
                 rotation=angle,
                 rotation_mode="anchor",
                 zorder=5,
-                arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.5}
-                if line and max(abs(dx), abs(dy)) > 16
-                else None,
             )
             boxes = _boxes(label, self.renderer, angle)
             inside = all(
                 b[0] >= window.x0 and b[2] <= window.x1 + 1 and b[1] >= window.y0 and b[3] <= window.y1 for b in boxes
             )
-            if inside and not any(_meet(a, b) for a in boxes for b in self.taken):
-                self.taken += boxes
+            leader = self._leader(x, y, boxes[0]) if line else []
+            free = not any(_meet(a, b) for a in boxes for b in self.taken)
+            crossed = [b for b in self.apart if not _meet(b, (x, y, x, y))]  # but for what covers the mark itself
+            if inside and free and not any(_meet(a, b) for a in leader for b in crossed):
+                self.taken += [*boxes, *leader]
+                self.apart += boxes
                 return
             label.remove()
+            if leader:
+                self.axes.lines[-1].remove()
+
+    def _leader(self, x: float, y: float, box: Box) -> list[Box]:
+        """A line from a point to the nearest side of its label, where that is not just beside it; what it covers."""
+        to_x, to_y = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
+        if math.hypot(to_x - x, to_y - y) <= BESIDE * self.pixels:
+            return []
+        ends = self.axes.transData.inverted().transform([(x, y), (to_x, to_y)])
+        self.axes.plot(*ends.T, color=GREY, linewidth=0.5, zorder=2.5)
+        return _along(x, y, to_x, to_y)
 
 
-def _boxes(label: Any, renderer: Any, angle: float) -> list[tuple[float, float, float, float]]:
+def _along(x0: float, y0: float, x1: float, y1: float) -> list[Box]:
+    """The boxes that cover a line: one if it is level, else small ones along it."""
+    number = max(2, int(math.hypot(x1 - x0, y1 - y0) / 4)) if y1 != y0 else 1
+    steps = [(x0 + n / number * (x1 - x0), y0 + n / number * (y1 - y0)) for n in range(number + 1)]
+    return [(min(a, c), min(b, d) - 1, max(a, c), max(b, d) + 1) for (a, b), (c, d) in pairwise(steps)]
+
+
+def _boxes(label: Any, renderer: Any, angle: float) -> list[Box]:
     """The boxes that cover a label; a sloping one is covered by small ones along it."""
     label.set_rotation(0)
     flat = _text_box(label, renderer)
@@ -306,7 +344,7 @@ def _boxes(label: Any, renderer: Any, angle: float) -> list[tuple[float, float, 
     return found
 
 
-def _text_box(label: Any, renderer: Any) -> tuple[float, float, float, float]:
+def _text_box(label: Any, renderer: Any) -> Box:
     from matplotlib.text import Text
 
     label.update_positions(renderer)
@@ -314,7 +352,7 @@ def _text_box(label: Any, renderer: Any) -> tuple[float, float, float, float]:
     return (box.x0, box.y0, box.x1, box.y1)
 
 
-def _meet(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+def _meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 

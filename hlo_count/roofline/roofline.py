@@ -208,7 +208,8 @@ class Roofline:
         """Draw the roofline into a file, PNG, SVG or PDF by its suffix; returns its path.
 
         `seconds`: a measured time, at which the program is drawn in place of its estimate. `kernels`: how
-        many of the largest are drawn. Raises HloCountError without matplotlib (the extra `plot`) and for
+        many of the largest are drawn, each with its name where there is room. A program of special functions
+        alone is drawn in evaluations of them. Raises HloCountError without matplotlib (the extra `plot`) and for
         another suffix.
         """
         from hlo_count.roofline.plot import plot

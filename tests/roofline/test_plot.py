@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import builtins
+import math
 from pathlib import Path
 from typing import Any
 
 import fixture_files
 import pytest
-from test_bound import copy_of, roofline
+from test_bound import copy_of, entry, roofline
 
 import hlo_count
 from hlo_count.errors import HloCountError
-from hlo_count.roofline.plot import ceilings, draw, points, slopes
+from hlo_count.roofline.plot import BESIDE, ceilings, draw, points, slopes
 from hlo_count.roofline.roofline import Roofline
 
 figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib")
+Text = pytest.importorskip("matplotlib.text").Text
 
 
 def of(backend: str, name: str, on: str) -> Roofline:
     return hlo_count.count(fixture_files.text(backend, name)).roofline(on)
+
+
+def page() -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    found = figure.Figure(figsize=(9, 5.6), dpi=100)
+    FigureCanvasAgg(found)
+    return found
 
 
 @pytest.mark.parametrize(("suffix", "head"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
@@ -64,19 +74,66 @@ def test_the_largest_kernels_and_the_program_are_points() -> None:
     ],
 )
 def test_labels_do_not_overlap(backend: str, name: str, on: str) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.text import Text
-
-    page = figure.Figure(figsize=(9, 5.6), dpi=100)
-    canvas = FigureCanvasAgg(page)
-    axes = page.add_subplot()
+    axes = page().add_subplot()
     draw(axes, of(backend, name, on))
+    canvas = axes.figure.canvas
     canvas.draw()
     flat = [t for t in axes.texts if not t.get_rotation()]
     assert len(flat) >= 3
     boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in flat]
     for n, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[n + 1 :]), flat[n].get_text()
+
+
+def test_a_measured_time_below_the_bound_is_drawn_above_the_ceilings() -> None:
+    found = of("h100", "mlp_grad", "h100-sxm")
+    axes = page().add_subplot()
+    draw(axes, found, seconds=found.bound / 50)
+    program, _ = points(found, found.bound / 50, 6)
+    assert program is not None
+    assert program.rate > max(ceiling.rate for ceiling in ceilings(found))
+    assert axes.get_ylim()[0] < program.rate < axes.get_ylim()[1]
+    assert any(text.get_text() == program.label for text in axes.texts)
+
+
+def test_special_functions_alone_are_drawn_as_evaluations() -> None:
+    n = 2**20
+    text = entry(f"  x = f32[{n}] parameter(0)\n  ROOT r = f32[{n}] tanh(x)", f"f32[{n}]")
+    found = roofline(text)
+    program, (kernel,) = points(found, 1.0, 6)
+    assert program is not None
+    assert (program.intensity, program.rate) == (1 / 8, n)
+    assert kernel.intensity == 1 / 8
+    axes = page().add_subplot()
+    draw(axes, found)
+    assert "evaluations" in axes.get_xlabel()
+    assert "evaluations" in axes.get_ylabel()
+
+
+def test_a_label_away_from_its_mark_is_joined_to_it() -> None:
+    """A label that is not just beside a mark starts where a line from a mark ends, and no line crosses a label."""
+    on = page()
+    axes = on.add_subplot()
+    found = of("h100", "transformer_step", "h100-sxm")
+    draw(axes, found, kernels=25)
+    program, shown = points(found, None, 25)
+    marks = {p.label: axes.transData.transform((p.intensity, p.rate)) for p in (*shown, program) if p is not None}
+    leaders = [axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_zorder() == 2.5]
+    assert leaders
+    labels = [text for text in axes.texts if text.get_text() in marks]
+    assert len(labels) >= 15
+    boxes = {}
+    for text in labels:
+        box = Text.get_window_extent(text, on.canvas.get_renderer())
+        boxes[text] = box
+        x, y = marks[text.get_text()]
+        nearest = (min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1))
+        away = math.dist(nearest, (x, y)) * 72 / on.dpi
+        joined = any(math.dist(line[0], (x, y)) < 2 and math.dist(line[1], nearest) < 2 for line in leaders)
+        assert joined == (away > BESIDE), text.get_text()
+    for line in leaders:
+        inner = [line[0] + (line[1] - line[0]) * part / 50 for part in range(49)]
+        assert not any(box.shrunk(0.9, 0.9).contains(x, y) for box in boxes.values() for x, y in inner)
 
 
 def test_a_program_without_flop_is_a_sentence(tmp_path: Path) -> None:
