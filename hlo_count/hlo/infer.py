@@ -10,12 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.attributes import WindowDimension, parse_window
+from hlo_count.hlo.attributes import parse_window
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.dims import array_of, dims_of, joined, merged, met, taken, wider, windowed
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
-from hlo_count.hlo.shapes import Layout, Shape, array, tuple_of
+from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_UNARY
+from hlo_count.hlo.shapes import UNBOUNDED, Shape, array, tuple_of
 
 _RECOMPUTED = frozenset(("tuple", "send", "send-done", "recv", "recv-done", "infeed", "outfeed", "add-dependency"))
 _TOKEN = Shape("token")
@@ -52,44 +54,70 @@ def _settle(instruction: Instruction) -> None:
     instruction.shape = shape
 
 
-def _elementwise(i: Instruction) -> Shape:
-    """The widest operand: scalars and missing layouts give way. Dynamic dimensions and `E(n)` are kept.
+def _binary(i: Instruction) -> Shape:
+    """Laid out as the left one where both have the same sizes, else size 1 and scalars give way to the other."""
+    lhs, rhs = i.operands[0].shape, i.operands[1].shape
+    dtype = wider(lhs.dtype, rhs.dtype)
+    if lhs.dimensions == rhs.dimensions and UNBOUNDED not in lhs.dimensions:
+        return _retyped(_marked(lhs, rhs), dtype)
+    if lhs.rank != rhs.rank:
+        if lhs.rank and rhs.rank:
+            raise ValueError(f"{lhs} and {rhs} differ in rank")
+        return array_of(dtype, dims_of(lhs) or dims_of(rhs))
+    return array_of(dtype, [met(*pair) for pair in zip(dims_of(lhs), dims_of(rhs), strict=True)])
 
-    A select is laid out as its predicate is, unless that is a scalar.
-    """
-    shapes = [operand.shape for operand in i.operands]
-    shape = shapes[1] if i.opcode in ("select", "clamp") else shapes[0]
-    if i.opcode == "select" and shapes[0].rank and shapes[0].minor_to_major != shape.minor_to_major:
-        shape = shape.with_layout(shapes[0].minor_to_major)
-    best = next(s for s in (shape, *shapes) if s.rank == max(s.rank for s in shapes))
-    dynamic = tuple(any(s.dynamic[d] for s in shapes if s.rank == best.rank and s.dynamic) for d in range(best.rank))
-    return replace(best, dtype=shape.dtype, dynamic=dynamic if any(dynamic) else ())
+
+def _marked(shape: Shape, *others: Shape) -> Shape:
+    """The shape, dynamic wherever it or another of the same rank is."""
+    shapes = [s for s in (shape, *others) if s.dynamic and s.rank == shape.rank]
+    if not shapes:
+        return shape
+    return replace(shape, dynamic=tuple(map(any, zip(*(s.dynamic for s in shapes), strict=True))))
 
 
-def _with_dtype(dtype: str) -> Callable[[Instruction], Shape]:
-    return lambda i: _retyped(_elementwise(i), dtype)
+def _select(i: Instruction) -> Shape:
+    """Laid out as its predicate is, unless that is a scalar, with elements of as many bits as the first choice has."""
+    predicate, yes, no = (operand.shape for operand in i.operands[:3])
+    shape = predicate if predicate.rank else yes
+    dims = [
+        (size, dynamic or (marked and UNBOUNDED not in (one[0], other[0])))
+        for (_, marked), one, other in zip(dims_of(shape), dims_of(yes), dims_of(no), strict=True)
+        for size, dynamic in [merged(one, other)]
+    ]
+    result = replace(array_of(wider(yes.dtype, no.dtype), dims), layout=shape.layout)
+    return result.with_element_bits(yes.layout.element_bits if yes.layout is not None else None)
+
+
+def _is_finite(i: Instruction) -> Shape:
+    return _retyped(i.operands[0].shape, "pred")
+
+
+def _compare(i: Instruction) -> Shape:
+    return _retyped(_binary(i), "pred")
 
 
 def _retyped(shape: Shape, dtype: str) -> Shape:
-    """The same array of another element type; an `E(n)` belongs to the old one."""
-    layout = shape.layout
-    if layout is not None and layout.element_bits and DTYPES[dtype].bits >= 8:
-        layout = shape.with_layout(layout.minor_to_major).layout
-        layout = replace(layout, element_bits=None, text="") if layout else None
-    return replace(shape, dtype=dtype, layout=layout)
+    """The same array of another element type: an `E(n)` stays only where that takes less than a byte."""
+    shape = replace(shape, dtype=dtype)
+    return shape.with_element_bits(None) if DTYPES[dtype].bits >= 8 else shape
 
 
 def _same(i: Instruction) -> Shape:
     return i.operands[0].shape
 
 
+def _second(i: Instruction) -> Shape:
+    return i.operands[1].shape
+
+
 def _complex(i: Instruction) -> Shape:
-    return _retyped(_elementwise(i), "c128" if i.operands[0].shape.dtype == "f64" else "c64")
+    shape = _binary(i)
+    return _retyped(shape, "c128" if shape.dtype == "f64" else "c64")
 
 
 def _real(i: Instruction) -> Shape:
     shape = i.operands[0].shape
-    return _retyped(shape, shape.element_type.real)
+    return _retyped(shape, shape.element_type.real) if shape.element_type.is_complex else shape
 
 
 def _tuple(i: Instruction) -> Shape:
@@ -100,159 +128,147 @@ def _element(i: Instruction) -> Shape:
     return i.operands[0].shape.elements[int(i.attributes["index"])]
 
 
-def _callee_root(role: str) -> Callable[[Instruction], Shape]:
-    def rule(i: Instruction) -> Shape:
-        callee = i.callee(role)
-        if callee is None:
-            raise HloCountError(f"{i.name} names no {role}")
-        if callee.root.shape is None:
-            _settle(callee.root)
-        return callee.root.shape
-
-    return rule
-
-
-def _conditional(i: Instruction) -> Shape:
-    callee = i.called[0][1]
+def _root(callee: Computation) -> Shape:
     if callee.root.shape is None:
         _settle(callee.root)
     return callee.root.shape
 
 
+def _callee_root(role: str) -> Callable[[Instruction], Shape]:
+    def rule(i: Instruction) -> Shape:
+        callee = i.callee(role)
+        if callee is None:
+            raise HloCountError(f"{i.name} names no {role}")
+        return _root(callee)
+
+    return rule
+
+
+def _conditional(i: Instruction) -> Shape:
+    return _anywhere_dynamic([_root(callee) for _, callee in i.called])
+
+
+def _anywhere_dynamic(shapes: Sequence[Shape]) -> Shape:
+    """The first of some shapes, dynamic where any of them is."""
+    if not shapes[0].is_tuple:
+        return _marked(*shapes)
+    return tuple_of(tuple(map(_anywhere_dynamic, zip(*(s.elements for s in shapes), strict=True))))
+
+
 def _broadcast(i: Instruction) -> Shape:
-    sizes = i.dims("dimensions")
     shape = i.operands[0].shape
-    dynamic = ((False,) * len(sizes) + shape.dynamic) if shape.dynamic else ()
-    return array(shape.dtype, (*sizes, *shape.dimensions), dynamic)
+    return array_of(shape.dtype, [*((size, False) for size in i.dims("dimensions")), *dims_of(shape)])
 
 
 def _concatenate(i: Instruction) -> Shape:
     (axis,) = i.dims("dimensions")
     shapes = [operand.shape for operand in i.operands]
-    dimensions = list(shapes[0].dimensions)
-    dimensions[axis] = sum(s.dimensions[axis] for s in shapes)
-    dynamic = tuple(any(s.dynamic[d] for s in shapes if s.dynamic) for d in range(len(dimensions)))
-    return array(shapes[0].dtype, tuple(dimensions), dynamic)
+    dims = dims_of(shapes[0])
+    for shape in shapes[1:]:
+        pairs = list(zip(dims, dims_of(shape), strict=True))
+        dims = [joined(*pair) if d == axis else merged(*pair) for d, pair in enumerate(pairs)]
+    # XLA widens the first to the last one only.
+    return array_of(wider(shapes[0].dtype, shapes[-1].dtype), dims)
 
 
 def _transpose(i: Instruction) -> Shape:
+    """The layout is permuted too: a transpose that leaves its shape out moves nothing."""
     permutation = i.dims("dimensions")
     shape = i.operands[0].shape
-    dimensions = tuple(shape.dimensions[d] for d in permutation)
-    dynamic = tuple(shape.dynamic[d] for d in permutation) if shape.dynamic else ()
-    result = replace(shape, dimensions=dimensions, dynamic=dynamic, layout=None)
-    if shape.layout is None and not shape.rank:
-        return result
-    # The layout is permuted too: a transpose that leaves its shape out moves nothing.
+    result = taken(shape, permutation)
     inverse = {d: n for n, d in enumerate(permutation)}
-    old = shape.layout or Layout(shape.minor_to_major)
-    bare = replace(result, layout=old)
-    return bare.with_layout(tuple(inverse[d] for d in shape.minor_to_major))
+    return replace(result, layout=shape.layout).with_order(tuple(inverse[d] for d in shape.minor_to_major))
 
 
 def _pad(i: Instruction) -> Shape:
     shape = i.operands[0].shape
     config = i.attribute("padding") or ""
     pads = [tuple(map(int, part.split("_"))) for part in config.split("x")] if config else []
-    sizes = []
-    for size, pad in zip(shape.dimensions, pads, strict=True):
+    dims = []
+    for (size, dynamic), pad in zip(dims_of(shape), pads, strict=True):
         low, high, interior = (*pad, 0)[:3]
-        sizes.append(size + low + high + interior * max(0, size - 1))
-    return array(shape.dtype, tuple(sizes), shape.dynamic)
+        grown = size + low + high + interior * max(0, size - 1)
+        if size != UNBOUNDED and grown < 0:
+            raise ValueError(f"padding={config} takes more than there is of {shape}")
+        dims.append((UNBOUNDED if size == UNBOUNDED else grown, dynamic))
+    return array_of(wider(shape.dtype, i.operands[1].shape.dtype), dims)
 
 
-def _dot(i: Instruction) -> Shape:
-    lhs, rhs = i.operands[0].shape, i.operands[1].shape
-    lhs_out = set(range(lhs.rank)) - set(i.dims("lhs_contracting_dims")) - set(i.dims("lhs_batch_dims"))
-    rhs_out = set(range(rhs.rank)) - set(i.dims("rhs_contracting_dims")) - set(i.dims("rhs_batch_dims"))
-    left = _taken(lhs, [*i.dims("lhs_batch_dims"), *sorted(lhs_out)])
-    right = _taken(rhs, sorted(rhs_out))
-    dynamic = (left.dynamic or (False,) * left.rank) + (right.dynamic or (False,) * right.rank)
-    return array(_wider(lhs.dtype, rhs.dtype), left.dimensions + right.dimensions, dynamic)
+def _dot(i: Instruction, rhs_operand: int = 1) -> Shape:
+    lhs, rhs = i.operands[0].shape, i.operands[rhs_operand].shape
+    lhs_batch, lhs_contracting = i.dims("lhs_batch_dims"), i.dims("lhs_contracting_dims")
+    rows = [d for d in range(lhs.rank) if d not in lhs_batch and d not in lhs_contracting]
+    # Of a ragged dot: each row meets one group.
+    gone = {*i.dims("rhs_batch_dims"), *i.dims("rhs_contracting_dims"), *i.dims("rhs_group_dims")}
+    columns = [d for d in range(rhs.rank) if d not in gone]
+    dims = dims_of(taken(lhs, [*lhs_batch, *rows])) + dims_of(taken(rhs, columns))
+    return array_of(wider(lhs.dtype, rhs.dtype), dims)
 
 
-def _taken(shape: Shape, kept: Sequence[int], dtype: str = "") -> Shape:
-    """Some dimensions of an array, in that order."""
-    dynamic = tuple(shape.dynamic[d] for d in kept) if shape.dynamic else ()
-    return array(dtype or shape.dtype, tuple(shape.dimensions[d] for d in kept), dynamic)
+def _scaled_dot(i: Instruction) -> Shape:
+    return _dot(i, rhs_operand=2)  # (lhs, its scale, rhs, its scale)
 
 
 def _ragged_dot(i: Instruction) -> Shape:
-    lhs, rhs, groups = (i.operands[n].shape for n in range(3))
     dot = _dot(i)
-    ragged = i.dims("lhs_ragged_dims")
-    if not ragged or ragged[0] in i.dims("lhs_contracting_dims"):
-        return array(dot.dtype, (groups.dimensions[-1], *dot.dimensions))
-    # A group dimension of the right side is no dimension of the result: each row meets one group.
-    group = i.dims("rhs_group_dims")
-    skipped = set(i.dims("rhs_contracting_dims")) | set(i.dims("rhs_batch_dims")) | set(group)
-    batch = [lhs.dimensions[d] for d in i.dims("lhs_batch_dims")]
-    rows = [
-        n
-        for d, n in enumerate(lhs.dimensions)
-        if d not in i.dims("lhs_batch_dims") and d not in i.dims("lhs_contracting_dims")
-    ]
-    return array(dot.dtype, (*batch, *rows, *(n for d, n in enumerate(rhs.dimensions) if d not in skipped)))
-
-
-def _wider(one: str, other: str) -> str:
-    return one if DTYPES[one].bits >= DTYPES[other].bits else other
-
-
-def _window_size(size: int, window: WindowDimension) -> int:
-    dilated = (size - 1) * window.base_dilation + 1 if size > 0 else 0
-    padded = dilated + window.padding_low + window.padding_high
-    reach = (window.size - 1) * window.window_dilation + 1
-    return (padded - reach) // window.stride + 1 if padded >= reach else 0
+    (ragged,) = i.dims("lhs_ragged_dims")
+    if ragged not in i.dims("lhs_contracting_dims"):
+        return dot
+    return array_of(dot.dtype, [dims_of(i.operands[2].shape)[-1], *dims_of(dot)])
 
 
 def _convolution(i: Instruction) -> Shape:
     lhs, rhs = i.operands[0].shape, i.operands[1].shape
     lhs_labels, _, rest = i.attributes["dim_labels"].partition("_")
     rhs_labels, _, out_labels = rest.partition("->")
+    lhs_dims = dict(zip(lhs_labels, dims_of(lhs), strict=True))
+    rhs_dims = dict(zip(rhs_labels, dims_of(rhs), strict=True))
     spatial = sorted(label for label in out_labels if label.isdigit())
     windows = parse_window(i.attribute("window"), len(spatial))
-    sizes = {
-        "b": lhs.dimensions[lhs_labels.index("b")] // int(i.attribute("batch_group_count") or 1),
-        "f": rhs.dimensions[rhs_labels.index("o")],
-    }
+    batch, dynamic = lhs_dims["b"]
+    groups = int(i.attribute("batch_group_count") or 1)
+    dims = {"b": (batch if batch == UNBOUNDED else batch // groups, dynamic), "f": (rhs_dims["o"][0], False)}
     for label, window in zip(spatial, windows, strict=True):
-        sizes[label] = _window_size(lhs.dimensions[lhs_labels.index(label)], window)
-    return array(_wider(lhs.dtype, rhs.dtype), tuple(sizes[label] for label in out_labels))
+        size, dynamic = windowed(lhs_dims[label], window)
+        dims[label] = size, dynamic or rhs_dims[label][1]
+    return array_of(wider(lhs.dtype, rhs.dtype), [dims[label] for label in out_labels])
 
 
 def _reduce(i: Instruction) -> Shape:
-    half = len(i.operands) // 2
-    kept = [d for d in range(i.operands[0].shape.rank) if d not in i.dims("dimensions")]
-    shapes = tuple(
-        _taken(operand.shape, kept, init.shape.dtype)
-        for operand, init in zip(i.operands[:half], i.operands[half:], strict=True)
-    )
-    return shapes[0] if half == 1 else tuple_of(shapes)
+    """Of the body's types: it may sum bf16 in f32."""
+    first = i.operands[0].shape
+    kept = [d for d in range(first.rank) if d not in i.dims("dimensions")]
+    root = _callee_root("to_apply")(i)
+    if not root.is_tuple:
+        return taken(first, kept, root.dtype)
+    return tuple_of(tuple(taken(first, kept, element.dtype) for element in root.elements))
 
 
 def _reduce_window(i: Instruction) -> Shape:
+    """Of the initial values' types."""
     half = len(i.operands) // 2
     shapes = []
     for operand, init in zip(i.operands[:half], i.operands[half:], strict=True):
         windows = parse_window(i.attribute("window"), operand.shape.rank)
-        sizes = tuple(_window_size(n, w) for n, w in zip(operand.shape.dimensions, windows, strict=True))
-        shapes.append(array(init.shape.dtype, sizes))
+        dims = [windowed(*pair) for pair in zip(dims_of(operand.shape), windows, strict=True)]
+        shapes.append(array_of(init.shape.dtype, dims))
     return shapes[0] if half == 1 else tuple_of(tuple(shapes))
 
 
 def _gather(i: Instruction) -> Shape:
+    """A window that spans a dynamic dimension is dynamic there."""
     operand, indices = i.operands[0].shape, i.operands[1].shape
     vector = int(i.attributes["index_vector_dim"])
-    batch = [n for d, n in enumerate(indices.dimensions) if d != vector]
+    batch = [dimension for d, dimension in enumerate(dims_of(indices)) if d != vector]
     dropped = set(i.dims("collapsed_slice_dims")) | set(i.dims("operand_batching_dims"))
-    window = [n for d, n in enumerate(i.dims("slice_sizes")) if d not in dropped]
+    slices = zip(i.dims("slice_sizes"), dims_of(operand), strict=True)
+    window = [(n, dynamic and n == size) for d, (n, (size, dynamic)) in enumerate(slices) if d not in dropped]
     offsets = i.dims("offset_dims")
     rank = len(batch) + len(window)
     if len(set(offsets) & set(range(rank))) != len(window):
         raise ValueError(f"{len(window)} window dimensions, but offset_dims {offsets}")
     windows, batches = iter(window), iter(batch)
-    return array(operand.dtype, tuple(next(windows) if d in offsets else next(batches) for d in range(rank)))
+    return array_of(operand.dtype, [next(windows) if d in offsets else next(batches) for d in range(rank)])
 
 
 def _scatter(i: Instruction) -> Shape:
@@ -265,35 +281,38 @@ def _sort(i: Instruction) -> Shape:
 
 
 def _map(i: Instruction) -> Shape:
-    callee = i.callee("to_apply")
-    if callee is None:
-        raise HloCountError(f"{i.name} names no to_apply")
-    shape = i.operands[0].shape
-    return array(callee.root.shape.dtype, shape.dimensions, shape.dynamic)
+    root = _callee_root("to_apply")(i)
+    shapes = [operand.shape for operand in i.operands]
+    shape = next((s for s in shapes if s.rank), shapes[0])
+    return array(root.dtype, shape.dimensions, shape.dynamic)
 
 
 def _fft(i: Instruction) -> Shape:
+    """Laid out as the operand is; the last dimension has half as many complex numbers as real ones, and one."""
     shape = i.operands[0].shape
     kind, lengths = i.attributes["fft_type"], i.dims("fft_length")
-    if kind == "RFFT":
-        dtype = "c128" if shape.dtype == "f64" else "c64"
-        return array(dtype, (*shape.dimensions[:-1], lengths[-1] // 2 + 1))
+    if kind not in ("RFFT", "IRFFT"):
+        return shape
+    *dims, (size, dynamic) = dims_of(shape)
     if kind == "IRFFT":
-        return array(shape.element_type.real, (*shape.dimensions[:-1], lengths[-1]))
-    return shape
+        dtype, length = shape.element_type.real, lengths[-1]
+    else:
+        dtype, length = "c128" if shape.dtype == "f64" else "c64", lengths[-1] // 2 + 1 if lengths[-1] else size
+    resized = array_of(dtype, [*dims, (length, dynamic and (size != UNBOUNDED or length == UNBOUNDED))])
+    return _retyped(replace(resized, layout=shape.layout), dtype)
 
 
 def _topk(i: Instruction) -> Shape:
     shape = i.operands[0].shape
-    dimensions = (*shape.dimensions[:-1], int(i.attributes["k"]))
-    return tuple_of((array(shape.dtype, dimensions), array("s32", dimensions)))
+    dims = [*dims_of(shape)[:-1], (int(i.attributes["k"]), False)]
+    return tuple_of((array_of(shape.dtype, dims), array_of("s32", dims)))
 
 
 def _norm(i: Instruction) -> Shape:
     shape = i.operands[0].shape
     if i.opcode == "batch-norm-inference":
         return shape
-    feature = array(shape.dtype, (shape.dimensions[int(i.attributes["feature_index"])],))
+    feature = taken(shape, [int(i.attributes["feature_index"])])
     return tuple_of((shape, feature, feature))
 
 
@@ -354,7 +373,8 @@ def _scan(i: Instruction) -> Shape:
 
 
 def _inserted(shape: Shape, axis: int, size: int) -> Shape:
-    return array(shape.dtype, (*shape.dimensions[:axis], size, *shape.dimensions[axis:]))
+    dims = dims_of(shape)
+    return array_of(shape.dtype, [*dims[:axis], (size, size == UNBOUNDED), *dims[axis:]])
 
 
 def _token(i: Instruction) -> Shape:
@@ -362,11 +382,14 @@ def _token(i: Instruction) -> Shape:
 
 
 _RULES: dict[str, Callable[[Instruction], Shape]] = {
-    **dict.fromkeys(ELEMENTWISE_UNARY - {"convert", "bitcast-convert", "imag", "real", "is-finite"}, _same),
-    **dict.fromkeys(ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY, _elementwise),
-    "compare": _with_dtype("pred"),
-    "is-finite": _with_dtype("pred"),
+    **dict.fromkeys(ELEMENTWISE_UNARY - {"convert", "bitcast-convert"}, _same),
+    **dict.fromkeys(ELEMENTWISE_BINARY - {"stochastic-convert"}, _binary),
+    "clamp": _second,
+    "select": _select,
+    "compare": _compare,
+    "is-finite": _is_finite,
     "complex": _complex,
+    "abs": _real,
     "real": _real,
     "imag": _real,
     "tuple": _tuple,
@@ -379,7 +402,7 @@ _RULES: dict[str, Callable[[Instruction], Shape]] = {
     "transpose": _transpose,
     "pad": _pad,
     "dot": _dot,
-    "scaled-dot": _dot,
+    "scaled-dot": _scaled_dot,
     "ragged-dot": _ragged_dot,
     "convolution": _convolution,
     "reduce": _reduce,
@@ -394,7 +417,7 @@ _RULES: dict[str, Callable[[Instruction], Shape]] = {
     "topk": _topk,
     **dict.fromkeys(("batch-norm-training", "batch-norm-inference", "batch-norm-grad"), _norm),
     **dict.fromkeys(("cholesky", "reverse", "opt-barrier", "domain", "add-dependency"), _same),
-    "triangular-solve": lambda i: i.operands[1].shape,
+    "triangular-solve": _second,
     "get-dimension-size": _get_size,
     "set-dimension-size": _set_size,
     "partition-id": lambda i: _U32,

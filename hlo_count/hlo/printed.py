@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.shapes import Shape, parse_shape, static
 
 # The repeats are possessive: no part of a line can be read in two ways, so nothing is gained by trying again.
 _P1 = r"[^()\n]*+(?:\([^()\n]*+\)[^()\n]*+)*+"
@@ -39,7 +39,7 @@ class Kinds(dict[str, tuple[str, Shape]]):
         shape = self._shapes.get(shape_text)
         if shape is None:
             shape = self._shapes[shape_text] = parse_shape(shape_text)
-        kind = self[text] = opcode, shape
+        kind = self[text] = opcode, static(shape) if opcode == "constant" else shape
         return kind
 
 

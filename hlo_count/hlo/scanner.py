@@ -13,22 +13,23 @@ from hlo_count.hlo.attributes import skip_string
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.shapes import Shape, scan_shape
+from hlo_count.hlo.shapes import COMMENT, GAP, Shape, scan_shape, static
 
-_SKIP = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)+", re.S)
+_SKIP = re.compile(GAP, re.S)
 _WORD = re.compile(r"[A-Za-z_][\w.\-]*")
 _NAME = re.compile(r"%?([\w.\-]+)")
 _ATTRIBUTE = re.compile(r"([A-Za-z_][\w\-]*)\s*=")
-_SHAPE_START = re.compile(r"\(|b\(|[a-z][a-z0-9]*\s*\[")
+_SHAPE_START = re.compile(rf"\(|b{GAP}\(|[a-z][a-z0-9]*{GAP}\[", re.S)
 _TABLES_START = re.compile(r"FileNames\b|FunctionNames\b|FileLocations\b|StackFrames\b")
 _TABLES_END = re.compile(r"^(?![ \t]*(?:$|\d|FileNames|FunctionNames|FileLocations|StackFrames))", re.M)
 _PLAIN = re.compile(r"[^\s,\"'(){}\[\]/]+|/(?![/*])")
-_INLINE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/)*(?:ROOT\s+)?%?[\w.\-]+\s+=", re.S)
+_INLINE = re.compile(rf"{GAP}(?:ROOT{GAP})?%?[\w.\-]+(?:\s|{COMMENT})++=", re.S)
 _CALLEE_ATTRIBUTES = frozenset(
     ("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation")
 )
 _CALLEE_LISTS = frozenset(("branch_computations", "called_computations"))
-_SHAPED_NAME_END = re.compile(r"(?:\s|/\*.*?\*/)*(?:[,)#]|\Z)", re.S)
+_STRING_OR_COMMENT = re.compile(rf'"(?:[^"\\]|\\.)*"|{COMMENT}', re.S)
+_SHAPED_NAME_END = re.compile(rf"{GAP}(?:[,)#]|\Z)", re.S)
 
 
 class Scanner:
@@ -193,6 +194,8 @@ class Scanner:
             raise self.error(f"expected an opcode{self._instead(at)}", at)
         opcode = word[0]
         at = self.expect("(", word.end(), f"after the opcode {opcode}")
+        if opcode == "constant" and shape is not None:
+            shape = static(shape)  # a literal has all its elements
         if opcode in LEAF_OPCODES:
             end = self.balanced(at - 1)
             operand_text = " ".join(self._uncommented(at, end - 1, joined=False).split())
@@ -406,7 +409,7 @@ class Scanner:
             return raw if not joined or "\n" not in raw else re.sub(r"\s*\n\s*", " ", raw)
         parts: list[str] = []
         at = 0
-        for found in re.finditer(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/', raw, re.S):
+        for found in _STRING_OR_COMMENT.finditer(raw):
             parts.append(raw[at : found.start()])
             parts.append(found[0] if found[0].startswith('"') else " ")
             at = found.end()

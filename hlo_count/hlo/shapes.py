@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 
 from hlo_count.errors import HloCountError
@@ -23,6 +24,20 @@ class Layout:
     element_bits: int | None = None
     memory_space: int = 0
     text: str = ""
+
+    def with_order(self, minor_to_major: tuple[int, ...]) -> Layout:
+        """The same tiles, bits and memory space, the dimensions in another order of memory."""
+        rest = self.text[1:-1].partition(":")[2]
+        return replace(self, minor_to_major=minor_to_major, text=_spell(minor_to_major, rest))
+
+    def with_element_bits(self, bits: int | None) -> Layout:
+        """The same order, tiles and memory space, with elements of so many bits; None where they take whole bytes."""
+        rest = _ELEMENT_BITS.sub("", self.text[1:-1].partition(":")[2])
+        if bits:
+            at = _AFTER_ELEMENT_BITS.search(rest)
+            end = at.start() if at is not None else len(rest)
+            rest = f"{rest[:end]}E({bits}){rest[end:]}"
+        return replace(self, element_bits=bits or None, text=_spell(self.minor_to_major, rest))
 
 
 @dataclass(frozen=True)
@@ -128,12 +143,19 @@ class Shape:
                 found[leaf.memory_space] = found.get(leaf.memory_space, 0) + leaf.bytes
         return tuple(found.items())
 
-    def with_layout(self, minor_to_major: tuple[int, ...]) -> Shape:
-        """The same array, its dimensions in another order of memory, tiles dropped."""
-        old = self.layout or Layout(())
-        text = "{" + ",".join(map(str, minor_to_major)) + _suffix(old) + "}"
-        layout = Layout(minor_to_major, (), old.element_bits, old.memory_space, text)
-        return replace(self, layout=layout)
+    def with_order(self, minor_to_major: tuple[int, ...]) -> Shape:
+        """The same array, its dimensions in another order of memory; row-major is left unsaid where it was."""
+        if minor_to_major == self.minor_to_major:
+            return self
+        return replace(self, layout=(self.layout or Layout(())).with_order(minor_to_major))
+
+    def with_element_bits(self, bits: int | None) -> Shape:
+        """The same array with elements of so many bits, None where they take whole bytes."""
+        old = self.layout.element_bits if self.layout is not None else None
+        if bits == old:
+            return self
+        layout = self.layout or Layout(self.minor_to_major)
+        return replace(self, layout=layout.with_element_bits(bits))
 
     def __str__(self) -> str:
         if self.is_tuple:
@@ -156,6 +178,13 @@ def tuple_of(elements: tuple[Shape, ...]) -> Shape:
     return Shape("tuple", elements=elements)
 
 
+def static(shape: Shape) -> Shape:
+    """The same shape with every dimension of the size that was its bound."""
+    if shape.elements:
+        return replace(shape, elements=tuple(map(static, shape.elements)))
+    return replace(shape, dynamic=()) if shape.dynamic else shape
+
+
 def parse_shape(text: str) -> Shape:
     """The shape that `text` spells. Raises HloCountError that quotes the text when it is none."""
     shape, end = scan_shape(text, 0)
@@ -164,12 +193,16 @@ def parse_shape(text: str) -> Shape:
     return shape
 
 
-_SPACE = re.compile(r"(?:\s+|/\*.*?\*/|//[^\n]*)*", re.S)
-_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.S)
-_ARRAY = re.compile(r"([a-z][a-z0-9]*)\s*\[([^\]]*)\]")
-_LAYOUT_OPEN = re.compile(r"\s*\{(?=\s*[0-9:])|\{(?=\s*\})")
-_LAYOUT_END = re.compile(r"[^{}]*\}")
-_DIMENSION = re.compile(r"\s*(<=)?\s*(\d{1,18})\s*\Z")
+COMMENT = r"/\*.*?\*/|//[^\r\n]*"
+GAP = rf"(?:\s|{COMMENT})*+"
+"""White space and comments, which may stand between any two tokens."""
+_SPACE = re.compile(GAP, re.S)
+_BLANK = re.compile(rf"\s+|{COMMENT}", re.S)
+_ARRAY = re.compile(rf"([a-z][a-z0-9]*){GAP}\[((?:[^\]/]|{COMMENT})*+)\]", re.S)
+_BUFFER_OPEN = re.compile(rf"b{GAP}\(", re.S)
+_LAYOUT_OPEN = re.compile(rf"{GAP}\{{(?={GAP}[0-9:\-])|\{{(?={GAP}\}})", re.S)
+_LAYOUT_END = re.compile(rf"(?:[^{{}}/]|{COMMENT})*+\}}", re.S)
+_DIMENSION = re.compile(r"(<=)?(\d{1,18})\Z")
 _MOST_NESTED = 64
 """Tuples in tuples that are read: programs have a handful, and Python's stack has an end."""
 
@@ -182,8 +215,9 @@ def scan_shape(text: str, at: int, depth: int = 0) -> tuple[Shape, int]:
     if text.startswith("(", at):
         elements, at = _scan_elements(text, at + 1, depth + 1)
         return tuple_of(elements), at
-    if text.startswith("b(", at):
-        inner, at = scan_shape(text, at + 2, depth + 1)
+    buffer = _BUFFER_OPEN.match(text, at)
+    if buffer is not None:
+        inner, at = scan_shape(text, buffer.end(), depth + 1)
         at = _skip(text, at)
         if not text.startswith(")", at):
             raise HloCountError("expected ')' after the buffer's shape")
@@ -200,8 +234,8 @@ def scan_shape(text: str, at: int, depth: int = 0) -> tuple[Shape, int]:
         closed = _LAYOUT_END.match(text, opened.end())
         if closed is None:
             raise HloCountError(f"the layout of {found[0]} is not closed")
-        layout = parse_layout(text[at : closed.end()])
-        if layout.minor_to_major and sorted(layout.minor_to_major) != list(range(len(dimensions))):
+        layout = parse_layout(text[opened.end() - 1 : closed.end()])
+        if sorted(layout.minor_to_major) != list(range(len(dimensions))):
             raise HloCountError(
                 f"the layout of {text[found.start() : closed.end()]!r} does not name each of its {len(dimensions)} "
                 "dimensions once"
@@ -229,19 +263,28 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found is not None else at
 
 
+def _tokens(text: str) -> str:
+    """The text without white space and comments. Raises HloCountError where they stand between two numbers."""
+    parts = [part for part in _BLANK.split(text) if part]
+    if any(one[-1].isalnum() and other[0].isalnum() for one, other in pairwise(parts)):
+        raise HloCountError(f"{text!r} has a space where a ',' should be")
+    return "".join(parts)
+
+
 def _dimensions(text: str, whole: str) -> tuple[tuple[int, ...], tuple[bool, ...]]:
-    if not text.strip():
+    text = _tokens(text)
+    if not text:
         return (), ()
     sizes: list[int] = []
     dynamic: list[bool] = []
-    for part in _COMMENT.sub("", text).split(","):
-        if part.strip() == "?":
+    for part in text.split(","):
+        if part == "?":
             sizes.append(UNBOUNDED)
             dynamic.append(True)
             continue
         found = _DIMENSION.match(part)
         if found is None:
-            raise HloCountError(f"{part.strip()!r} is no dimension in {whole!r}: expected a number, <=n or ?")
+            raise HloCountError(f"{part!r} is no dimension in {whole!r}: expected a number, <=n or ?")
         sizes.append(int(found[2]))
         dynamic.append(found[1] is not None)
     return tuple(sizes), tuple(dynamic)
@@ -251,11 +294,13 @@ _TILE = re.compile(r"\(([^()]*)\)")
 _TILES = re.compile(r"T((?:\([^()]*\))+)")
 _ELEMENT_BITS = re.compile(r"E\((\d+)\)")
 _MEMORY_SPACE = re.compile(r"S\((\d+)\)")
+_AFTER_ELEMENT_BITS = re.compile(r"(?:S|SC|P|M)\(")
 
 
 def parse_layout(text: str) -> Layout:
     """The layout that `text`, braces included, spells: `{1,0:T(8,128)(2,1)E(4)S(1)}`. Raises HloCountError."""
-    order, _, rest = text.strip()[1:-1].partition(":")
+    text = _tokens(text)
+    order, _, rest = text[1:-1].partition(":")
     tiles: tuple[tuple[int | None, ...], ...] = ()
     found = _TILES.search(rest)
     try:
@@ -271,7 +316,7 @@ def parse_layout(text: str) -> Layout:
         raise HloCountError(f"the layout {text!r} has an empty tile")
     bits = _ELEMENT_BITS.search(rest)
     space = _MEMORY_SPACE.search(rest)
-    return Layout(minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text.strip())
+    return Layout(minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text)
 
 
 def _padded_elements(dimensions: tuple[int, ...], layout: Layout) -> int:
@@ -286,7 +331,5 @@ def _padded_elements(dimensions: tuple[int, ...], layout: Layout) -> int:
     return prod(physical)
 
 
-def _suffix(layout: Layout) -> str:
-    parts = f"E({layout.element_bits})" if layout.element_bits else ""
-    parts += f"S({layout.memory_space})" if layout.memory_space else ""
-    return f":{parts}" if parts else ""
+def _spell(minor_to_major: tuple[int, ...], rest: str) -> str:
+    return "{" + ",".join(map(str, minor_to_major)) + (f":{rest}" if rest else "") + "}"
