@@ -19,6 +19,7 @@ import hlo_count
 from hlo_count.errors import BudgetExceeded, HloCountError
 
 if TYPE_CHECKING:
+    from hlo_count.compare.diff import Diff
     from hlo_count.report.report import Report
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -96,14 +97,15 @@ def _parser() -> argparse.ArgumentParser:
         "other", nargs="?", help="the program to compare with; without one, before and after optimization"
     )
     _add_program_options(diff)
-    diff.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    diff.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
+    shown = diff.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    shown.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
     diff.add_argument("--by", help="rows by scope, source, opcode or class")
     diff.add_argument(
         "--fail-above",
         action="append",
         metavar="5%",
-        help="exit with 1 when a counter grew by more: 5%% for any of them, or bytes=5%%; can be repeated",
+        help="exit with 1 when a counter grew by more: 5%% for any of them, or peak_bytes=5%%; can be repeated",
     )
     diff.set_defaults(run=_diff)
 
@@ -210,24 +212,41 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    if options.other is not None:
-        result = hlo_count.diff(
-            _report(options, options.program, options.target), _report(options, options.other, options.target)
-        )
-    else:
-        fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        with _prints_aside():
-            result = hlo_count.diff(fn, *args, **keywords, **kwargs)
+    from hlo_count.compare.diff import check_key, check_limits
+
+    limits = _thresholds(options.fail_above or [])
+    check_limits(limits, optimization=options.other is None)
+    if options.by:
+        check_key(options.by)
+    result = _compared(options)
     if options.json:
         _print_json(result.to_dict())
     elif options.markdown:
         print(result.markdown())
     else:
         print(result.table(by=options.by) if options.by else result)
-    failures = result.exceeds(_thresholds(options.fail_above)) if options.fail_above else []
+    failures = result.exceeds(limits)
     for failure in failures:
         print(f"hlo-count: {failure}", file=sys.stderr)
     return FAILED if failures else DONE
+
+
+def _compared(options: argparse.Namespace) -> Diff:
+    from hlo_count.command_arguments import looks_like_function
+
+    if options.other is None:
+        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        with _prints_aside():
+            return hlo_count.diff(fn, *args, **keywords, **kwargs)
+    both = (options.program, options.other)
+    functions = [looks_like_function(program) for program in both]
+    # Arguments and target are those of a function; where neither is one, a text says that it takes none.
+    bare = argparse.Namespace(**{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None})
+    reports = [
+        _report(options, program, options.target) if is_function or not any(functions) else _report(bare, program, None)
+        for program, is_function in zip(both, functions, strict=True)
+    ]
+    return hlo_count.diff(*reports)
 
 
 def _thresholds(given: list[str]) -> dict[str, float]:
@@ -235,11 +254,13 @@ def _thresholds(given: list[str]) -> dict[str, float]:
     found = {}
     for text in given:
         name, _, value = text.rpartition("=")
-        number = value.strip().removesuffix("%")
+        number, percent, rest = value.strip().partition("%")
         try:
-            found[name or "*"] = float(number) / (100 if value.strip().endswith("%") else 1)
+            found[name or "*"] = float(number) / 100
         except ValueError:
-            raise HloCountError(f"--fail-above {text!r}: write 5% or bytes=5%") from None
+            percent = ""
+        if not percent or rest:
+            raise HloCountError(f"--fail-above {text!r}: write a percentage, 5% or bytes=5%") from None
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import io
 import json
 import os
@@ -303,6 +304,53 @@ def test_a_function_that_raises(programs: str, capsys: pytest.CaptureFixture[str
     assert out == ""
     assert "hlo-count: RuntimeError: the user's own trouble" in err
     assert "Traceback" not in err
+
+
+# Comparisons
+
+
+def test_a_function_and_a_stored_text(
+    dump: Path, programs: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shapes = ["--arg", "f32[8,4]", "--arg", "f32[4,2]", "--target", "cpu"]
+    for both in ([f"{programs}:product", str(dump)], [str(dump), f"{programs}:product"]):
+        assert main(["diff", *both, *shapes, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["change"]["flops"] == 0
+    assert main(["diff", str(dump), str(dump), *shapes]) == 2
+    assert "an HLO text takes no arguments" in capsys.readouterr().err
+    feed(monkeypatch, gzip.compress(TEXT.encode()))
+    assert main(["diff", "-", str(dump), "--json"]) == 0
+    assert not json.loads(capsys.readouterr().out)["differs"]
+
+
+def test_fail_above(dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(TEXT.replace("8,4]", "16,4]").replace("8,2]", "16,2]"))
+    assert main(["diff", str(dump), str(other), "--fail-above", "100%"]) == 0
+    assert main(["diff", str(dump), str(other), "--fail-above", "flops=99%"]) == 1
+    assert main(["diff", str(dump), str(other), "--fail-above", "peak_bytes=50%"]) == 1
+    assert "peak_bytes: 224 -> 416" in capsys.readouterr().err  # arguments of 128 + 32 bytes, a result of 64
+    assert main(["diff", str(other), str(dump), "--fail-above", "0%"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fail-above", "5"], "--fail-above '5': write a percentage, 5% or bytes=5%"),
+        (["--fail-above", "nan%"], "a limit is a part"),
+        (["--fail-above=-5%"], "a limit is a part"),
+        (["--fail-above", "flop=5%"], "no counter is called 'flop'"),
+        (["--by", "zzz"], "no such key"),
+        (["--json", "--markdown"], "not allowed with"),
+    ],
+)
+def test_a_comparison_is_checked_before_anything_is_compiled(
+    programs: str, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", f"{programs}:raises", f"{programs}:raises", "--arg", "f32[8]", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
 
 
 # In a process of its own

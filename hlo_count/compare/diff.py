@@ -7,6 +7,7 @@ import types
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from hlo_count.report.report import Report
 from hlo_count.visitors.cost import Cost
 
 _COUNT_KEYWORDS = ("target", "trip_counts", "branches", "compiler_options", "strict", "mesh", "in_specs")
+PEAK = "peak_bytes"
 
 
 class Diff:
@@ -51,7 +53,10 @@ class Diff:
 
     @cached_property
     def rows(self) -> list[Change]:
-        """What changed, by scope, source line, opcode and reason, largest change first; adds up to `change` exactly."""
+        """What changed, by scope, source line, opcode and reason, largest change first; adds up to `change` exactly.
+
+        The amounts do. A status stays with the instructions that it is about: one that did not change has no row.
+        """
         with no_garbage_collection():
             return changes(*self._shares)
 
@@ -63,15 +68,13 @@ class Diff:
     def by(self, key: str, *, depth: int = 2) -> list[Row]:
         """Rows by "reason", "scope" (`depth` levels), "source", "opcode", "class" or another key of `Report.by`.
 
-        Their `before` and `after` are those of the two reports' own breakdowns, so that each adds up to its total.
-        Largest change first. Raises HloCountError for another key.
+        Their `before` and `after` are those of the two reports' own breakdowns, so that each adds up to its total, all
+        but "memory_space": its rows hold no operations, and as `bytes` the traffic of their own memory, which the
+        totals count only of main memory. Largest change first. Raises HloCountError for another key.
         """
-        keys = dict.fromkeys((*KEYS, *BREAKDOWNS))
-        if key not in keys:
-            near = get_close_matches(key, keys, 1)
-            hint = f", did you mean {near[0]!r}?" if near else ":"
-            raise HloCountError(f"by({key!r}): no such key{hint} {', '.join(keys)}")
-        return grouped(*self._shares, key, depth, (self.before.backend, self.after.backend))
+        check_key(key)
+        with no_garbage_collection():
+            return grouped(*self._shares, key, depth, (self.before.backend, self.after.backend))
 
     @cached_property
     def matched(self) -> tuple[float, float]:
@@ -92,26 +95,31 @@ class Diff:
     def exceeds(self, limits: Mapping[str, float]) -> list[str]:
         """A line for each counter that grew by more than its limit: {"bytes": 0.05} is 5 %, "*" any counter.
 
-        A counter that was 0 exceeds any limit. Raises HloCountError for a counter that does not exist.
+        A counter that was 0 exceeds any limit. Raises HloCountError as `check_limits` does.
         """
-        wrong = next((name for name in limits if name != "*" and name not in COUNTERS), None)
-        if wrong is not None:
-            raise HloCountError(f"no counter is called {wrong!r}: use {', '.join(COUNTERS)}, or * for all")
+        check_limits(limits, optimization=self.optimization)
         found: list[str] = []
-        for name in COUNTERS:
+        for name in self.counters:
             limit = limits.get(name, limits.get("*"))
+            if limit is None:
+                continue
             one, other = getattr(self.before, name), getattr(self.after, name)
-            if limit is not None and other > one * (1 + limit):
+            if other > one * (1 + limit):
                 grew = f"{100 * (other / one - 1):+.2f} %" if one else "from 0"
                 found.append(f"{name}: {one:,} -> {other:,} ({grew}), more than {100 * limit:g} %")
         return found
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """What of both reports can be compared: peak memory only where both programs are compiled."""
+        return COUNTERS if self.optimization else (*COUNTERS, PEAK)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON; amounts that change are after - before."""
         return {
             "format": 1,
-            "before": {"name": self.before.name, **cost_dict(self.before.total)},
-            "after": {"name": self.after.name, **cost_dict(self.after.total)},
+            "before": self._totals(self.before),
+            "after": self._totals(self.after),
             "optimization": self.optimization,
             "differs": bool(self),
             "matched": {"before": self.matched[0], "after": self.matched[1]},
@@ -145,12 +153,19 @@ class Diff:
             },
         }
 
+    def _totals(self, report: Report) -> dict[str, Any]:
+        peak = {} if self.optimization else {PEAK: report.peak_bytes}
+        return {"name": report.name, **cost_dict(report.total), **peak}
+
     def table(self, by: str | None = None, *, depth: int = 2, rows: int = 8) -> str:
         """Text of at most 100 columns: the totals, then at most `rows` rows by `by`; by reason, scope, source, opcode
         and class without it."""
         from hlo_count.compare.diff_table import render
 
-        return render(self, (by,) if by else KEYS, depth, rows)
+        if by:
+            check_key(by)
+        with no_garbage_collection():
+            return render(self, (by,) if by else KEYS, depth, rows)
 
     def markdown(self, *, rows: int = 8) -> str:
         """The totals and what changed by reason and scope, as tables for a pull request comment."""
@@ -188,12 +203,38 @@ def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:
 
     Raises HloCountError as `count` does, and for reports of the `xla` convention.
     """
+    if isinstance(first, str) and not _is_program(first):
+        raise HloCountError(f"diff: {first!r} is no HLO text; pass a file as pathlib.Path({first!r})")
     if rest and _is_program(rest[0]):
         second, *args = rest
         return Diff(_report(first, args, keywords), _report(second, args, keywords))
     if isinstance(first, Report | Module | str | Path):
+        if rest and isinstance(rest[0], str):
+            raise HloCountError(f"diff: {rest[0]!r} is no HLO text; pass a file as pathlib.Path({rest[0]!r})")
         raise HloCountError(f"diff compares a {type(first).__name__} with another program: pass two")
     return _optimization(first, rest, keywords)
+
+
+def check_limits(limits: Mapping[str, float], *, optimization: bool) -> None:
+    """Raise HloCountError for limits that `Diff.exceeds` does not take: {counter: part of what it was}.
+
+    Counters are those of a Cost and "peak_bytes", which is not known of a program before `optimization`.
+    """
+    for name, limit in limits.items():
+        if name not in ("*", *COUNTERS, PEAK):
+            raise HloCountError(f"no counter is called {name!r}: use {', '.join((*COUNTERS, PEAK))}, or * for all")
+        if name == PEAK and optimization:
+            raise HloCountError("peak_bytes is not known before optimization: compare two programs")
+        if not (isfinite(limit) and limit >= 0):
+            raise HloCountError(f"{name}={limit:g}: a limit is a part of what it was, 0.05 for 5 %")
+
+
+def check_key(key: str) -> None:
+    keys = dict.fromkeys((*KEYS, *BREAKDOWNS))
+    if key not in keys:
+        near = get_close_matches(key, keys, 1)
+        hint = f", did you mean {near[0]!r}?" if near else ":"
+        raise HloCountError(f"by({key!r}): no such key{hint} {', '.join(keys)}")
 
 
 def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Diff:

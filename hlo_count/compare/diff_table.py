@@ -24,6 +24,7 @@ _TOTALS = {
     "other_ops": ("other ops", ""),
     "bytes": ("bytes", "B"),
     "network_bytes": ("network", "B"),
+    "peak_bytes": ("peak memory", "B"),
 }
 _COLUMNS = ("flops", "bytes", "network_bytes", "transcendentals", "int_ops", "other_ops")
 """Counters in the order in which a table shows them; a table has room for two."""
@@ -67,7 +68,8 @@ def _header(diff: Diff) -> str:
 
 def _totals(diff: Diff, style: str = "plain") -> str:
     rows = []
-    for name, (label, unit) in _TOTALS.items():
+    for name in (name for name in _TOTALS if name in diff.counters):
+        label, unit = _TOTALS[name]
         one, other = getattr(diff.before, name), getattr(diff.after, name)
         if one or other:
             values = column([one, other, other - one], unit)

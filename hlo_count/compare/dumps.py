@@ -41,15 +41,20 @@ def find_dumps(directory: Path, module: str | None = None, pattern: str | None =
     if not found:
         raise HloCountError(f"{directory}: holds no HLO after passes; {_HOW}")
     chosen = _choose(found, module, directory)
-    try:
-        wanted = re.compile(pattern or "")
-    except re.error as problem:
-        raise HloCountError(f"{pattern!r} is no regular expression: {problem}") from None
+    wanted = expression(pattern or "")
     ends = (START, FINAL)
     return sorted(
         (d for d in found if d.module == chosen and (d.name in ends or wanted.search(f"{d.pipeline}.{d.name}"))),
         key=lambda dump: dump.order,
     )
+
+
+def expression(pattern: str) -> re.Pattern[str]:
+    """A regular expression on `PIPELINE.PASS`. Raises HloCountError for what is none."""
+    try:
+        return re.compile(pattern)
+    except re.error as problem:
+        raise HloCountError(f"{pattern!r} is no regular expression: {problem}") from None
 
 
 def _read_name(path: Path) -> Dump | None:
@@ -68,7 +73,7 @@ def _choose(found: list[Dump], module: str | None, directory: Path) -> str:
     listed = "".join(f"\n  {name} ({count} files)" for name, count in names.items())
     if module is None:
         if len(names) > 1:
-            raise HloCountError(f"{directory}: holds {len(names)} modules, say which by module=:{listed}")
+            raise HloCountError(f"{directory}: holds {len(names)} modules, say which by module= or --module:{listed}")
         return next(iter(names))
     exact = [name for name in names if name == module or name.partition(".")[2] == module]
     near = exact or [name for name in names if module in name]

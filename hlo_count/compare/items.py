@@ -9,6 +9,7 @@ from hlo_count.compare.constants import Constants
 from hlo_count.compare.values import Values
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
+from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.report import Report
@@ -38,6 +39,7 @@ class Item:
         "label",
         "left",
         "op_name",
+        "opcode",
         "order",
         "source",
         "times",
@@ -50,10 +52,18 @@ class Item:
     """`place` of its op_name."""
 
     def __init__(
-        self, instruction: Instruction, order: int, times: Times, kernel: bool, cost: Cost, caller: str = ""
+        self,
+        instruction: Instruction,
+        metadata: Metadata,
+        *,
+        order: int,
+        times: Times,
+        kernel: bool,
+        cost: Cost,
+        caller: str,
     ) -> None:
-        metadata = instruction.metadata
         self.instruction = instruction
+        self.opcode = instruction.opcode
         self.order = order
         self.times = self.left = times
         self.kernel = kernel
@@ -63,10 +73,6 @@ class Item:
         self.where = place(self.op_name)
         self.label = 0
         self.home = self
-
-    @property
-    def opcode(self) -> str:
-        return self.instruction.opcode
 
     @property
     def dims(self) -> tuple[Hashable, ...]:
@@ -96,6 +102,7 @@ class Program:
         self._contents: dict[Instruction, int] = {}
         self._shapes: dict[int, int] = {}
         self._whats: dict[tuple[str, str, str], int] = {}
+        self._metadatas: dict[str, Metadata] = {}
         self._bares: dict[int, Hashable] = {}
         walk = report.walk
         homes: dict[tuple[Computation, str], Item] = {}
@@ -108,7 +115,15 @@ class Program:
                 if opcode in SILENT:
                     continue
                 cost = walk.cost_of(instruction, kernel)
-                item = Item(instruction, len(self.items), times, kernel, cost, caller)
+                item = Item(
+                    instruction,
+                    self._metadata(instruction),
+                    order=len(self.items),
+                    times=times,
+                    kernel=kernel,
+                    cost=cost,
+                    caller=caller,
+                )
                 item.label = self.content(instruction)
                 item.home = home or item
                 self.items.append(item)
@@ -139,6 +154,14 @@ class Program:
         for computation, _ in self.report.walk.runs:
             if computation in found:
                 found.update(edge.callee for _, edges in self.report.walk.edges(computation) for edge in edges)
+        return found
+
+    def _metadata(self, instruction: Instruction) -> Metadata:
+        """Its metadata: where the texts are the same, read once."""
+        text = instruction.attribute_text.partition("metadata={")[2]
+        found = self._metadatas.get(text)
+        if found is None:
+            found = self._metadatas[text] = instruction.metadata
         return found
 
     def content(self, instruction: Instruction) -> int:

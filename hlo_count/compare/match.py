@@ -67,8 +67,10 @@ def _bucketed(key: Key, before: Program, ones: list[Item], after: Program, other
 
 def _zipped(before: Program, ones: list[Item], after: Program, others: list[Item]) -> Iterator[Pair]:
     """Runs in the order of the texts; where one side has more, those that fold or are recomputed stay behind."""
-    if sum(item.left for item in ones) != sum(item.left for item in others):
+    more = sum(item.left for item in ones) - sum(item.left for item in others)
+    if more > 0:
         ones.sort(key=lambda item: _spare(before, item))
+    if more < 0:
         others.sort(key=lambda item: _spare(after, item))
     at = 0
     for one in ones:

@@ -12,13 +12,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from hlo_count.compare.dumps import Dump, find_dumps
+from hlo_count.compare.dumps import Dump, expression, find_dumps
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.report.counting import read
 from hlo_count.report.export import COUNTERS, cost_dict
 from hlo_count.report.report import Report
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.settings import Branch, Settings
 
 
@@ -56,12 +57,14 @@ class Passes:
     Their changes add up to the difference between the first state and the last.
     """
 
-    def __init__(self, states: list[PassRow], module: str, skipped: list[Path]) -> None:
+    def __init__(self, states: list[PassRow], module: str, skipped: list[Path], backend: str) -> None:
         self.states = states
         """Every state that was dumped; the first changes nothing."""
         self.module = module
         self.skipped = skipped
         """Files that could not be read."""
+        self.backend = backend
+        """What it was compiled for, which the text of an early pass does not tell."""
 
     @property
     def rows(self) -> list[PassRow]:
@@ -96,7 +99,9 @@ class Passes:
             raise HloCountError(
                 f"{name} has {len(found)} dumped run{'s' if len(found) != 1 else ''}: run={run} is none of them"
             )
-        return read(found[run].path)
+        module = read(found[run].path)
+        module.backend = self.backend
+        return module
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""
@@ -167,6 +172,8 @@ def passes(
     given = Settings(dict(trip_counts or {}), dict(branches or {}))
     if isinstance(fn, Path):
         return _counted(fn, module, pass_filter, given, progress)
+    _check_function(fn)
+    expression(pass_filter)
     from hlo_count.lowering import dump_passes
 
     directory = Path(tempfile.mkdtemp(prefix="hlo-count-"))
@@ -210,6 +217,7 @@ def _counted(
     backend: str | None = None,
 ) -> Passes:
     dumps = find_dumps(directory, module, pattern)
+    backend = _NAMES.get(backend or "", backend) or _backend(dumps[-1])
     states: list[PassRow] = []
     skipped: list[Path] = []
     for dump in _shown(dumps, progress):
@@ -224,10 +232,34 @@ def _counted(
         states.append(row)
     if not states:
         raise HloCountError(f"{directory}: none of the {len(dumps)} dumps of {dumps[0].module} can be read")
-    return Passes(states, dumps[0].module, skipped)
+    return Passes(states, dumps[0].module, skipped, backend)
 
 
-def _state(dump: Dump, last: PassRow | None, settings: Settings, backend: str | None) -> PassRow:
+_NAMES = {"cuda": "gpu", "rocm": "gpu"}
+
+
+def _backend(last: Dump) -> str:
+    """By the marks that a compiler leaves, which are all there at the end."""
+    try:
+        return backend_of(read(last.path))
+    except HloCountError:
+        return "unknown"
+
+
+def _check_function(fn: Any) -> None:
+    if isinstance(fn, str):
+        raise HloCountError(f"passes: a str is no function: {_REMEDY}")
+    stage = hasattr(fn, "compile") or hasattr(fn, "lower")
+    if isinstance(fn, Module | Report) or (hasattr(fn, "as_text") and not stage):
+        raise HloCountError(f"passes: a {type(fn).__name__} is compiled already: {_REMEDY}")
+    if not callable(fn) and not stage:
+        raise HloCountError(f"passes: a {type(fn).__name__} cannot be compiled: {_REMEDY}")
+
+
+_REMEDY = "pass the function, or a pathlib.Path of a directory of dumps"
+
+
+def _state(dump: Dump, last: PassRow | None, settings: Settings, backend: str) -> PassRow:
     report = Report(read(dump.path), backend=backend, settings=settings)
     count = report.module.num_instructions
     fusions = sum(i.opcode == "fusion" for i in report.module.instructions())

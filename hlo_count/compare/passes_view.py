@@ -10,6 +10,7 @@ from tabulate import tabulate
 from hlo_count.compare.numbers import number, scale, signed
 from hlo_count.errors import HloCountError
 from hlo_count.report.units import amount
+from hlo_count.roofline.plot import SUFFIXES
 
 if TYPE_CHECKING:
     from hlo_count.compare.passes import Passes
@@ -55,6 +56,8 @@ def render(found: Passes) -> str:
 
 def plot(found: Passes, path: str | Path | None) -> Any:
     """FLOP and bytes after each pass, one above the other; the largest changes carry the names of their passes."""
+    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
+        raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

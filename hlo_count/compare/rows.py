@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hlo_count.compare.explain import Share
-from hlo_count.compare.items import scope_name
+from hlo_count.compare.items import Item, scope_name
 from hlo_count.compare.reasons import direction
 from hlo_count.errors import HloCountError
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class
@@ -16,6 +16,7 @@ from hlo_count.visitors.cost import ZERO, Cost
 KEYS = ("reason", "scope", "source", "opcode", "class")
 MOVED = "moved"
 """The reason of a row whose instructions are those of another row in the other program."""
+NO_COLLECTIVE = "(no collective)"
 _WEIGHTS = ("flops", "bytes", "transcendentals", "int_ops", "other_ops", "network_bytes")
 
 
@@ -94,30 +95,45 @@ def grouped(before: list[Share], after: list[Share], key: str, depth: int, backe
     """One row for each group of either program's `by(key)`, largest change first; those without a change come last."""
     if key == "reason":
         return _by_reason(before, after)
+    if depth < 1:
+        raise HloCountError(f"depth={depth}: a scope has at least one level")
     groups: dict[str, dict[str, list[Cost]]] = defaultdict(dict)
     for side, shares in enumerate((before, after)):
         by_kind: dict[str, list[Share]] = defaultdict(list)
         for share in shares:
             by_kind[share.reason.kind].append(share)
         for kind, part in by_kind.items():
-            costs = _by_scope(part, depth) if key == "scope" else _by_key(part, key, backends[side])
+            name_of = _NAMES.get(key)
+            costs = _by_name(part, name_of, depth) if name_of else _by_amount(part, key, backends[side])
             for name, cost in costs.items():
                 groups[name].setdefault(kind, [ZERO, ZERO])[side] = cost
     return _ranked(_row(name, kinds) for name, kinds in groups.items())
 
 
-def _by_key(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
-    return breakdown([(s.item.instruction, s.item.times, s.cost) for s in shares if s.cost], key, backend=backend)
+_NAMES: dict[str, Callable[[Item, int], str]] = {
+    # Scopes are those that both programs share: without the function's own, whole inside calls.
+    "scope": scope_name,
+    "source": lambda item, depth: item.source or NO_SOURCE,
+    "opcode": lambda item, depth: item.opcode,
+}
+"""Keys that say the same of all amounts of an item, and more of it than its instruction knows."""
 
 
-def _by_scope(shares: list[Share], depth: int) -> dict[str, Cost]:
-    """The names are those that both programs share: without the function's own, whole inside calls."""
-    if depth < 1:
-        raise HloCountError(f"depth={depth}: a scope has at least one level")
+def _by_name(shares: list[Share], name_of: Callable[[Item, int], str], depth: int) -> dict[str, Cost]:
     groups: dict[str, list[Cost]] = defaultdict(list)
     for share in shares:
-        groups[scope_name(share.item, depth)].append(share.cost)
+        groups[name_of(share.item, depth)].append(share.cost)
     return {name: Cost.sum(costs) for name, costs in groups.items()}
+
+
+def _by_amount(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
+    """As a report breaks them down; what belongs to no collective is a group too."""
+    entries = [(s.item.instruction, s.item.times, s.cost) for s in shares if s.cost]
+    found = breakdown(entries, key, backend=backend)
+    if key == "collective":
+        rest = Cost.sum(cost for _, _, cost in entries) - Cost.sum(found.values())
+        found[NO_COLLECTIVE] = rest
+    return found
 
 
 def _by_reason(before: list[Share], after: list[Share]) -> list[Row]:

@@ -80,7 +80,8 @@ class Values:
             return self._intern((opcode, callee, tuple(operands)))
         if opcode in _ONCE or opcode in ("while", "conditional"):
             return self._intern((opcode, instruction))
-        applied = tuple([self._function(callee) for _, callee in instruction.called])
+        called = instruction.called
+        applied = tuple([self._function(callee) for _, callee in called]) if called else ()
         return self._intern((self._content(instruction), applied, tuple(operands)))
 
     def _function(self, computation: Computation) -> int:

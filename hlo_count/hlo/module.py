@@ -30,6 +30,8 @@ class Module:
         self.computations: dict[str, Computation] = {}
         self.entry: Computation
         self.kinds = Kinds()
+        self.backend: str | None = None
+        """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.call_depth = 0
         """How deep its calls nest."""
 

@@ -77,6 +77,11 @@ def read(source: str | Path) -> Module:
         data = source.read_bytes()
     except OSError as problem:
         raise HloCountError(f"{source}: {problem.strerror or problem}; pass the path of an HLO text") from None
+    return parse(decode(data, str(source)), filename=str(source))
+
+
+def decode(data: bytes, filename: str) -> str:
+    """UTF-8 text, out of gzip too. Raises HloCountError for binary data and damaged gzip."""
     if data[:2] == b"\x1f\x8b":
         import gzip
         import zlib
@@ -84,12 +89,7 @@ def read(source: str | Path) -> Module:
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as problem:
-            raise HloCountError(f"{source}: this gzip file is damaged ({problem})") from None
-    return parse(decode(data, str(source)), filename=str(source))
-
-
-def decode(data: bytes, filename: str) -> str:
-    """UTF-8 text. Raises HloCountError for binary data."""
+            raise HloCountError(f"{filename}: this gzip file is damaged ({problem})") from None
     try:
         return data.decode("utf-8-sig")  # some editors put a mark at the start
     except UnicodeDecodeError:

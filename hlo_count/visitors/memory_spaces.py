@@ -30,7 +30,9 @@ _MARKS = (
 
 
 def backend_of(module: Module) -> str:
-    """Which backend's compiler wrote the text, by its marks: tpu, gpu, cpu, or unknown."""
+    """Which backend's compiler wrote the text, by its marks unless the module knows: tpu, gpu, cpu, unknown."""
+    if module.backend is not None:
+        return module.backend
     text = module.text
     return next((backend for backend, marks in _MARKS if any(_holds(text, mark) for mark in marks)), "unknown")
 

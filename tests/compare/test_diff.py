@@ -34,7 +34,7 @@ def adds_up(diff):
     """Every set of rows gives the difference of the totals, and each breakdown the totals themselves."""
     total = diff.change.amounts
     assert (Cost.sum(r.after for r in diff.rows) - Cost.sum(r.before for r in diff.rows)).amounts == total
-    for key in ("reason", "scope", "source", "opcode", "class", "dtype"):
+    for key in ("reason", "scope", "source", "opcode", "class", "dtype", "collective"):
         rows = diff.by(key)
         assert Cost.sum(r.before for r in rows).amounts == diff.before.total.amounts, key
         assert Cost.sum(r.after for r in rows).amounts == diff.after.total.amounts, key
@@ -274,6 +274,12 @@ def test_json_and_markdown():
     ("call", "says"),
     [
         (lambda: hc.diff("HloModule m"), "pass two"),
+        (lambda: hc.diff("/a.txt", "/b.txt"), r"'/a.txt' is no HLO text; pass a file as pathlib.Path\('/a.txt'\)"),
+        (lambda: hc.diff(module("  ROOT a = f32[8] parameter(0)"), "/b.txt"), r"pathlib.Path\('/b.txt'\)"),
+        (lambda: hc.diff(looped, looped, A).table(by="zzz"), "no such key"),
+        (lambda: hc.diff(looped, looped, A).exceeds({"bytes": float("nan")}), "a limit is a part of what it was"),
+        (lambda: hc.diff(looped, looped, A).exceeds({"bytes": -0.1}), "a limit is a part of what it was"),
+        (lambda: hc.diff(looped, A).exceeds({"peak_bytes": 0.1}), "not known before optimization"),
         (lambda: hc.diff(looped, A).by("opcod"), "did you mean 'opcode'"),
         (lambda: hc.diff(looped, A).by("scope", depth=0), "at least one level"),
         (lambda: hc.diff(hc.count(looped, A, convention="xla"), hc.count(looped, A)), "default convention"),
@@ -390,3 +396,29 @@ def test_a_partly_unrolled_loop():
     assert "fewer runs" not in reasons(diff)
     assert reasons(diff)["unrolled"].other_ops == (2 + 1) - (8 + 1)  # comparisons of the counter
     assert "rolled" in reasons(hc.diff(four, one, A))
+
+
+def test_collectives_and_memory_spaces():
+    adder = "HloModule m\n\nadd {\n  x = f32[] parameter(0)\n  y = f32[] parameter(1)\n  ROOT s = f32[] add(x, y)\n}\n"
+    head = f"{adder}\nENTRY main {{\n  a = f32[64]{{0}} parameter(0)\n"
+    before = f"{head}  ROOT s = f32[64]{{0}} sine(a)\n}}\n"
+    reduced = "f32[64]{0} all-reduce(s), replica_groups={{0,1}}, to_apply=add"
+    after = f"{head}  s = f32[64]{{0}} sine(a)\n  ROOT r = {reduced}\n}}\n"
+    diff = hc.diff(before, after)
+    assert adds_up(diff)
+    kept, sent = diff.by("collective")[-1], diff.by("collective")[0]
+    assert (kept.name, kept.after.transcendentals) == ("(no collective)", 64)
+    assert sent.change.network_bytes == diff.change.network_bytes == 4 * 64
+    (memory,) = diff.by("memory_space")
+    assert (memory.before.bytes, memory.after.bytes) == (diff.before.bytes, diff.after.bytes)
+
+
+def test_peak_memory_is_compared():
+    diff = hc.diff(gradient(lambda f: f), gradient(jax.checkpoint), WEIGHTS, X)
+    before, after = diff.before.peak_bytes, diff.after.peak_bytes
+    assert after < before
+    assert "peak memory" in str(diff)
+    assert diff.to_dict()["after"]["peak_bytes"] == after
+    (line,) = (-diff).exceeds({"peak_bytes": 0.01})
+    assert line.startswith(f"peak_bytes: {after:,} -> {before:,}")
+    assert "peak memory" not in str(hc.diff(looped, A))

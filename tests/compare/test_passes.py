@@ -112,7 +112,9 @@ def test_one_of_several_modules(dumped, tmp_path):
     shutil.copytree(dumped, copy)
     for path in dumped.glob("*.txt"):
         shutil.copy(path, copy / f"module_9999.jit_other.{path.name.split('.', 2)[2]}")
-    with pytest.raises(HloCountError, match=r"2 modules, say which(.|\n)*jit_layer(.|\n)*jit_other"):
+    with pytest.raises(
+        HloCountError, match=r"2 modules, say which by module= or --module(.|\n)*jit_layer(.|\n)*jit_other"
+    ):
         hc.read_dumps(copy)
     with pytest.raises(HloCountError, match=r"no module called 'nn'(.|\n)*jit_other"):
         hc.read_dumps(copy, module="nn")
@@ -156,3 +158,34 @@ def test_plot(dumped, tmp_path):
     pytest.importorskip("matplotlib", reason="plots need matplotlib")
     hc.read_dumps(dumped).plot(tmp_path / "passes.png")
     assert (tmp_path / "passes.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: hc.passes(layer, X, X, pass_filter="("), "'\\(' is no regular expression"),
+        (lambda: hc.passes(jax.jit(layer).lower(X, X).compile()), "a Compiled is compiled already: pass the function"),
+        (lambda: hc.passes(hc.count(layer, X, X)), "a Report is compiled already"),
+        (lambda: hc.passes("HloModule m"), "a str is no function"),
+        (lambda: hc.passes(3), "a int cannot be compiled"),
+    ],
+)
+def test_what_is_refused(call, says, capfd):
+    with pytest.raises(HloCountError, match=says) as refused:
+        call()
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr().err == ""
+
+
+@needs_dumps
+def test_modules_of_passes_know_what_they_are_compiled_for():
+    found = hc.passes(layer, X, X)
+    assert hc.count(hc.parse(found.at(0).text)).backend == "unknown"  # the text does not tell
+    diff = hc.diff(found.at(0), found.at("fusion"))
+    assert (diff.before.backend, diff.after.backend) == ("cpu", "cpu")
+    assert "compiled for" not in str(diff)
+
+
+def test_a_plot_of_no_known_kind(dumped, tmp_path):
+    with pytest.raises(HloCountError, match=r"p\.xyz: a plot is a file in \.png, \.svg, \.pdf"):
+        hc.read_dumps(dumped).plot(tmp_path / "p.xyz")
