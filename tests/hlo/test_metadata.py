@@ -81,7 +81,7 @@ def test_tables_and_inline_lines_give_the_same_answer(name: str) -> None:
     assert not other.source_tables.frames
     assert [i.metadata for i in other.instructions()] == [i.metadata for i in module.instructions()]
     assert hlo_count.count(other).by("source") == hlo_count.count(module).by("source")
-    assert len(hlo_count.count(module).by("source")) >= 3
+    assert len(hlo_count.count(module).by("source")) >= 2
 
 
 @pytest.mark.parametrize("version", fixture_files.versions())
