@@ -1,7 +1,7 @@
 """Shapes of results that the text leaves out, from the operands: what XLA's shape inference would say.
 
-Hand-written HLO may omit them. Texts that XLA prints never do, except that a `tuple`, a `send`, a `recv` and some
-others always have the shape that their operands give, whatever the text says.
+Hand-written HLO may omit them. Texts that XLA prints never do, except that a `send`, a `recv` and some others always
+have the shape that their operands give, whatever the text says.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_UNARY
 from hlo_count.hlo.shapes import UNBOUNDED, Shape, array, tuple_of
 
-_RECOMPUTED = frozenset(("tuple", "send", "send-done", "recv", "recv-done", "infeed", "outfeed", "add-dependency"))
+_RECOMPUTED = frozenset(("send", "send-done", "recv", "recv-done", "infeed", "outfeed", "add-dependency"))
 _TOKEN = Shape("token")
 _U32 = array("u32", ())
 

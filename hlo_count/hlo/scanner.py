@@ -28,7 +28,8 @@ _CALLEE_ATTRIBUTES = frozenset(
     ("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation")
 )
 _CALLEE_LISTS = frozenset(("branch_computations", "called_computations"))
-_STRING_OR_COMMENT = re.compile(rf'"(?:[^"\\]|\\.)*"|{COMMENT}', re.S)
+_OPENERS, _CLOSERS = tuple("=({[,<"), tuple(")}],<")
+_STRING_OR_COMMENT = re.compile(rf'"(?:[^"\\]|\\.)*"|\s*(?:{COMMENT}){GAP}', re.S)
 _SHAPED_NAME_END = re.compile(rf"{GAP}(?:[,)#]|\Z)", re.S)
 
 
@@ -340,15 +341,20 @@ class Scanner:
                 if plain is not None:
                     at = plain.end()
                     continue
-                # A mesh goes on after a space: mesh['a'=4] {'a'}
+                # A mesh goes on after a space: mesh['a'=4] {'a'}; groups of devices too: [2,4] <= [8]
                 after = self.skip(at)
-                if char.isspace() and self.text.startswith("mesh[", start) and self.text.startswith("{", after):
+                if after > at and self._goes_on(start, at, after):
                     at = after
                     continue
                 break
         if at == start:
             raise self.error(f"expected the value of {name}{self._instead(at)}", at)
         return self._uncommented(start, at), at
+
+    def _goes_on(self, start: int, at: int, after: int) -> bool:
+        if self.text.startswith("mesh[", start) and self.text.startswith("{", after):
+            return True
+        return self.text.endswith("<=", start, at) or self.text.startswith("<=", after)
 
     def _inline(self, name: str, at: int) -> tuple[str, int]:
         self.anonymous += 1
@@ -411,6 +417,9 @@ class Scanner:
         at = 0
         for found in _STRING_OR_COMMENT.finditer(raw):
             parts.append(raw[at : found.start()])
-            parts.append(found[0] if found[0].startswith('"') else " ")
+            if found[0].startswith('"'):
+                parts.append(found[0])
+            elif raw[: found.start()][-1:] not in _OPENERS and raw[found.end() :][:1] not in _CLOSERS:
+                parts.append(" ")
             at = found.end()
         return re.sub(r"\s*\n\s*", " ", "".join([*parts, raw[at:]])).strip()

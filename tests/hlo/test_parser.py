@@ -514,3 +514,20 @@ def test_a_damaged_text_is_counted_or_refused_with_an_error_of_ours(text: str) -
         parse(report.module.to_text())
     except HloCountError:
         pass  # an error of ours: any other exception fails the test
+
+
+@pytest.mark.parametrize(
+    ("attribute", "plain"),
+    [
+        ("window={size=/* , */3x3 pad=1_1x1_1}", "{size=3x3 pad=1_1x1_1}"),
+        ("window={/*}*/size=3x3/* */pad=1_1x1_1/*{*/ }", "{size=3x3 pad=1_1x1_1}"),
+        ("window={size= // }\n 3x3 /**/ pad=1_1x1_1}", "{size=3x3 pad=1_1x1_1}"),
+        ("replica_groups=[1,8]<=/*)*/[8]", "[1,8]<=[8]"),
+        ("replica_groups=[1,8] /*]*/ <= // x\n [8]", "[1,8]<=[8]"),
+        ('metadata={op_name="/*a*/ b" /**/ source_line=1}', '{op_name="/*a*/ b" source_line=1}'),
+    ],
+)
+def test_comments_inside_attributes(attribute: str, plain: str) -> None:
+    text = f"HloModule m\n\nENTRY e {{\n  p = f32[4] parameter(0)\n  ROOT r = f32[4] negate(p), {attribute}\n}}\n"
+    (value,) = parse(text).entry.root.attributes.values()
+    assert value.replace(" }", "}") == plain
