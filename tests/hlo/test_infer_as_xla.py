@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from xla_reference import AVAILABLE, reference
+from xla_reference import AVAILABLE, COMPARABLE, FIGURES, reference
 
 import hlo_count
 from hlo_count.hlo import parse
@@ -144,6 +144,8 @@ def said(text: str) -> list[tuple[object, ...]]:
 def test_inferred_as_xla_does(parameters: str, instruction: str) -> None:
     text = text_of(parameters, instruction)
     theirs = reference(text)
+    if "?" in parameters and "aborted" in (theirs.refused or "") and COMPARABLE < len(FIGURES):
+        pytest.skip("newer jaxlibs abort when they count what has a size of ?")
     assert theirs.refused is None, theirs.refused
     assert said(text) == said(theirs.printed)
 
@@ -172,4 +174,6 @@ def test_types_that_meet() -> None:
 def test_reduced_in_a_wider_type_is_counted() -> None:
     text = text_of("bf16[6,5]; bf16[]", "reduce(a, b), dimensions={0}, to_apply=add")
     report = hlo_count.count(text, convention="xla")
-    assert report.bytes == reference(text).figures[2]
+    assert report.flops == 5 * 5  # five additions for each of five sums of six
+    if COMPARABLE == len(FIGURES):
+        assert report.bytes == reference(text).figures[2]
