@@ -213,19 +213,21 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _diff(options: argparse.Namespace) -> int:
     from hlo_count.compare.diff import check_key, check_limits
+    from hlo_count.hlo.garbage import no_garbage_collection
 
     limits = _thresholds(options.fail_above or [])
     check_limits(limits, optimization=options.other is None)
     if options.by:
         check_key(options.by)
-    result = _compared(options)
-    if options.json:
-        _print_json(result.to_dict())
-    elif options.markdown:
-        print(result.markdown())
-    else:
-        print(result.table(by=options.by) if options.by else result)
-    failures = result.exceeds(limits)
+    with no_garbage_collection():
+        result = _compared(options)
+        if options.json:
+            _print_json(result.to_dict())
+        elif options.markdown:
+            print(result.markdown())
+        else:
+            print(result.table(by=options.by) if options.by else result)
+        failures = result.exceeds(limits)
     for failure in failures:
         print(f"hlo-count: {failure}", file=sys.stderr)
     return FAILED if failures else DONE

@@ -44,7 +44,8 @@ def explain(before: Program, after: Program, *, optimization: bool) -> tuple[lis
     pairs = match(before, after)
     view = _View(before, after, pairs, optimization)
     found = {pair: view.of_pair(pair) for pair in pairs if pair.after.opcode != "fusion"}
-    turned = {_turn(pair): -reason for pair, reason in found.items()}
+    both = zip(pairs, view.turned.pairs, strict=True)
+    turned = {turn: -found[pair] for pair, turn in both if pair in found}
     came, went = view.contents(found), view.turned.contents(turned)
     runs: tuple[list[_Run], list[_Run]] = ([], [])
     for pair, reason in found.items():
@@ -225,7 +226,8 @@ class _View:
         """Kernel of `after`: the reasons of what it does."""
         contents: _Came = defaultdict(list)
         for pair, reason in found.items():
-            contents[pair.after.home].append((reason, pair.after.instruction.shape.bytes))
+            if reason is not UNCHANGED:
+                contents[pair.after.home].append((reason, pair.after.instruction.shape.bytes))
         return contents
 
     def of_new_fusion(self, contents: Contents) -> Reason:

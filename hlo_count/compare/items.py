@@ -15,6 +15,7 @@ from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.report import Report
 from hlo_count.report.rows import readable
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.elementwise import ELEMENTWISE
 from hlo_count.visitors.walk import Times, Walk
 
 SILENT = LEAF_OPCODES | frozenset("tuple get-tuple-element while call conditional after-all".split())
@@ -102,8 +103,9 @@ class Program:
         self._contents: dict[Instruction, int] = {}
         self._shapes: dict[int, int] = {}
         self._whats: dict[tuple[str, str, str], int] = {}
+        self._costs: tuple[dict[Hashable, Cost], dict[Hashable, Cost]] = ({}, {})
         self._metadatas: dict[str, Metadata] = {}
-        self._bares: dict[int, Hashable] = {}
+        self._operations: dict[int, int] = {}
         walk = report.walk
         homes: dict[tuple[Computation, str], Item] = {}
         for (computation, kernel, caller), times in _contexts(walk).items():
@@ -114,7 +116,7 @@ class Program:
                 opcode = instruction.opcode
                 if opcode in SILENT:
                     continue
-                cost = walk.cost_of(instruction, kernel)
+                cost = self._cost(walk, instruction, kernel)
                 item = Item(
                     instruction,
                     self._metadata(instruction),
@@ -164,6 +166,17 @@ class Program:
             found = self._metadatas[text] = instruction.metadata
         return found
 
+    def _cost(self, walk: Walk, instruction: Instruction, kernel: bool) -> Cost:
+        """What one run costs: one object for elementwise instructions that are alike."""
+        if instruction.opcode not in ELEMENTWISE:
+            return walk.cost_of(instruction, kernel)
+        shapes = [id(operand.shape) for operand in dict.fromkeys(instruction.operands)] if kernel else ()
+        key = (instruction.opcode, id(instruction.shape), *shapes)
+        found = self._costs[kernel].get(key)
+        if found is None:
+            found = self._costs[kernel][key] = walk.cost_of(instruction, kernel)
+        return found
+
     def content(self, instruction: Instruction) -> int:
         """A number for what it does, whatever it is named: opcode, shape, literal, attributes."""
         found = self._contents.get(instruction)
@@ -192,11 +205,13 @@ class Program:
             found = self._shapes[id(shape)] = self._intern(str(shape))
         return found
 
-    def _bare(self, shape: Shape) -> Hashable:
-        """A shape without its layout."""
-        found = self._bares.get(id(shape))
+    def _operation(self, instruction: Instruction) -> int:
+        """`content` without the layout of its shape."""
+        content = self.content(instruction)
+        found = self._operations.get(content)
         if found is None:
-            found = self._bares[id(shape)] = tuple((leaf.dtype, leaf.dimensions) for leaf in shape.leaves)
+            leaves = tuple([(leaf.dtype, leaf.dimensions) for leaf in instruction.shape.leaves])
+            found = self._operations[content] = self._intern((self._what(instruction), leaves))
         return found
 
     def neighbourhood(self, item: Item) -> int:
@@ -209,7 +224,7 @@ class Program:
     @cached_property
     def values(self) -> Values:
         """Which instructions compute the same, whatever the layout of it."""
-        return Values(self.report.walk, lambda instruction: (self._what(instruction), self._bare(instruction.shape)))
+        return Values(self.report.walk, self._operation)
 
     @cached_property
     def dead(self) -> set[Instruction]:

@@ -48,6 +48,8 @@ class Reason:
 
     def __neg__(self) -> Reason:
         """The reason of the comparison the other way round."""
+        if self is UNCHANGED:
+            return self
         return Reason(OPPOSITE.get(self.kind, self.kind), self.after, self.before)
 
     def __str__(self) -> str:

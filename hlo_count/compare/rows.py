@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -78,7 +78,7 @@ def changes(before: list[Share], after: list[Share]) -> list[Change]:
         )
         for key, (ones, others) in groups.items()
     ]
-    rounded = Cost.sum(kept[0]), Cost.sum(kept[1])
+    rounded = _sum(kept[0]), _sum(kept[1])
     if rounded[0].amounts != rounded[1].amounts:
         found.append(Change(NO_SCOPE, NO_SOURCE, "", "", *rounded, "not told apart"))
     found = [row for row in found if row.before.amounts != row.after.amounts]
@@ -123,12 +123,22 @@ def _by_name(shares: list[Share], name_of: Callable[[Item, int], str], depth: in
     groups: dict[str, list[Cost]] = defaultdict(list)
     for share in shares:
         groups[name_of(share.item, depth)].append(share.cost)
-    return {name: Cost.sum(costs) for name, costs in groups.items()}
+    return {name: _sum(costs) for name, costs in groups.items()}
+
+
+def _sum(costs: list[Cost]) -> Cost:
+    """Their sum, where many are one object."""
+    times = Counter(map(id, costs))
+    return Cost.sum(cost * times[key] for key, cost in {id(cost): cost for cost in costs}.items())
 
 
 def _by_amount(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
     """As a report breaks them down; what belongs to no collective is a group too."""
     entries = [(s.item.instruction, s.item.times, s.cost) for s in shares if s.cost]
+    if key in ("class", "dtype", "unit", "memory_space"):  # what does the same is of the same group
+        alike = Counter((s.item.label, id(s.cost)) for s in shares if s.cost)
+        some = {(s.item.label, id(s.cost)): s for s in shares if s.cost}
+        entries = [(s.item.instruction, s.item.times, s.cost * alike[at]) for at, s in some.items()]
     found = breakdown(entries, key, backend=backend)
     if key == "collective":
         rest = Cost.sum(cost for _, _, cost in entries) - Cost.sum(found.values())
@@ -141,7 +151,7 @@ def _by_reason(before: list[Share], after: list[Share]) -> list[Row]:
     for side, shares in enumerate((before, after)):
         for share in shares:
             groups[share.reason.kind][side].append(share.cost)
-    rows = (Row(kind, Cost.sum(ones), Cost.sum(others), kind) for kind, (ones, others) in groups.items())
+    rows = (Row(kind, _sum(ones), _sum(others), kind) for kind, (ones, others) in groups.items())
     return _ranked(row for row in rows if row.before.amounts or row.after.amounts)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.visitors.elementwise import ELEMENTWISE
 from hlo_count.visitors.walk import Walk
 
 _SAME = frozenset(("copy", "optimization-barrier"))
@@ -80,7 +81,7 @@ class Values:
             return self._intern((opcode, callee, tuple(operands)))
         if opcode in _ONCE or opcode in ("while", "conditional"):
             return self._intern((opcode, instruction))
-        called = instruction.called
+        called = instruction.called if opcode not in ELEMENTWISE else ()
         applied = tuple([self._function(callee) for _, callee in called]) if called else ()
         return self._intern((self._content(instruction), applied, tuple(operands)))
 
