@@ -133,7 +133,7 @@ class WindowDimension:
     reversed: bool = False
 
 
-_WINDOW_FIELD = re.compile(r"(\w+)=([^\s}]+)")
+_WINDOW_FIELD = re.compile(r"(\w+)=\s*([^\s}]+)")
 
 
 def parse_window(text: str | None, rank: int = 0) -> tuple[WindowDimension, ...]:

@@ -91,3 +91,7 @@ def test_configs() -> None:
     assert parse_config('"{\\"a\\":1}"') == {"a": 1}
     for other in (None, "", "{mode = 86 : ui8}", "[1]", "3", '"text"', "[" * 100_000):
         assert parse_config(other) is None
+
+
+def test_a_window_field_may_have_blanks_after_its_sign() -> None:
+    assert [w.size for w in parse_window("{size= 3x5 stride=\n2x2}")] == [3, 5]
