@@ -213,6 +213,7 @@ class _Labels:
     def __init__(self, axes: Any) -> None:
         self.axes = axes
         self.taken: list[Box] = []
+        self.lines: list[Box] = []
         self.apart: list[Box] = []
         """Marks and labels, which lines from other marks to their labels keep off."""
         self.pixels = axes.figure.dpi / 72
@@ -240,7 +241,7 @@ class _Labels:
     def cross(self, x0: float, y0: float, x1: float, y1: float) -> None:
         """Keep what is placed from here on off a line."""
         (left, low), (right, high) = self.at(x0, y0), self.at(x1, y1)
-        self.taken += _along(left, low, right, high)
+        self.lines += _along(left, low, right, high)
 
     def along(self, low: float, bandwidth: float, top: float, text: str) -> None:
         """Along a slope, as far left as there is room."""
@@ -253,7 +254,7 @@ class _Labels:
         self._put(text, places, GREY, angle)
 
     def beside(self, point: Point, color: str, *, bold: bool = False) -> None:
-        """Beside a point, at the nearest of some places that is free."""
+        """Beside a point, at the nearest of some places that is free, of lines too if there is one."""
         x, y = self.at(point.intensity, point.rate)
         sides = [(1, 0, "left", "center"), (-1, 0, "right", "center"), (0, 1, "center", "bottom")]
         sides += [(0, -1, "center", "top"), (1, 1, "left", "bottom"), (1, -1, "left", "top")]
@@ -263,7 +264,9 @@ class _Labels:
             for far in (10, 13, 16, 20, 24, 30, 36, 44, 52, 64, 76, 96, 120)
             for dx, dy, ha, va in sides
         ]
-        self._put(point.label, places, color, 0, bold=bold, line=True)
+        for over_lines in (False, True):
+            if self._put(point.label, places, color, 0, bold=bold, line=True, over_lines=over_lines):
+                return
 
     def _put(
         self,
@@ -274,9 +277,12 @@ class _Labels:
         *,
         bold: bool = False,
         line: bool = False,
-    ) -> None:
-        """At the first of the places that is free; nowhere when none is."""
+        over_lines: bool = False,
+    ) -> bool:
+        """At the first of the places that is free, and whether there was one; `over_lines`: ceilings and slopes
+        may pass behind the label."""
         window = self.axes.get_window_extent()
+        taken = self.taken if over_lines else [*self.taken, *self.lines]
         for x, y, dx, dy, ha, va in places:
             data = self.axes.transData.inverted().transform((x, y))
             label = self.axes.annotate(
@@ -292,21 +298,23 @@ class _Labels:
                 rotation=angle,
                 rotation_mode="anchor",
                 zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1} if over_lines else None,
             )
             boxes = _boxes(label, self.renderer, angle)
             inside = all(
                 b[0] >= window.x0 and b[2] <= window.x1 + 1 and b[1] >= window.y0 and b[3] <= window.y1 for b in boxes
             )
             leader = self._leader(x, y, boxes[0]) if line else []
-            free = not any(_meet(a, b) for a in boxes for b in self.taken)
+            free = not any(_meet(a, b) for a in boxes for b in taken)
             crossed = [b for b in self.apart if not _meet(b, (x, y, x, y))]  # but for what covers the mark itself
             if inside and free and not any(_meet(a, b) for a in leader for b in crossed):
                 self.taken += [*boxes, *leader]
                 self.apart += boxes
-                return
+                return True
             label.remove()
             if leader:
                 self.axes.lines[-1].remove()
+        return False
 
     def _leader(self, x: float, y: float, box: Box) -> list[Box]:
         """A line from a point to the nearest side of its label, where that is not just beside it; what it covers."""

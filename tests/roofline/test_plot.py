@@ -13,7 +13,7 @@ from test_bound import copy_of, entry, roofline
 
 import hlo_count
 from hlo_count.errors import HloCountError
-from hlo_count.roofline.plot import BESIDE, ceilings, draw, points, slopes
+from hlo_count.roofline.plot import BESIDE, Point, _Labels, ceilings, draw, points, slopes
 from hlo_count.roofline.roofline import Roofline
 
 figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib")
@@ -134,6 +134,15 @@ def test_a_label_away_from_its_mark_is_joined_to_it() -> None:
     for line in leaders:
         inner = [line[0] + (line[1] - line[0]) * part / 50 for part in range(49)]
         assert not any(box.shrunk(0.9, 0.9).contains(x, y) for box in boxes.values() for x, y in inner)
+
+
+def test_where_no_gap_between_the_lines_holds_a_label_it_stands_over_one() -> None:
+    axes = page().add_subplot()
+    labels = _Labels(axes)
+    for n in range(100):
+        labels.cross(0, n / 100, 1, n / 100)
+    labels.beside(Point("name", 0.5, 0.5, 1.0), "black")
+    assert [text.get_text() for text in axes.texts] == ["name"]
 
 
 def test_a_program_without_flop_is_a_sentence(tmp_path: Path) -> None:
