@@ -33,11 +33,6 @@ class Group:
         return len(self.before) == len(self.after) == 1 and self.before[0].times == self.after[0].times
 
     @property
-    def is_shared(self) -> bool:
-        """Whether both programs have it."""
-        return bool(self.before and self.after)
-
-    @property
     def runs(self) -> tuple[Times, Times]:
         """How many kernels run, before and after."""
         return sum(item.times for item in self.before), sum(item.times for item in self.after)

@@ -247,7 +247,8 @@ class Report:
         from hlo_count.roofline.roofline import roofline
 
         name = device if device is not None else self.target or self.device_kind or "local"
-        return roofline(self.walk, name, compulsory_bytes=self.compulsory_bytes, **options)
+        with _reading(self.module):
+            return roofline(self.walk, name, **options)
 
     def check(self, **limits: Any) -> None:
         """Raise BudgetExceeded over a limit: `check(flops="2 GFLOP", min_intensity=10, max_ops={"fusion": 40})`.

@@ -15,7 +15,6 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.roofline.limits import CALL, Busy, Limits, longest, weighted_sum
 from hlo_count.roofline.work import Work, WorkKey, least_work
-from hlo_count.visitors.compulsory import certain_bytes
 from hlo_count.visitors.walk import Walk, branches_of
 
 SENT: WorkKey = ("network", "", "")
@@ -30,9 +29,10 @@ with an argument does, and a processor that is otherwise idle runs faster than o
 class Bound:
     """The least that one execution of a program takes on one device."""
 
-    def __init__(self, walk: Walk, limits: Limits) -> None:
+    def __init__(self, walk: Walk, limits: Limits, certain_bytes: int) -> None:
         self.walk = walk
         self.limits = limits
+        self.certain_bytes = certain_bytes
         self._kernels: dict[Instruction, Work] = {}
         self._computations: dict[Computation, Work] = {}
 
@@ -40,9 +40,8 @@ class Bound:
     def busy(self) -> list[Busy]:
         """Every resource that is needed, and for how long at least."""
         entry = self.walk.module.entry
-        moved = certain_bytes(self.walk)
-        read = moved - entry.root.shape.bytes  # at least: not all of the result need be written
-        found = [*self._units(self._least(entry)), *self.limits.levels(moved, read)]
+        read = self.certain_bytes - entry.root.shape.bytes  # at least: not all of the result need be written
+        found = [*self._units(self._least(entry)), *self.limits.levels(self.certain_bytes, read)]
         overhead = self.limits.device.call_overhead
         if overhead is not None:
             found.append(Busy(CALL, CERTAIN_OF_CALL * overhead.value, "calling it at all"))

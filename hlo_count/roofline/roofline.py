@@ -18,6 +18,7 @@ from hlo_count.roofline.device_table import devices
 from hlo_count.roofline.estimate import Estimate
 from hlo_count.roofline.limits import Busy, Limits, longest
 from hlo_count.roofline.work import WorkKey, counted_work
+from hlo_count.visitors.compulsory import certain_bytes, compulsory_bytes
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
@@ -59,13 +60,14 @@ class Row:
 class Roofline:
     """One program on one device. Times are seconds of one execution, on each of `num_devices` devices."""
 
-    def __init__(self, walk: Walk, device: Device, *, compulsory_bytes: int, num_devices: int | None = None) -> None:
+    def __init__(
+        self, walk: Walk, device: Device, *, num_devices: int | None = None, certain: int | None = None
+    ) -> None:
         self.walk = walk
         self.device = device
-        self.compulsory_bytes = compulsory_bytes
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.limits = Limits(device)
-        self._bound = Bound(walk, self.limits)
+        self._bound = Bound(walk, self.limits, certain_bytes(walk) if certain is None else certain)
         self._estimate = Estimate(walk, self.limits)
         self.bound  # noqa: B018  a figure that is missing is told here, not when a table is printed
         self.estimate  # noqa: B018
@@ -230,7 +232,7 @@ class Roofline:
             "kernels": len(self.rows),
             "bottleneck": self.bottleneck,
             "is_lower_bound": self.is_lower_bound,
-            "compulsory_bytes": self.compulsory_bytes,
+            "compulsory_bytes": compulsory_bytes(self.walk),
             "resources": [{"name": b.what, "least_s": b.seconds} for b in self.busy],
             "notes": self.notes,
             "rows": [
@@ -251,16 +253,14 @@ class Roofline:
         return f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
 
 
-def roofline(
-    walk: Walk, device: str | Path | Device, *, compulsory_bytes: int, num_devices: int | None = None
-) -> Roofline:
+def roofline(walk: Walk, device: str | Path | Device, *, num_devices: int | None = None) -> Roofline:
     """The roofline of a counted program on a device: a profile's name, alias, file, or a target
     ("tpu:v5e:2x4").
 
     Raises DeviceError for an unknown device, and for a figure that the program needs and the profile
     lacks.
     """
-    return Roofline(walk, find_device(device), compulsory_bytes=compulsory_bytes, num_devices=num_devices)
+    return Roofline(walk, find_device(device), num_devices=num_devices)
 
 
 def compiler_cycles(kernel: Instruction) -> int | None:
@@ -293,9 +293,6 @@ class Counted(Protocol):
     """What of a Report a roofline needs."""
 
     walk: Walk
-
-    @property
-    def compulsory_bytes(self) -> int: ...
 
 
 class WhatIf(list[WhatIfRow]):
@@ -334,9 +331,10 @@ def what_if(report: Counted, on: list[Device] | None = None) -> WhatIf:
 
 
 def _each(report: Counted, on: list[Device]) -> Iterator[WhatIfRow]:
+    certain = certain_bytes(report.walk)  # the same on every device
     for device in on:
         try:
-            one = Roofline(report.walk, device, compulsory_bytes=report.compulsory_bytes)
+            one = Roofline(report.walk, device, certain=certain)
         except DeviceError as problem:
             yield WhatIfRow(device=device.name, problem=str(problem))
         else:

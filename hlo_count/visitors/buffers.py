@@ -23,6 +23,7 @@ from hlo_count.hlo.opcodes import (
     async_sugar,
 )
 from hlo_count.hlo.shapes import Shape
+from hlo_count.visitors.traffic import fusion_roots, through_names
 
 _ELEMENTWISE = (ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY) - {"copy"}
 _CALLERS = frozenset(("async-start", "call", "conditional", "while"))
@@ -305,12 +306,9 @@ def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:
             pairs += [(first + step, number, start + step) for step in range(count)]
     callee = instruction.callee("calls") if opcode == "fusion" else None
     if callee is not None:
-        root = callee.root
-        sources = list(root.operands) if root.opcode == "tuple" else [root]
-        for leaf, source in enumerate(sources):
-            source = _through_bitcasts(source)
+        for leaf, source in enumerate(fusion_roots(callee)):
             if source.opcode in ("dynamic-update-slice", "scatter") and source.shape.is_array:
-                written = _through_bitcasts(source.operands[0])
+                written = through_names(source.operands[0])
                 if written.opcode == "parameter" and written.shape.is_array:
                     pairs.append((leaf, int(written.operand_text), 0))
     return pairs

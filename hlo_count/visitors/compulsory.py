@@ -17,6 +17,7 @@ from hlo_count.hlo.loop_slices import parts_touched
 from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.trace import Tracer
+from hlo_count.visitors.buffers import leaf_span
 from hlo_count.visitors.cost import MAIN
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.traffic import (
@@ -113,7 +114,7 @@ class _Compulsory:
         if opcode == "tuple":
             return self._sum(later[user][at : at + len(leaves)] for at in _positions(user, value))
         if opcode == "get-tuple-element":
-            at = _leaf_offset(value.shape, int(user.attributes["index"]))
+            at = leaf_span(value.shape, (int(user.attributes["index"]),))[0]
             taken = later[user]
             return [taken[n - at] if at <= n < at + len(taken) else 0 for n in range(len(leaves))]
         if opcode == "while":
@@ -265,7 +266,7 @@ class _Compulsory:
                 leaf -= count
         if opcode == "get-tuple-element":
             source = value.operands[0]
-            return 0, (source, leaf + _leaf_offset(source.shape, int(value.attributes["index"])))
+            return 0, (source, leaf + leaf_span(source.shape, (int(value.attributes["index"]),))[0])
         if opcode in ("dynamic-update-slice", "scatter") and value.shape.is_array:
             return touched(value), (value.operands[0], leaf)
         if opcode == "while":
@@ -327,7 +328,7 @@ def _slicers(
     other = "dynamic-update-slice" if opcode == "dynamic-slice" else "dynamic-slice"
     for user in value.computation.users[value]:
         if user.opcode == "get-tuple-element":
-            at = leaf - _leaf_offset(value.shape, int(user.attributes["index"]))
+            at = leaf - leaf_span(value.shape, (int(user.attributes["index"]),))[0]
             if 0 <= at < len(user.shape.leaves):
                 yield from _slicers(user, at, opcode, fusion)
         elif user.opcode == opcode and user.operands[0] is value:
@@ -364,7 +365,3 @@ def _positions(user: Instruction, value: Instruction) -> list[int]:
             positions.append(at)
         at += len(operand.shape.leaves)
     return positions
-
-
-def _leaf_offset(shape: Shape, index: int) -> int:
-    return sum(len(element.leaves) for element in shape.elements[:index])

@@ -239,6 +239,8 @@ def parts_read(
             parts += parts_read(user, whole, set(), partly)
         else:
             return [None]
+        if parts and parts[-1] is None:  # whole already: no other use makes it less
+            return [None]
     return parts
 
 

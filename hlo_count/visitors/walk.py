@@ -58,7 +58,9 @@ class Walk:
         self.settings.check(module)
         if module.call_depth > _MOST_CALLS:
             raise HloCountError(f"{module.name}: its calls nest more than {_MOST_CALLS} deep")
-        self._has_unbounded = "?" in module.text and any(i.shape.is_unbounded for i in module.instructions())
+        self._has_unbounded = "?" in module.text and any(
+            shape.is_unbounded for c in module.computations.values() for _, shape, _ in c.kinds
+        )
         self._unknowns: dict[Instruction, Unknown] = {}
         self._totals: dict[tuple[Computation, bool], Cost] = {}
         self._own: dict[tuple[Computation, bool], Cost] = {}

@@ -16,7 +16,6 @@ from hlo_count.roofline.device import Device, Figure, MemoryLevel, Network
 from hlo_count.roofline.lazy import shares
 from hlo_count.roofline.limits import HEADROOM
 from hlo_count.roofline.roofline import Roofline
-from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.walk import Walk
 
@@ -44,7 +43,7 @@ UNCACHED = dataclasses.replace(TOY, memory=TOY.memory[1:])
 
 def roofline(text: str, on: Device = UNCACHED, *, backend: str = "gpu", **settings: object) -> Roofline:
     walk = Walk(parse(text), backend, Settings(**settings))  # type: ignore[arg-type]
-    return Roofline(walk, on, compulsory_bytes=compulsory_bytes(walk))
+    return Roofline(walk, on)
 
 
 def busy(found: Roofline, resource: str) -> float:
@@ -395,7 +394,7 @@ def test_a_matmul_on_v5e() -> None:
 @pytest.mark.parametrize("name", fixture_files.compiled_names("tpu-v5e"))
 def test_no_fixture_is_estimated_below_its_bound(name: str) -> None:
     walk = Walk(parse(fixture_files.text("tpu-v5e", name)), "tpu")
-    found = Roofline(walk, device("tpu-v5e"), compulsory_bytes=compulsory_bytes(walk))
+    found = Roofline(walk, device("tpu-v5e"))
     assert found.bound <= found._estimate.seconds  # the schedule's own time, before it is raised to the bound
     for row in found.rows:
         if row.compiler_estimate is not None:
