@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 
 class HloCountError(Exception):
     """Base of every error that hlo_count raises on purpose."""
@@ -15,8 +17,13 @@ class ParseError(HloCountError):
         self.filename = filename or "<text>"
         self.line = line
         self.column = column
+        self.source = source
         shown, caret_at = _excerpt(source, column - 1)
         super().__init__(f"{self.filename}:{line}:{column}: {message}\n    {shown}\n    {' ' * caret_at}^")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        again = partial(ParseError, filename=self.filename, line=self.line, column=self.column, source=self.source)
+        return again, (self.reason,)
 
 
 class UnknownCostError(HloCountError):

@@ -43,9 +43,14 @@ class Diff:
         self.after = after
         self.optimization = optimization
         """Whether one of them is what the compiler made of the other."""
+        self._turned: Diff | None = None
+        """The comparison that this is the other way round, where it was made from one."""
 
     @cached_property
     def _shares(self) -> tuple[list[Share], list[Share]]:
+        if self._turned is not None:
+            before, after = self._turned._shares
+            return [_against(share) for share in after], [_against(share) for share in before]
         labels: dict[Any, int] = {}
         with no_garbage_collection():
             one, other = Program(self.before, labels), Program(self.after, labels)
@@ -175,9 +180,18 @@ class Diff:
 
     def __neg__(self) -> Diff:
         turned = Diff(self.after, self.before, optimization=self.optimization)
-        before, after = self._shares
-        turned._shares = ([_against(share) for share in after], [_against(share) for share in before])
+        turned._turned = self
         return turned
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The two reports: what became of what is worked out again when it is asked for."""
+        return {"before": self.before, "after": self.after, "optimization": self.optimization, "_turned": self._turned}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it compares the same two programs, in the same direction."""
+        return isinstance(other, Diff) and self.__getstate__() == other.__getstate__()
+
+    __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
         return bool(self.rows)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.hlo import Module
+from hlo_count.hlo.travel import Packed, pack, unpack
 from hlo_count.report.breakdown import Entry, breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.report.places import Places
@@ -81,7 +82,7 @@ class Report:
         self.mesh = mesh
         self.device_kind = device_kind
         self.compiled = compiled
-        self.walk = Walk(module, self.backend, settings)
+        self.settings = settings or Settings()
         with _reading(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
@@ -89,6 +90,11 @@ class Report:
             raise UnknownCostError(
                 f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}"
             )
+
+    @cached_property
+    def walk(self) -> Walk:
+        """The count itself: what each computation costs and how often it runs."""
+        return Walk(self.module, self.backend, self.settings)
 
     # Totals
 
@@ -258,6 +264,39 @@ class Report:
         from hlo_count.report.exceeded import check
 
         check(self, **limits)
+
+    # In another process
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What it was made with, the program as compressed text, and the totals: all else is worked out again when it
+        is asked for. A `jax.stages.Compiled` belongs to its process and stays there."""
+        remade = {name for name, value in vars(Report).items() if isinstance(value, cached_property)} - {"total"}
+        state = {name: value for name, value in vars(self).items() if name not in remade}
+        return {**state, "total": self.total, "compiled": None, "_packed": self._packed}
+
+    @cached_property
+    def module(self) -> Module:
+        """The program; read again from its text where the report came from another process."""
+        return unpack(*self._packed)
+
+    @cached_property
+    def _packed(self) -> Packed:
+        return pack(self.module)
+
+    def __copy__(self) -> Report:
+        twin = object.__new__(Report)
+        vars(twin).update(vars(self))
+        return twin
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same program, counted in the same way, with the same result."""
+        if not isinstance(other, Report):
+            return NotImplemented
+        mine, others = self.__getstate__(), other.__getstate__()
+        del mine["_packed"], others["_packed"]
+        return mine == others and self.module.text == other.module.text
+
+    __hash__ = object.__hash__
 
     # Shown and exported
 

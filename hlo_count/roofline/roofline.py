@@ -292,7 +292,8 @@ class WhatIfRow:
 class Counted(Protocol):
     """What of a Report a roofline needs."""
 
-    walk: Walk
+    @property
+    def walk(self) -> Walk: ...
 
 
 class WhatIf(list[WhatIfRow]):

@@ -41,6 +41,9 @@ class Cost:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Cost does not change: cannot set {name}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Cost, (self.amounts, self.status)
+
     @classmethod
     def ops(
         cls,
