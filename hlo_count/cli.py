@@ -10,13 +10,13 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hlo_count
-from hlo_count.errors import BudgetExceeded, HloCountError
+from hlo_count.errors import BudgetExceeded, HloCountError, TargetError
 
 if TYPE_CHECKING:
     from hlo_count.compare.diff import Diff
@@ -154,10 +154,13 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
     group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
-    group.add_argument("--target", help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets)")
+    group.add_argument("--target", help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count takes several")
     group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
     group.add_argument(
         "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
+    )
+    group.add_argument(
+        "--compiler-option", action="append", metavar="NAME=VALUE", help="an option of XLA's compiler; can be repeated"
     )
     group.add_argument("--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs")
     group.add_argument("--branch", action="append", metavar="CONDITIONAL=I", help="the branch a conditional takes")
@@ -185,15 +188,11 @@ def _count(options: argparse.Namespace) -> int:
         from hlo_count.report.limits import limits_of
 
         limits_of(**limits)  # a limit that is none is told before anything is compiled
-    reports = {target: _report(options, options.program, target) for target in _target_list(options)}
-    if len(reports) > 1:
-        _show_targets(reports, options)
-    else:
-        _show(next(iter(reports.values())), options)
+    done = _for_targets(options, lambda target: _report(options, options.program, target))
     if limits:
-        for report in reports.values():
+        for _, report in _counted(done):
             report.check(**limits)
-    return DONE
+    return WRONG if any(isinstance(each, str) for each in done.values()) else DONE
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -201,14 +200,12 @@ def _demo(options: argparse.Namespace) -> int:
 
     if not options.json:
         print("Compiling one training step of a small transformer (6 layers in a scan) ...", file=sys.stderr)
-    targets = _target_list(options)
     hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
     step, arguments = training_step()
-    reports = {t: hlo_count.count(step, *arguments, target=t, convention=options.convention) for t in targets}
-    if len(targets) > 1:
-        return _show_targets(reports, options)
-    _show(reports[targets[0]], options)
-    return DONE
+    done = _for_targets(
+        options, lambda target: hlo_count.count(step, *arguments, target=target, convention=options.convention)
+    )
+    return WRONG if any(isinstance(each, str) for each in done.values()) else DONE
 
 
 def _diff(options: argparse.Namespace) -> int:
@@ -243,7 +240,7 @@ def _compared(options: argparse.Namespace) -> Diff:
     both = (options.program, options.other)
     functions = [looks_like_function(program) for program in both]
     # Arguments and target are those of a function; where neither is one, a text says that it takes none.
-    bare = argparse.Namespace(**{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None})
+    bare = argparse.Namespace(**{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None, "compiler_option": None})
     reports = [
         _report(options, program, options.target) if is_function or not any(functions) else _report(bare, program, None)
         for program, is_function in zip(both, functions, strict=True)
@@ -353,13 +350,15 @@ def _call(
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.whole_number(n, "--branch") for name, n in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
-        if options.arg or options.kwarg or options.args_from or target or options.mesh:
+        if options.arg or options.kwarg or options.args_from or target or options.mesh or options.compiler_option:
             raise HloCountError(
-                f"{program}: an HLO text takes no arguments and no target; name a function to compile one"
+                f"{program}: an HLO text takes no arguments, target or compiler options; name a function to compile one"
             )
         return _text(program), (), {}, keywords
     if target is not None:
         keywords["target"] = target
+    if options.compiler_option:
+        keywords["compiler_options"] = given.compiler_options(options.compiler_option)
     hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
     if options.mesh:
         keywords["mesh"] = given.mesh(options.mesh)
@@ -404,14 +403,37 @@ def _show(report: Report, options: argparse.Namespace) -> None:
         print(report.table(by=options.by, depth=options.depth, rows=options.rows))
 
 
-def _show_targets(reports: dict[Any, Report], options: argparse.Namespace) -> int:
+def _for_targets(
+    options: argparse.Namespace, count: Callable[[str | None], Report]
+) -> dict[str | None, Report | str]:
+    """The report for each target, shown: of one alone in full, else as a table, where one that fails is a row.
+
+    What fails is said in one line in place of its report. Raises TargetError when no target can be counted for.
+    """
     from hlo_count.report.targets import targets_dict, targets_table
 
+    targets = _target_list(options)
+    if len(targets) == 1:
+        report = count(targets[0])
+        _show(report, options)
+        return {targets[0]: report}
+    done: dict[str | None, Report | str] = {}
+    for target in targets:
+        try:
+            done[target] = count(target)
+        except TargetError as problem:
+            done[target] = str(problem)
+    if not _counted(done):
+        raise TargetError("; ".join(dict.fromkeys(str(problem) for problem in done.values())))
     if options.json:
-        _print_json(targets_dict(reports))
+        _print_json(targets_dict(done))
     else:
-        print(targets_table(reports))
-    return DONE
+        print(targets_table(done))
+    return done
+
+
+def _counted(done: Mapping[Any, Report | str]) -> list[tuple[Any, Report]]:
+    return [(target, each) for target, each in done.items() if not isinstance(each, str)]
 
 
 def _show_with_plot(result: Any, options: argparse.Namespace) -> int:

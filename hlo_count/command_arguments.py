@@ -147,6 +147,28 @@ def whole_number(text: str, option: str) -> int:
         raise HloCountError(f"{option}: {text!r} is no whole number") from None
 
 
+def compiler_options(given: list[str]) -> dict[str, Any]:
+    """`NAME=VALUE` with true, false, numbers, and words as they stand; the first = is the one, and --NAME is NAME."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip("- "):
+            raise HloCountError(f"--compiler-option {text!r}: write NAME=VALUE")
+        found[name.strip().lstrip("-")] = _typed(value.strip())
+    return found
+
+
+def _typed(value: str) -> bool | int | float | str:
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    for number in (int, float):
+        try:
+            return number(value)
+        except ValueError:
+            pass
+    return value
+
+
 def mesh(text: str | None) -> dict[str, int] | None:
     """`data=4,model=2` as axis names and sizes."""
     if text is None:

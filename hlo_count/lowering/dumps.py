@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,4 +36,16 @@ def dump_passes(
         "xla_dump_hlo_as_text": True,
     }
     options = {**(compiler_options or {}), **dumping}
-    return lower(fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=options)
+    there = set(path.iterdir())
+    program = lower(fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=options)
+    _remove_failed(set(path.iterdir()) - there, program.name)
+    return program
+
+
+def _remove_failed(written: set[Path], name: str) -> None:
+    """Of a program that was compiled more than once, with other options after a failure, the last compile is it."""
+    numbered = {file: int(found[1]) for file in written if (found := re.match(r"module_(\d+)\.", file.name))}
+    own = [number for file, number in numbered.items() if file.name.startswith(f"module_{number:04}.{name}.")]
+    for file, number in numbered.items():
+        if number < max(own, default=0):
+            file.unlink()

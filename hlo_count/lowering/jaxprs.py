@@ -30,6 +30,19 @@ def shardings_in(value: Any) -> Iterator[Any]:
         yield from shardings_in(value.jaxpr)
 
 
+def equations_in(value: Any) -> Iterator[Any]:
+    """Every equation of a jaxpr and of those in it, be they under control flow or a transformation."""
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from equations_in(each)
+    elif hasattr(value, "eqns"):
+        for equation in value.eqns:
+            yield equation
+            yield from equations_in(list(equation.params.values()))
+    elif hasattr(value, "jaxpr") and hasattr(value, "consts"):
+        yield from equations_in(value.jaxpr)
+
+
 def moved(value: Any, move: Move) -> Any:
     """`value`, a jaxpr or anything an equation has as a parameter, with every mesh and sharding in it moved."""
     from jax.core import AbstractValue

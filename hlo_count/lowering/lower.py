@@ -8,13 +8,16 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import gpu
+from hlo_count.lowering.fallbacks import compile_with_fallbacks
 from hlo_count.lowering.program import Program, describe, devices_of
 from hlo_count.lowering.quiet import (
     default_devices,
+    diagnostic,
     jax_setting,
     quiet,
     settle_default_backend,
@@ -72,33 +75,57 @@ def lower(
                 raise HloCountError("a jax.stages.Compiled has lost its unoptimized program: pass the function")
             return describe(None, fn, target=None)
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
-        return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=None)
+        return _described(lowered, compiler_options, optimized, target=None)
     if found is None:
         lowered = _lower_here(_jitted(fn), given, named, name)
-        return describe(lowered, _compile(lowered, compiler_options, name) if optimized else None, target=name)
+        return _described(lowered, compiler_options, optimized, target=name)
     over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
     if in_specs is not None:
         given = spread(given, in_specs, over)
     with jax.core.eval_context():  # the caller may itself be traced
         placed = place(found, _jitted(fn, only_jax=True), given, named, over)
         lowered = _lower_for(found.name, placed.lower, has_mesh=over is not None)
-    compiled = _compile(lowered, compiler_options, found.name) if optimized else None
-    program = describe(lowered, compiled, target=name, mesh=placed.mesh)
+    program = _described(lowered, compiler_options, optimized, target=name, place=found.name, mesh=placed.mesh)
+    if optimized:
+        dropped = placed.host_memory.dropped(program.text, program.backend)
+        program = replace(program, notes=(*program.notes, *dropped))
     if not set(devices_of(lowered)) <= set(placed.devices) or program.num_devices != len(placed.devices):
         raise TargetError(f"JAX did not move this program to {found.name}: use jax.jit with NamedShardings")
     return program
 
 
-def _compile(lowered: Any, options: Mapping[str, Any] | None, target: str | None = None) -> Any:
-    # Of libtpu nothing is held back: it may end the process, and what it logs is why.
-    screen = quiet() if target and devices_of(lowered)[0].platform == "gpu" else nullcontext()
-    try:
-        with without_persistent_cache(), screen:
+def _described(
+    lowered: Any,
+    options: Mapping[str, Any] | None,
+    optimized: bool,
+    *,
+    target: str | None,
+    place: str | None = None,
+    mesh: tuple[tuple[str, int], ...] = (),
+) -> Program:
+    """The Program of `lowered`, compiled unless its unoptimized one is asked for; `place` names a target without name."""
+    if not optimized:
+        return describe(lowered, None, target=target, mesh=mesh)
+    compiled, notes = _compile(lowered, options, place or target)
+    return replace(describe(lowered, compiled, target=target, mesh=mesh), notes=notes)
+
+
+def _compile(lowered: Any, options: Mapping[str, Any] | None, target: str | None = None) -> tuple[Any, tuple[str, ...]]:
+    """The `jax.stages.Compiled`, and what there is to say about how it came to be."""
+    for_gpu = bool(target) and devices_of(lowered)[0].platform == "gpu"
+
+    def compile(options: Mapping[str, Any]) -> Any:
+        # Of libtpu nothing is held back: it may end the process, and what it logs is why.
+        with without_persistent_cache(), quiet() if for_gpu else nullcontext():
             return lowered.compile(compiler_options=dict(options) if options else None)
+
+    try:
+        return compile_with_fallbacks(compile, options or {}) if for_gpu else (compile(options or {}), ())
     except (RuntimeError, TypeError, ValueError) as error:
         if target is None:
             raise
-        reason = f"{_first_line(error)}{gpu.remedy(str(error))}"
+        said = f": {cause}" if (cause := diagnostic(error)) else ""
+        reason = f"{_first_line(error)}{said}{gpu.remedy(str(error))}"
         raise TargetError(f"cannot be compiled for {target}: {reason}") from error
 
 

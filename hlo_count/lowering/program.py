@@ -38,6 +38,8 @@ class Program:
     """Mesh axis names and sizes, major first; () when the program has no mesh."""
     name: str
     """The name of the HLO module, such as "jit_train_step"."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of how it was compiled: an option that was set, memory kinds that were dropped."""
 
 
 def describe(

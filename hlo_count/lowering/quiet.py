@@ -21,6 +21,7 @@ _NOISE = re.compile(
     r"|Failed to find host bounds for accelerator type"
     r"|To avoid this, compile with a GPU present"  # the second line of one of them
     r"|=== Source Location Trace"
+    r"|loc\(.*\): (warning|remark|note): "  # MLIR, of kernels
     r"|\S+\.(cc|h):\d+\s*$"
 )
 
@@ -30,7 +31,7 @@ def quiet() -> Iterator[None]:
     """Keep what plugins log while they load or compile off the screen; whatever is no log line still gets there.
 
     C++ writes to file descriptor 2 whatever `sys.stderr` is, so the descriptor itself is held back. When the
-    block raises, the held lines travel with the exception as a note.
+    block raises, nothing gets to the screen: the held lines travel with the exception as a note.
     """
     with _PROCESS, _silent_logger("jax._src.xla_bridge"):
         try:
@@ -41,19 +42,32 @@ def quiet() -> Iterator[None]:
         with tempfile.TemporaryFile() as held:
             _flush()
             os.dup2(held.fileno(), 2)
+            failed = False
             try:
                 yield
             except Exception as error:
+                failed = True
                 if log := _text(held):
-                    error.add_note(f"the compiler's log:\n{log}")
+                    error.add_note(f"{_LOG}{log}")
                 raise
             finally:
                 _flush()
                 os.dup2(screen, 2)
                 os.close(screen)
                 wanted = "".join(line for line in _text(held).splitlines(True) if not _NOISE.match(line))
-                if wanted.strip():
+                if wanted.strip() and not failed:
                     os.write(2, wanted.encode())
+
+
+_LOG = "the compiler's log:\n"
+_DIAGNOSTIC = re.compile(r"^\S.*?: error: (.*)", re.MULTILINE)
+
+
+def diagnostic(error: Exception) -> str:
+    """What the compiler's log says is the error, where `quiet` held back a line that does; else ""."""
+    logs = [note for note in getattr(error, "__notes__", ()) if note.startswith(_LOG)]
+    found = _DIAGNOSTIC.search("\n".join(logs))
+    return found[1].strip() if found is not None else ""
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.lowering.host_memory import HostMemory, asked
 from hlo_count.lowering.jaxprs import moved, shardings_in
 from hlo_count.lowering.move import Move, is_foreign, plan
 from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_abstract, is_array, mesh_context
@@ -41,6 +42,7 @@ class Placed:
     """The mesh that bare PartitionSpecs mean, set while it is lowered."""
     devices: tuple[Any, ...]
     mesh: tuple[tuple[str, int], ...]
+    host_memory: HostMemory
 
     def lower(self) -> Any:
         """The `jax.stages.Lowered`."""
@@ -82,7 +84,9 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
             return as_struct(leaf, move.sharding(stated))
         if own is not None and (hasattr(own, "mesh") or len(own.device_set) > 1):
             return as_struct(leaf, move.sharding(own))
-        return as_struct(leaf, SingleDeviceSharding(move.order[0]) if len(move.order) == 1 else replicated)
+        if len(move.order) > 1:
+            return as_struct(leaf, replicated)
+        return as_struct(leaf, SingleDeviceSharding(move.order[0]) if own is None else move.sharding(own))
 
     arrays = [leaf for leaf in jax.tree.leaves((args, kwargs)) if is_array(leaf)]
     written_elsewhere = any(is_foreign(each, move) for each in inside) or any(
@@ -100,6 +104,11 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
         context=None if ambient is None else move.mesh(ambient),
         devices=move.order,
         mesh=move.axes if len(move.order) > 1 else (),
+        host_memory=asked(
+            traced.stage.jaxpr,
+            [stated or _own(leaf) for leaf, stated in zip(traced.operands, traced.in_shardings, strict=True)],
+            traced.out_shardings,
+        ),
     )
 
 

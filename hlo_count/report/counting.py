@@ -65,6 +65,7 @@ def count(
         mesh=program.mesh,
         device_kind=program.device_kind,
         compiled=program.compiled,
+        notes=program.notes,
         **options,
     )
 

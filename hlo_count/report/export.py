@@ -38,6 +38,7 @@ def to_dict(report: Report) -> dict[str, Any]:
         "parameters": report.parameters,
         "argument_bytes": report.argument_bytes,
         "output_bytes": report.output_bytes,
+        "notes": list(report.notes),
         "unknowns": [asdict(unknown) for unknown in report.unknowns],
     }
     if report.convention == "default":

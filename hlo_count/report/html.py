@@ -36,6 +36,7 @@ def render_html(report: Report) -> str:
             strict=True,
         )
         parts.append(_table(list(cells), (key, "runs", "FLOP", "%", "bytes", "%", "source")))
+    parts += [f"<p>{escape(note)}</p>" for note in report.notes]
     if report.unknowns:
         items = "".join(f"<li>{escape(str(unknown))}</li>" for unknown in report.unknowns)
         parts.append(f"<p>{len(report.unknowns)} unknown:</p><ul>{items}</ul>")

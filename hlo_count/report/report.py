@@ -69,6 +69,7 @@ class Report:
         device_kind: str | None = None,
         compiled: Any | None = None,
         strict: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> None:
         if convention not in CONVENTIONS:
             raise HloCountError(f"convention {convention!r} does not exist: use 'default' or 'xla'")
@@ -82,6 +83,8 @@ class Report:
         self.mesh = mesh
         self.device_kind = device_kind
         self.compiled = compiled
+        self.notes = list(notes)
+        """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
         with _reading(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()

@@ -26,7 +26,7 @@ def render(report: Report, by: str | None = None, depth: int = 3, limit: int = 1
     """Header, totals, contributors, unknowns."""
     if depth < 1 or limit < 1:
         raise HloCountError(f"depth={depth}, rows={limit}: a table has at least one row, a scope one level")
-    parts = [header(report), "", totals(report)]
+    parts = [header(report), *notes_lines(report), "", totals(report)]
     if report.convention == "default":
         contributors = contributors_table(report, by, depth, limit)
         if contributors:
@@ -52,6 +52,13 @@ def header(report: Report) -> str:
     text = " · ".join(part.replace(" ", _INDENT) for part in parts)
     lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=True)
     return "\n".join(lines).replace(_INDENT, " ")
+
+
+def notes_lines(report: Report) -> list[str]:
+    """What there is to say of how the program was compiled, below the header."""
+    return [
+        line for note in report.notes for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
+    ]
 
 
 def totals(report: Report) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
@@ -32,8 +33,13 @@ class Contraction:
     flops: int
 
 
-def targets_table(reports: Mapping[str, Report]) -> str:
-    """A row a target: matmul and other FLOP, bytes, intensity, network, peak memory, status; then what differs."""
+def targets_table(done: Mapping[Any, Report | str]) -> str:
+    """A row a target: matmul and other FLOP, bytes, intensity, network, peak memory, status; then what differs.
+
+    What stands in place of a report is why that target has none.
+    """
+    reports = {name: each for name, each in done.items() if not isinstance(each, str)}
+    problems = {name: each for name, each in done.items() if isinstance(each, str)}
     rows = list(reports.values())
     devices = [report.num_devices for report in rows]
     matmul = [_contraction_flops(report.total) for report in rows]
@@ -56,12 +62,26 @@ def targets_table(reports: Mapping[str, Report]) -> str:
         del columns["devices"]
     while len(_plain(columns).partition("\n")[0]) > WIDTH and not columns.keys().isdisjoint(_DISPENSABLE):
         del columns[next(name for name in _DISPENSABLE if name in columns)]
-    parts = [f"{rows[0].name}: counts are for one device{number}", "", _plain(columns), "", differences(reports)]
+    counted = iter(_plain(columns).splitlines())
+    lines = [next(counted)]
+    width = max([len(name) for name in columns["target"]] + [len("target")])
+    for name in done:
+        lines += [_problem_row(str(name), problems[name], width)] if name in problems else [next(counted)]
+    table = "\n".join(lines)
+    parts = [f"{rows[0].name}: counts are for one device{number}", "", table, "", differences(reports)]
     for name, report in reports.items():
+        for note in report.notes:
+            parts += ["", textwrap.fill(f"{name}: note: {note}", WIDTH, subsequent_indent="  ")]
         unknown = unknowns_text(report)
         if unknown:
             parts += ["", f"{name}: {unknown}"]
     return "\n".join(line.rstrip() for part in parts for line in part.splitlines() or [""])
+
+
+def _problem_row(name: str, problem: str, width: int) -> str:
+    """A target without a report, and why, on the one line that a row is."""
+    row = f"{name:<{width}}  {' '.join(problem.split())}"
+    return row if len(row) <= WIDTH else row[: WIDTH - 1] + "…"
 
 
 _DISPENSABLE = ("peak memory", "FLOP/B")
@@ -79,6 +99,8 @@ def differences(reports: Mapping[str, Report]) -> str:
     Compared with the first target, on as many devices. Targets that differ in the same way stand together.
     """
     first, *others = reports
+    if not others:
+        return ""
     expected = contractions(reports[first])
     alike: dict[str, list[str]] = {}
     apart = []
@@ -173,5 +195,6 @@ def _contraction_flops(cost: Cost) -> int:
     return sum(n for key, n in cost.amounts.items() if key[0] in ("flops", "int_ops") and key[1] in _CONTRACTIONS)
 
 
-def targets_dict(reports: Mapping[str, Report]) -> dict[str, Any]:
-    return {name: report.to_dict() for name, report in reports.items()}
+def targets_dict(done: Mapping[Any, Report | str]) -> dict[str, Any]:
+    """The report of each target as plain data, or `{"problem": …}` in full."""
+    return {name: {"problem": each} if isinstance(each, str) else each.to_dict() for name, each in done.items()}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.mosaic import compiler_kernel, kernel_cost
 from hlo_count.visitors.formulas.reading import amount, target
@@ -21,14 +22,16 @@ _ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transc
 def mosaic_tpu(instruction: Instruction) -> Cost:
     """What `pl.CostEstimate` said of one call: an estimate, of the class `custom`, on the matrix unit.
 
-    A kernel of the compiler's that has none is counted by its code (`kernel_cost`).
+    A kernel of the compiler's that has none is counted by its code (`kernel_cost`), one that is a ragged dot by its
+    shapes.
 
     Which unit a kernel uses is not in the text; the matrix unit is the fastest. `bytes_accessed` replaces
     the default traffic where every array lies in main memory, since it does not tell the spaces apart.
     """
-    estimate = _estimate_of(instruction)
+    estimate, code = _estimate_of(instruction), compiler_kernel(instruction)
+    if code is not None and "ragged_dot_tiling" in (instruction.attributes.get("frontend_attributes") or ""):
+        return _ragged_dot(instruction)
     if estimate is None:
-        code = compiler_kernel(instruction)
         if code is not None:
             return kernel_cost(instruction, code)
         raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
@@ -43,6 +46,14 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
         written = min(instruction.shape.bytes, accessed)
         cost += Cost.traffic(read=accessed - written, written=written)
     return cost
+
+
+def _ragged_dot(instruction: Instruction) -> Cost:
+    """2 · elements of lhs · columns of rhs, as of a ragged-dot: lhs [m, k] and rhs [g, k, n] are the last operands."""
+    lhs, rhs = (operand.shape for operand in instruction.operands[-2:])
+    if len(lhs.dimensions) != 2 or len(rhs.dimensions) != 3 or instruction.shape.dimensions[:1] != lhs.dimensions[:1]:
+        raise UnknownCostOf("is a ragged dot of shapes that no formula knows", _ESTIMATE)
+    return contraction_cost(lhs.size * instruction.shape.dimensions[-1], contraction_dtype(lhs, rhs))
 
 
 def _estimate_of(instruction: Instruction) -> Mapping[str, Any] | None:
