@@ -240,7 +240,9 @@ def _compared(options: argparse.Namespace) -> Diff:
     both = (options.program, options.other)
     functions = [looks_like_function(program) for program in both]
     # Arguments and target are those of a function; where neither is one, a text says that it takes none.
-    bare = argparse.Namespace(**{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None, "compiler_option": None})
+    bare = argparse.Namespace(
+        **{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None, "compiler_option": None}
+    )
     reports = [
         _report(options, program, options.target) if is_function or not any(functions) else _report(bare, program, None)
         for program, is_function in zip(both, functions, strict=True)
@@ -403,9 +405,7 @@ def _show(report: Report, options: argparse.Namespace) -> None:
         print(report.table(by=options.by, depth=options.depth, rows=options.rows))
 
 
-def _for_targets(
-    options: argparse.Namespace, count: Callable[[str | None], Report]
-) -> dict[str | None, Report | str]:
+def _for_targets(options: argparse.Namespace, count: Callable[[str | None], Report]) -> dict[str | None, Report | str]:
     """The report for each target, shown: of one alone in full, else as a table, where one that fails is a row.
 
     What fails is said in one line in place of its report. Raises TargetError when no target can be counted for.

@@ -103,7 +103,7 @@ def _described(
     place: str | None = None,
     mesh: tuple[tuple[str, int], ...] = (),
 ) -> Program:
-    """The Program of `lowered`, compiled unless its unoptimized one is asked for; `place` names a target without name."""
+    """The Program of `lowered`, compiled if `optimized`; `place` names a target that has no name."""
     if not optimized:
         return describe(lowered, None, target=target, mesh=mesh)
     compiled, notes = _compile(lowered, options, place or target)

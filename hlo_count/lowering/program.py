@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +40,8 @@ class Program:
     """Mesh axis names and sizes, major first; () when the program has no mesh."""
     name: str
     """The name of the HLO module, such as "jit_train_step"."""
+    unoptimized: Callable[[], str] | None = None
+    """Gives the module as JAX emits it, where it is still there: source lines that the compiler loses are in it."""
     notes: tuple[str, ...] = ()
     """What a reader must know of how it was compiled: an option that was set, memory kinds that were dropped."""
 
@@ -68,6 +72,7 @@ def describe(
         compiled=compiled,
         mesh=mesh,
         name=header[1],
+        unoptimized=None if lowered is None else functools.partial(_unoptimized_text, lowered),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
 from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
 from hlo_count.visitors.settings import Branch, Settings
 
@@ -56,8 +57,9 @@ def count(
     from hlo_count.lowering import lower
 
     program = lower(fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
+    module = parse(program.text)
     return Report(
-        parse(program.text),
+        module,
         backend=program.backend,
         num_devices=program.num_devices,
         jax_version=program.jax_version,
@@ -66,6 +68,7 @@ def count(
         device_kind=program.device_kind,
         compiled=program.compiled,
         notes=program.notes,
+        lost_lines=lost_lines(module, program.unoptimized),
         **options,
     )
 

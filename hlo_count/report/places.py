@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import islice
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.parser import parse
 
 _NEAR = 16
 """How many neighbours are looked at: a tuple may hold ten thousand values."""
+
+
+def lost_lines(module: Module, unoptimized: Callable[[], str] | None) -> dict[str, str]:
+    """The lines of ragged dots by op_name, out of the unoptimized text, where the compiler put kernels in their place.
+
+    TPU's XLA gives its kernels no line. An op_name that stands on several lines has none here either.
+    """
+    if unoptimized is None or _KERNEL not in module.text:
+        return {}
+    found: dict[str, set[str]] = {}
+    for instruction in parse(unoptimized()).instructions():
+        if instruction.opcode == "ragged-dot" and instruction.metadata.source:
+            found.setdefault(instruction.metadata.op_name, set()).add(instruction.metadata.source)
+    return {name: lines.pop() if len(lines) == 1 else "" for name, lines in found.items()}
+
+
+_KERNEL = "ragged_dot_tiling"
+
+
+def _is_ragged_dot(instruction: Instruction) -> bool:
+    """A kernel that the TPU compiler put for a ragged dot, or the dense product that it makes of a gradient's.
+
+    The second is a convolution that bears no op_name, as no other does: at top level or in a fusion.
+    """
+    if instruction.opcode == "custom-call":
+        return _KERNEL in (instruction.attribute("frontend_attributes") or "")
+    callee = instruction.callee("calls") if instruction.opcode == "fusion" else None
+    held = [instruction] if callee is None else callee.instructions
+    return any(each.opcode == "convolution" and not each.metadata.op_name for each in held)
 
 
 class Places:
@@ -20,16 +50,28 @@ class Places:
     (a convert of a dot belongs to the dot), else of what wants it; inside a fusion, that of the fusion.
     """
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, lost: Mapping[str, str] | None = None) -> None:
         self._module = module
+        self._lost = lost or {}
         self._found: dict[Instruction, str] = {}
         self._inside: dict[Instruction, str] = {}
 
     def of(self, instruction: Instruction) -> str:
         found = self._found.get(instruction)
         if found is None:
-            found = self._found[instruction] = self._stated(instruction) or self._inferred(instruction)
+            found = self._stated(instruction)
+            if not found and self._lost and _is_ragged_dot(instruction):
+                found = self._of_ragged_dot(instruction)
+            elif not found:
+                found = self._inferred(instruction)
+            self._found[instruction] = found
         return found
+
+    def _of_ragged_dot(self, instruction: Instruction) -> str:
+        """The line of its op_name; without one that of all ragged dots of the program, "" where they have several."""
+        scope = instruction.metadata.op_name.rpartition("/")[0]
+        lines = set(self._lost.values())
+        return self._lost.get(scope) or (lines.pop() if len(lines) == 1 else "")
 
     def _stated(self, instruction: Instruction) -> str:
         """Its own, or that of what it holds."""

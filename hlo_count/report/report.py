@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -70,6 +70,7 @@ class Report:
         compiled: Any | None = None,
         strict: bool = False,
         notes: tuple[str, ...] = (),
+        lost_lines: Mapping[str, str] | None = None,
     ) -> None:
         if convention not in CONVENTIONS:
             raise HloCountError(f"convention {convention!r} does not exist: use 'default' or 'xla'")
@@ -83,6 +84,7 @@ class Report:
         self.mesh = mesh
         self.device_kind = device_kind
         self.compiled = compiled
+        self._lost_lines = dict(lost_lines or {})
         self.notes = list(notes)
         """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
@@ -217,7 +219,7 @@ class Report:
     @cached_property
     def places(self) -> Places:
         """The line of source behind each instruction, inferred where the compiler gave it none."""
-        return Places(self.module)
+        return Places(self.module, self._lost_lines)
 
     def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
         """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction",

@@ -56,9 +56,7 @@ def header(report: Report) -> str:
 
 def notes_lines(report: Report) -> list[str]:
     """What there is to say of how the program was compiled, below the header."""
-    return [
-        line for note in report.notes for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")
-    ]
+    return [line for note in report.notes for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")]
 
 
 def totals(report: Report) -> str:

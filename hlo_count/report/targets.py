@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CONTRACTIONS = ("matmul", "convolution")
 _SHOWN = 6
+_PAD = "\u2800"
+"""Stands for a blank at the end of a name, which tabulate would strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def targets_table(done: Mapping[Any, Report | str]) -> str:
     devices = [report.num_devices for report in rows]
     matmul = [_contraction_flops(report.total) for report in rows]
     columns: dict[str, list[str]] = {
-        "target": list(reports),
+        "target": [f"{name:{_PAD}<{max(len(str(each)) for each in done)}}" for name in reports],
         "devices": [str(number) for number in devices],
         "matmul FLOP": [f"{n:,}" for n in matmul],
         "other FLOP": column([report.flops - n for report, n in zip(rows, matmul, strict=True)]),
@@ -62,13 +64,15 @@ def targets_table(done: Mapping[Any, Report | str]) -> str:
         del columns["devices"]
     while len(_plain(columns).partition("\n")[0]) > WIDTH and not columns.keys().isdisjoint(_DISPENSABLE):
         del columns[next(name for name in _DISPENSABLE if name in columns)]
-    counted = iter(_plain(columns).splitlines())
+    counted = iter(_plain(columns).replace(_PAD, " ").splitlines())
     lines = [next(counted)]
-    width = max([len(name) for name in columns["target"]] + [len("target")])
+    width = max(len(str(name)) for name in done)
     for name in done:
         lines += [_problem_row(str(name), problems[name], width)] if name in problems else [next(counted)]
     table = "\n".join(lines)
-    parts = [f"{rows[0].name}: counts are for one device{number}", "", table, "", differences(reports)]
+    parts = [f"{rows[0].name}: counts are for one device{number}", "", table]
+    if len(reports) > 1:
+        parts += ["", differences(reports)]
     for name, report in reports.items():
         for note in report.notes:
             parts += ["", textwrap.fill(f"{name}: note: {note}", WIDTH, subsequent_indent="  ")]
@@ -80,7 +84,8 @@ def targets_table(done: Mapping[Any, Report | str]) -> str:
 
 def _problem_row(name: str, problem: str, width: int) -> str:
     """A target without a report, and why, on the one line that a row is."""
-    row = f"{name:<{width}}  {' '.join(problem.split())}"
+    reason = " ".join(problem.split()).replace(f" for {name}:", ":")
+    row = f"{name:<{max(width, len('target') + 2)}}  {reason}"
     return row if len(row) <= WIDTH else row[: WIDTH - 1] + "…"
 
 
@@ -99,8 +104,6 @@ def differences(reports: Mapping[str, Report]) -> str:
     Compared with the first target, on as many devices. Targets that differ in the same way stand together.
     """
     first, *others = reports
-    if not others:
-        return ""
     expected = contractions(reports[first])
     alike: dict[str, list[str]] = {}
     apart = []
