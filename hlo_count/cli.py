@@ -154,7 +154,11 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
     group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
-    group.add_argument("--target", help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count takes several")
+    group.add_argument(
+        "--target",
+        help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count takes several with commas: one that "
+        "fails is a row of their table, and the exit code then 2",
+    )
     group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
     group.add_argument(
         "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
@@ -354,7 +358,7 @@ def _call(
     if program == "-" or not given.looks_like_function(program):
         if options.arg or options.kwarg or options.args_from or target or options.mesh or options.compiler_option:
             raise HloCountError(
-                f"{program}: an HLO text takes no arguments, target or compiler options; name a function to compile one"
+                f"{program}: an HLO text takes no arguments and no target or options; name a function to compile one"
             )
         return _text(program), (), {}, keywords
     if target is not None:

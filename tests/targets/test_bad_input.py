@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -62,9 +63,64 @@ def test_a_target_that_is_refused(target, mesh, message, capsys):
     assert re.search(message, one_line(capsys))
 
 
-def test_one_bad_name_among_several(capsys):
-    assert main(["count", f"{STEPS}:product", *ARGUMENTS, "--target", "cpu,tpu:v5q"]) == 2
-    assert "unknown target 'tpu:v5q'" in one_line(capsys)
+def test_one_bad_name_among_several_is_a_row(capsys):
+    command = ["count", f"{STEPS}:product", *ARGUMENTS, "--target", "cpu,tpu:v5q"]
+    assert main(command) == 2
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    lines = shown.out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert any(re.match(r"cpu +4,194,304 ", line) for line in lines)  # 2 · 64 · 128 · 256
+    assert any(re.match(r"tpu:v5q +unknown target 'tpu:v5q'", line) for line in lines)
+    assert main([*command, "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert found["cpu"]["flops"] == 2 * 64 * 128 * 256
+    assert list(found["tpu:v5q"]) == ["problem"] and "unknown target 'tpu:v5q'" in found["tpu:v5q"]["problem"]
+    assert main([*command, "--max-flops", "1k"]) == 1  # a limit holds for what was counted
+
+
+def test_several_targets_of_which_none_can_be_counted(capsys):
+    assert main(["count", f"{STEPS}:product", *ARGUMENTS, "--target", "tpu:v5q,qqqq"]) == 2
+    said = one_line(capsys)
+    assert "unknown target 'tpu:v5q'" in said and "unknown target 'qqqq'" in said
+
+
+OPTIONS = {
+    "no such option": ("xla_no_such=1", "No such compile option: 'xla_no_such'"),
+    "no value": ("xla_cpu_enable_fast_math", "--compiler-option 'xla_cpu_enable_fast_math': write NAME=VALUE"),
+    "a value of another type": ("xla_cpu_enable_fast_math=perhaps", "xla_cpu_enable_fast_math"),
+}
+
+
+@pytest.mark.parametrize(("option", "message"), OPTIONS.values(), ids=OPTIONS)
+def test_a_compiler_option_that_is_refused_is_named(option, message, capsys):
+    command = ["count", f"{STEPS}:product", *ARGUMENTS, "--target", "cpu", "--compiler-option", option]
+    assert main(command) == 2
+    assert message in one_line(capsys)
+
+
+def test_compiler_options_reach_the_compiler(monkeypatch, capsys):
+    options = ("xla_cpu_enable_fast_math=true", "xla_dump_to=a=b", "--xla_backend_optimization_level=0", "x=1.5")
+    given = {}
+    report = hc.count("HloModule m\nENTRY e {\n  ROOT p = f32[] parameter(0)\n}\n")
+    monkeypatch.setattr(hc, "count", lambda *args, compiler_options, **_: given.update(compiler_options) or report)
+    repeated = [f"--compiler-option={option}" for option in options]
+    assert main(["count", f"{STEPS}:product", *ARGUMENTS, *repeated]) == 0
+    assert given == {
+        "xla_cpu_enable_fast_math": True,
+        "xla_dump_to": "a=b",
+        "xla_backend_optimization_level": 0,
+        "x": 1.5,
+    }
+
+
+@WITH_GPU
+@pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="Pallas is Triton there, which an A100 runs")
+def test_a_kernel_that_an_a100_does_not_run_puts_nothing_on_the_screen(capfd):
+    with pytest.raises(hc.TargetError, match=r"^cannot be compiled for a100-sxm-80gb: .* not supported on sm_80"):
+        hc.count(kernel, X, target="a100-sxm-80gb")
+    shown = capfd.readouterr()
+    assert (shown.out, shown.err) == ("", "")
 
 
 @pytest.mark.parametrize(

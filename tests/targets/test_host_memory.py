@@ -48,16 +48,11 @@ ASKED = {
     "an argument on a mesh": (doubled, lambda: on_host(named=True), "1 argument;"),
     "an output": (jax.jit(doubled, out_shardings=pinned()), lambda: X, "1 output;"),
     "a transfer inside": (there_and_back, lambda: X, "1 transfer;"),
-    "a transfer in a loop": (
-        lambda x: jax.lax.scan(lambda c, _: (there_and_back(c), None), x, None, length=3)[0],
-        lambda: X,
-        "1 transfer;",
-    ),
 }
 
 
 @WITH_GPU
-@pytest.mark.parametrize("name", [name for name in ASKED if name != "a transfer in a loop"])
+@pytest.mark.parametrize("name", ASKED)
 def test_what_a_gpu_target_drops_is_said(name):
     fn, argument, said = ASKED[name]
     report = hc.count(fn, argument(), target="h100-sxm")
