@@ -12,7 +12,8 @@ from jax.sharding import PartitionSpec as P
 
 import hlo_count as hc
 
-pytestmark = pytest.mark.skipif(not hasattr(jax, "memory"), reason="needs jax.memory.Space")
+if not hasattr(jax, "memory"):
+    pytest.skip("needs jax.memory.Space", allow_module_level=True)
 
 SHAPE, BYTES = (256, 256), 4 * 256 * 256
 X = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
