@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.lowering.in_place import refuse_hidden_arrays
 from hlo_count.lowering.jaxprs import moved, shardings_in
 from hlo_count.lowering.move import Move, is_foreign, plan
 from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_abstract, is_array, mesh_context
@@ -113,6 +114,8 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
     """Trace what `jax.jit` made, or what another library's jit made around one program of `jax.jit`."""
     import jax
 
+    if not is_jax_jit(jitted):
+        refuse_hidden_arrays(args, kwargs)
     leaves, tree = jax.tree.flatten((args, kwargs))
     arrays = {index: leaf for index, leaf in enumerate(leaves) if is_array(leaf)}
     shapes = [as_struct(leaf, _in_type(leaf)) if is_array(leaf) else leaf for leaf in leaves]
@@ -129,12 +132,17 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
     outer = jax.make_jaxpr(call)(*(shapes[index] for index in arrays))
     given = dict(zip(map(id, outer.jaxpr.invars), arrays.values(), strict=True))
     equation = _only_program(outer.jaxpr)
-    if not hasattr(jitted, "trace"):
-        return _of_equation(equation, outer, given, jitted)
+    if not is_jax_jit(jitted):
+        traced = _of_equation(equation, outer, given, jitted)
+        itself = stage_in(jitted.trace(*args, **kwargs)) if hasattr(jitted, "trace") else None
+        if itself is not None and len(itself.jaxpr.in_avals) != len(traced.operands):
+            raise HloCountError(
+                f"the arguments hold one object in several places, which {type(jitted).__name__} takes for one, and a "
+                f"move to another target for several: pass each once, or count without a target"
+            )
+        return traced
     shape_args, shape_kwargs = jax.tree.unflatten(tree, shapes)
-    stage = stage_in(jitted.trace(*shape_args, **shape_kwargs))
-    if stage is None:
-        return _of_equation(equation, outer, given, jitted)
+    stage = jitted.trace(*shape_args, **shape_kwargs)
     positional, named = stage.args_info
     avals = stage.jaxpr.in_avals
     whole = functools.partial(
@@ -148,19 +156,13 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
             operands=tuple(in_order if len(in_order) == len(avals) else avals),
             in_shardings=(None,) * len(avals), out_shardings=(None,) * len(stage.jaxpr.out_avals), options={},
         )  # fmt: skip
-    if first > 0 and not is_jax_jit(jitted):
-        raise HloCountError(
-            f"the arguments hold an array more than once, which {type(jitted).__name__} takes for one: pass each once, "
-            f"or count without a target"
-        )
     told_out = dict(zip(map(id, equation.outvars), equation.params["out_shardings"], strict=True))
-    results = outer.jaxpr.outvars if is_jax_jit(jitted) else equation.outvars
     return whole(
         operands=tuple(
             given.get(id(variable), aval) for variable, aval in zip(equation.invars[first:], avals, strict=True)
         ),
         in_shardings=tuple(map(_told, equation.params["in_shardings"][first:])),
-        out_shardings=tuple(_told(told_out.get(id(variable))) for variable in results),
+        out_shardings=tuple(_told(told_out.get(id(variable))) for variable in outer.jaxpr.outvars),
         options=_options(equation),
     )
 
@@ -175,9 +177,9 @@ def _of_equation(equation: Any | None, outer: Any, given: dict[int, Any], jitted
     if equation is None:
         programs = sum(map(_is_program, outer.jaxpr.eqns))
         raise HloCountError(
-            f"a {type(jitted).__module__}.{type(jitted).__name__} that runs {programs} jitted programs and "
-            f"{len(outer.jaxpr.eqns) - programs} operations beside them cannot be counted as one: pass the function "
-            f"that it was made of, or each program's Lowered"
+            f"a {type(jitted).__module__}.{type(jitted).__name__} that runs {_number(programs, 'jitted program')} and "
+            f"{_number(len(outer.jaxpr.eqns) - programs, 'operation')} beside cannot be counted as one program: pass "
+            f"the function that it was made of, or what its own lower(...) gives"
         )
     constants = dict(zip(map(id, outer.jaxpr.constvars), outer.consts, strict=True))
     operands = tuple(
@@ -196,8 +198,14 @@ def _of_equation(equation: Any | None, outer: Any, given: dict[int, Any], jitted
 
 
 def _only_program(jaxpr: Any) -> Any | None:
-    """The equation of a jitted function that is all there is of `jaxpr`, else None."""
-    return jaxpr.eqns[0] if len(jaxpr.eqns) == 1 and _is_program(jaxpr.eqns[0]) else None
+    """The equation of a jitted function that is all that `jaxpr` does with its arguments, else None."""
+    touched = set(map(id, jaxpr.invars))
+    found = []
+    for equation in jaxpr.eqns:
+        if _is_program(equation) or any(id(each) in touched for each in equation.invars):
+            found.append(equation)
+            touched.update(map(id, equation.outvars))
+    return found[0] if len(found) == 1 and _is_program(found[0]) else None
 
 
 def _is_program(equation: Any) -> bool:
@@ -209,6 +217,10 @@ def _options(equation: Any) -> dict[str, Any]:
     if stated := equation.params.get("compiler_options_kvs"):
         options["compiler_options"] = dict(stated)
     return options
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _told(sharding: Any) -> Any:
@@ -249,7 +261,9 @@ def _rebuilt(
         return run(*jax.tree.leaves((args, kwargs)))
 
     positional, named = traced.donated
-    if len(positional) == given and is_jax_jit(jitted) and hasattr(jitted, "__wrapped__"):  # no static argument has gone
+    if (
+        len(positional) == given and is_jax_jit(jitted) and hasattr(jitted, "__wrapped__")
+    ):  # no static argument has gone
         call = functools.wraps(jitted.__wrapped__)(call)
     call.__name__ = call.__qualname__ = traced.name
     options = {
