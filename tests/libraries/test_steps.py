@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import jax
 import pytest
 from jax.sharding import PartitionSpec
@@ -11,11 +14,14 @@ from targets.environment import WITH_GPU, WITH_TPU, compiled_for
 import hlo_count as hc
 from hlo_count.errors import HloCountError
 
+DOCS = Path(__file__).parents[2] / "docs"
 _made: dict[str, Step] = {}
 
 
 @pytest.fixture(params=LIBRARIES)
 def step(request) -> Step:
+    if request.param == "flax.nnx" and version("flax") < (0, 11):
+        pytest.skip("nnx.jit of this flax is refused: its modules are no pytrees")
     if request.param not in _made:
         _made[request.param] = LIBRARIES[request.param]()
     return _made[request.param]
@@ -130,9 +136,11 @@ def test_what_jax_does_not_take_is_named_with_what_to_pass_instead():
 
 @pytest.mark.skipif(version("flax") >= (0, 11), reason="modules are pytrees since")
 def test_modules_that_are_no_pytrees_are_refused():
+    nnx = pytest.importorskip("flax.nnx")
     model, optimizer = nnx_model()
-    with pytest.raises(HloCountError, match=r"argument 0 is a Network, .*nnx\.split"):
-        hc.count(nnx_step, model, optimizer, *plain_jax().args[1:])
+    for step in (nnx_step, nnx.jit(nnx_step)):
+        with pytest.raises(HloCountError, match=r"argument 0 is a Network, .*nnx\.split"):
+            hc.count(step, model, optimizer, *plain_jax().args[1:])
 
 
 def test_equinox_keeps_what_is_no_array_static_and_donates():
@@ -149,3 +157,17 @@ def test_equinox_keeps_what_is_no_array_static_and_donates():
     report = hc.count(power, x, 3, "power")
     assert matmul(report) == 3 * 2 * n**3
     assert "input_output_alias" in report.module.text
+
+
+def test_the_documents_show_a_table_with_every_step():
+    spec = importlib.util.spec_from_file_location("regenerate", DOCS / "regenerate.py")
+    regenerate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(regenerate)
+    tables = regenerate.shown_tables()
+    assert f"{MATMUL:,}" in (DOCS / "libraries.md").read_text()
+    assert {"0.4.30", "0.10.2"} < tables.keys()
+    for table in tables.values():
+        rows = table.splitlines()[3:]
+        assert [row.split("  ")[0] for row in rows] == list(LIBRARIES)
+        assert max(map(len, rows)) <= 100
+        assert not any(" of " in row for row in rows)  # a part of a step
