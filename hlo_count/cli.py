@@ -240,7 +240,7 @@ def _compared(options: argparse.Namespace) -> Diff:
     if options.other is None:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
         with _prints_aside():
-            return hlo_count.diff(fn, *args, **keywords, **kwargs)
+            return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
     both = (options.program, options.other)
     functions = [looks_like_function(program) for program in both]
     # Arguments and target are those of a function; where neither is one, a text says that it takes none.
@@ -286,7 +286,7 @@ def _passes(options: argparse.Namespace) -> int:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
         with _prints_aside():
             result = hlo_count.passes(
-                fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), **keywords, **kwargs
+                fn, *args, pass_filter=options.filter, progress=sys.stderr.isatty(), kwargs=kwargs, **keywords
             )
     return _show_with_plot(result, options)
 
@@ -338,7 +338,7 @@ def _report(options: argparse.Namespace, program: str, target: str | None) -> Re
     """The report of what a command was given: a text, or a function with its arguments."""
     fn, args, kwargs, keywords = _call(options, program, target)
     convention = getattr(options, "convention", "default")
-    return hlo_count.count(fn, *args, convention=convention, strict=options.strict, **keywords, **kwargs)
+    return hlo_count.count(fn, *args, convention=convention, strict=options.strict, kwargs=kwargs, **keywords)
 
 
 @_prints_aside()

@@ -58,8 +58,8 @@ class FlopBudget:
         """Count `fn(*args)` and raise BudgetExceeded where a limit is passed; returns the Report.
 
         Limits are the keywords of `hlo_count.report.limits.limits_of`; all others go to `hlo_count.count`, those of
-        `fn` among them. One of `fn` that has the name of a limit is taken for the limit: bind it before,
-        `functools.partial(fn, flops=…)`.
+        `fn` among them. One of `fn` that has the name of a limit, or of a keyword of `count`, goes in
+        `kwargs={"flops": …}`.
         """
         __tracebackhide__ = True
         from hlo_count.budgets.hold import hold_budget

@@ -14,7 +14,7 @@ import hlo_count as hc
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGNATURES = {
-    "count": "fn / *args target convention trip_counts branches compiler_options strict mesh in_specs **kwargs",
+    "count": "fn / *args target convention trip_counts branches compiler_options strict mesh in_specs kwargs **named",
     "count_parameters": "params",
     "parse": "text filename",
     "device": "name",
@@ -24,7 +24,7 @@ SIGNATURES = {
     "custom_call": "*targets override",
     "rule": "*opcodes override",
     "diff": "first *rest **keywords",
-    "passes": "fn *args target pass_filter **kwargs",
+    "passes": "fn *args target pass_filter kwargs **named",
     "calibrate": "path",
     "read_dumps": "directory module pattern",
 }

@@ -21,7 +21,8 @@ pytest_plugins = ["pytester"]
 
 INSTALLED = any(e.value == "hlo_count.pytest_plugin" for e in entry_points(group="pytest11"))
 # Hypothesis would load itself, and be unloaded, in every run.
-PLUGIN = ("-p", "no:hypothesispytest", *(() if INSTALLED else ("-p", "hlo_count.pytest_plugin")))
+OTHERS = ("-p", "no:hypothesispytest", "-p", "no:jaxtyping")  # plugins of others, which import what ours may not
+PLUGIN = (*OTHERS, *(() if INSTALLED else ("-p", "hlo_count.pytest_plugin")))
 MATMUL = 2 * 16 * 32 * 8  # FLOP of (16, 32) @ (32, 8)
 
 HEAD = """

@@ -21,6 +21,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.breakdown import KEYS as BREAKDOWNS
 from hlo_count.report.counting import count
 from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.keywords import of_function
 from hlo_count.report.report import Report
 from hlo_count.visitors.cost import Cost
 
@@ -256,7 +257,9 @@ def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> D
     from hlo_count.lowering import lower
     from hlo_count.visitors.settings import Settings
 
-    named = {name: value for name, value in keywords.items() if name not in _COUNT_KEYWORDS}
+    own = {name: value for name, value in keywords.items() if name in _COUNT_KEYWORDS}
+    others = {name: value for name, value in keywords.items() if name not in (*_COUNT_KEYWORDS, "kwargs")}
+    named = of_function(fn, args, others, keywords.get("kwargs"), own, "diff")
     options = {name: keywords[name] for name in ("target", "mesh", "in_specs") if name in keywords}
     program = lower(fn, args, named, optimized=False, **options)
     after = count(fn, *args, **keywords)
@@ -282,13 +285,19 @@ def _is_program(value: Any) -> bool:
         return True
     if type(value) is functools.partial:
         return True
-    return hasattr(value, "as_text") or (hasattr(value, "lower") and hasattr(value, "__wrapped__"))
+    return _is_stage(value) or (hasattr(value, "lower") and hasattr(value, "__wrapped__"))
+
+
+def _is_stage(value: Any) -> bool:
+    from hlo_count.lowering import stage_in
+
+    return hasattr(value, "as_text") or stage_in(value) is not None
 
 
 def _report(program: Any, args: list[Any], keywords: dict[str, Any]) -> Report:
     if isinstance(program, Report):
         return program
-    if isinstance(program, Module | str | Path) or hasattr(program, "as_text"):
+    if isinstance(program, Module | str | Path) or _is_stage(program):
         return count(program, **{n: v for n, v in keywords.items() if n in ("trip_counts", "branches", "strict")})
     return count(program, *args, **keywords)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
@@ -37,7 +37,7 @@ def find_dumps(directory: Path, module: str | None = None, pattern: str | None =
     """
     if not directory.is_dir():
         raise HloCountError(f"{directory}: there is no such directory; {_HOW}")
-    found = [dump for path in sorted(directory.iterdir()) if (dump := _read_name(path)) is not None]
+    found = _joined([dump for path in sorted(directory.iterdir()) if (dump := _read_name(path)) is not None])
     if not found:
         raise HloCountError(f"{directory}: holds no HLO after passes; {_HOW}")
     chosen = _choose(found, module, directory)
@@ -47,6 +47,31 @@ def find_dumps(directory: Path, module: str | None = None, pattern: str | None =
         (d for d in found if d.module == chosen and (d.name in ends or wanted.search(f"{d.pipeline}.{d.name}"))),
         key=lambda dump: dump.order,
     )
+
+
+def _joined(found: list[Dump]) -> list[Dump]:
+    """`found` with the modules in one that one compile went through: started under one number, ended under another.
+
+    TPU's compiler goes on with a copy of a program that holds 64-bit integers, as random numbers do.
+    """
+    modules: dict[str, list[Dump]] = {}
+    for dump in found:
+        modules.setdefault(dump.module, []).append(dump)
+    joined: list[Dump] = []
+    begun: dict[str, list[Dump]] = {}
+    for module, dumps in modules.items():
+        name = module.partition(".")[2]
+        ends = {dump.name for dump in dumps} & {START, FINAL}
+        before = [] if START in ends else begun.pop(name, [])
+        after = max((dump.order for dump in before), default=-1) + 1
+        first = before[0].module if before else module
+        states = [*before, *(replace(dump, module=first, order=dump.order + after) for dump in dumps)]
+        if FINAL not in ends and (before or START in ends):
+            joined += begun.pop(name, [])  # whose compile never ended
+            begun[name] = states
+        else:
+            joined += states
+    return [*joined, *(dump for dumps in begun.values() for dump in dumps)]
 
 
 def expression(pattern: str) -> re.Pattern[str]:

@@ -17,6 +17,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.report.counting import read
 from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.keywords import of_function
 from hlo_count.report.report import Report
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.memory_spaces import backend_of
@@ -159,7 +160,8 @@ def passes(
     pass_filter: str = ".*",
     module: str | None = None,
     progress: bool = False,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> Passes:
     """Compile `fn(*args, **kwargs)` once and count the module after each pass. Nothing is run.
 
@@ -173,6 +175,11 @@ def passes(
     if isinstance(fn, Path):
         return _counted(fn, module, pass_filter, given, progress)
     _check_function(fn)
+    own = {
+        "target": target, "mesh": mesh, "in_specs": in_specs, "compiler_options": compiler_options, "module": module,
+        "trip_counts": trip_counts, "branches": branches, "pass_filter": pass_filter, "progress": progress,
+    }  # fmt: skip
+    keywords = of_function(fn, args, named, kwargs, own, "passes")
     expression(pass_filter)
     from hlo_count.lowering import dump_passes
 
@@ -181,7 +188,7 @@ def passes(
         program = dump_passes(
             fn,
             args,
-            kwargs,
+            keywords,
             directory,
             target=target,
             mesh=mesh,
@@ -249,6 +256,9 @@ def _backend(last: Dump) -> str:
 def _check_function(fn: Any) -> None:
     if isinstance(fn, str):
         raise HloCountError(f"passes: a str is no function: {_REMEDY}")
+    from hlo_count.lowering import stage_in
+
+    fn = fn if (stage_of_jax := stage_in(fn)) is None else stage_of_jax
     stage = hasattr(fn, "compile") or hasattr(fn, "lower")
     if isinstance(fn, Module | Report) or (hasattr(fn, "as_text") and not stage):
         raise HloCountError(f"passes: a {type(fn).__name__} is compiled already: {_REMEDY}")

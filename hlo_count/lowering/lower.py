@@ -6,14 +6,15 @@ import functools
 import os
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import gpu
 from hlo_count.lowering.fallbacks import compile_with_fallbacks
+from hlo_count.lowering.in_place import refuse_opaque, with_updates
 from hlo_count.lowering.program import Program, describe, devices_of
 from hlo_count.lowering.quiet import (
     default_devices,
@@ -25,6 +26,7 @@ from hlo_count.lowering.quiet import (
 )
 from hlo_count.lowering.retarget import MESH_CLASH, place
 from hlo_count.lowering.sharding import make_mesh, spread
+from hlo_count.lowering.stages import called, can_lower, is_jax_jit, is_pmap, stage_in
 from hlo_count.lowering.targets import Target, resolve
 
 
@@ -41,8 +43,9 @@ def lower(
 ) -> Program:
     """Compile `fn(*args, **kwargs)` without running it, and give its HLO text.
 
-    `fn` is a function, a jitted function (its static and donated arguments are respected), or a
-    `jax.stages.Traced`, `Lowered` or `Compiled`, which take no arguments. Arguments are arrays, scalars,
+    `fn` is a function, a jitted function (its static and donated arguments are respected), also of another library
+    (`nnx.jit`, `eqx.filter_jit`), or a `jax.stages.Traced`, `Lowered` or `Compiled`, or a library's own that holds
+    one, which take no arguments. Arguments are arrays, scalars,
     `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
 
     `target` is a name (see `targets()`), a jax Mesh or jax devices; None is JAX's default device. A target of
@@ -68,7 +71,8 @@ def lower(
     if in_specs is not None and not mesh and (found is None or found.mesh is None):
         raise HloCountError('in_specs names mesh axes: pass the mesh too, such as mesh={"data": 8}')
     name = target if target is None or isinstance(target, str) else resolve(target).name
-    if isinstance(fn, (jax.stages.Traced, jax.stages.Lowered, jax.stages.Compiled)):
+    if (stage := stage_in(fn)) is not None:
+        fn = stage
         _refuse_more(fn, bool(given or named), found is not None)
         if isinstance(fn, jax.stages.Compiled):
             if not optimized:
@@ -76,14 +80,27 @@ def lower(
             return describe(None, fn, target=None)
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
         return _described(lowered, compiler_options, optimized, target=None)
+    over = None
+    if found is not None:
+        over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
+        if in_specs is not None:
+            given = spread(given, in_specs, over)
+    fn, given, named = called(fn, given, named)
+    jitted = _jitted(fn, given, named)
+    if found is None and _needs_arrays(jitted, given, named):
+        found = Target(name="this machine", devices=tuple(default_devices()))
     if found is None:
-        lowered = _lower_here(_jitted(fn), given, named, name)
+        with _opaque_refused(given, named):
+            lowered = _lower_here(jitted, given, named, name)
         return _described(lowered, compiler_options, optimized, target=name)
-    over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
-    if in_specs is not None:
-        given = spread(given, in_specs, over)
+    if is_pmap(jitted):
+        raise TargetError(
+            f"jax.pmap maps over this machine's own devices, not those of {found.name}: use jax.jit with mesh= and "
+            f"in_specs=, or jax.shard_map"
+        )
     with jax.core.eval_context():  # the caller may itself be traced
-        placed = place(found, _jitted(fn, only_jax=True), given, named, over)
+        with _opaque_refused(given, named):
+            placed = place(found, jitted, given, named, over)
         lowered = _lower_for(found.name, placed.lower, has_mesh=over is not None)
     program = _described(lowered, compiler_options, optimized, target=name, place=found.name, mesh=placed.mesh)
     if optimized:
@@ -131,8 +148,14 @@ def _compile(lowered: Any, options: Mapping[str, Any] | None, target: str | None
 
 def _lower_here(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], target: str | None) -> Any:
     """Lower where JAX would; JAX's errors are its own unless they are about a target that was named."""
-    if target is None or not hasattr(jitted, "trace"):
-        return jitted.lower(*args, **kwargs)
+    if target is None or not is_jax_jit(jitted):
+        lowered = jitted.lower(*args, **kwargs)
+        if (stage := stage_in(lowered)) is None:
+            raise HloCountError(
+                f"{type(jitted).__name__}.lower gives a {type(lowered).__name__}, which holds no jax.stages object: "
+                f"pass the function that it was made of"
+            )
+        return stage
     return _lower_for(target, jitted.trace(*args, **kwargs).lower)
 
 
@@ -163,18 +186,33 @@ def _failing_operation(lower: Callable[[], Any]) -> str | None:
     return None
 
 
-def _jitted(fn: Any, only_jax: bool = False) -> Any:
-    """`fn` if it can be lowered as it is, else under a `jax.jit` whose trace no earlier call has cached.
-
-    `only_jax` takes nothing but what `jax.jit` made as it is: not jax.pmap, nor another library's jit.
-    """
+def _jitted(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`fn` if it can be lowered as it is, else under a `jax.jit` whose trace no earlier call has cached."""
     import jax
 
-    if isinstance(fn, type(jax.jit(_name))) or (hasattr(fn, "lower") and not only_jax):
+    if can_lower(fn):
         return fn
     if not callable(fn):
         raise HloCountError(f"expected a function or a jax.stages object, got {type(fn).__name__}")
-    return jax.jit(_fresh(fn))
+    return jax.jit(_fresh(fn, args, kwargs))
+
+
+def _needs_arrays(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether shapes are given to a library's jit that takes all but arrays for static: one without JAX's `trace`."""
+    import jax
+
+    if hasattr(jitted, "trace") or is_pmap(jitted):
+        return False
+    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves((args, kwargs)))
+
+
+@contextmanager
+def _opaque_refused(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except TypeError as error:
+        refuse_opaque(error, args, kwargs)
+        raise
 
 
 @functools.cache
@@ -203,12 +241,9 @@ def _refuse_more(stage: Any, has_arguments: bool, has_target: bool) -> None:
         raise HloCountError(f"a {kind} is already bound to its devices: pass the function to choose a target")
 
 
-def _fresh(fn: Callable[..., Any]) -> Callable[..., Any]:
+def _fresh(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
     # jax.jit caches traces by function object: a changed global would otherwise go unseen.
-    @functools.wraps(fn)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return fn(*args, **kwargs)
-
+    call = functools.wraps(fn)(with_updates(fn, args, kwargs))
     call.__name__ = call.__qualname__ = _name(fn)
     return call
 

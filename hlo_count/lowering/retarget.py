@@ -8,9 +8,11 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.lowering.host_memory import HostMemory, asked
+from hlo_count.lowering.in_place import refuse_hidden_arrays
 from hlo_count.lowering.jaxprs import moved, shardings_in
 from hlo_count.lowering.move import Move, is_foreign, plan
 from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_abstract, is_array, mesh_context
+from hlo_count.lowering.stages import is_jax_jit, stage_in
 from hlo_count.lowering.targets import Target
 
 MESH_CLASH = "the mesh given and the function's own meshes or shardings conflict: leave one of them out"
@@ -20,8 +22,13 @@ MESH_CLASH = "the mesh given and the function's own meshes or shardings conflict
 class Traced:
     """A jitted function traced on shapes alone, with what `jax.jit` was told about it."""
 
-    stage: Any
-    """The `jax.stages.Traced`."""
+    jaxpr: Any
+    """The whole program, every result of it among the outputs."""
+    name: str
+    in_tree: Any
+    """The structure of its inputs, (args, kwargs)."""
+    donated: tuple[tuple[bool, ...], dict[str, bool]]
+    """Of each positional and each named input, whether its buffers are the program's to reuse."""
     operands: tuple[Any, ...]
     """For each input of the jaxpr its argument, or the shape of it where that is a Python scalar."""
     in_shardings: tuple[Any, ...]
@@ -69,7 +76,7 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
                 raise
             raise HloCountError(f"{MESH_CLASH}: {error}") from error
     ambient = around if mesh is None else mesh
-    inside = list(shardings_in([traced.in_shardings, traced.out_shardings, traced.stage.jaxpr]))
+    inside = list(shardings_in([traced.in_shardings, traced.out_shardings, traced.jaxpr]))
     outside = [each for each in map(_own, traced.operands) if each is not None]
     move = plan([*inside, *outside, *([] if ambient is None else [ambient])], target, mesh)
     over = mesh
@@ -92,7 +99,7 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
     written_elsewhere = any(is_foreign(each, move) for each in inside) or any(
         map(is_abstract, (*traced.in_shardings, *traced.out_shardings))
     )
-    if arrays and not written_elsewhere:
+    if arrays and not written_elsewhere and is_jax_jit(jitted):
         args, kwargs = jax.tree.map(lambda leaf: on_target(leaf) if is_array(leaf) else leaf, (args, kwargs))
     else:
         structs = [on_target(*each) for each in zip(traced.operands, traced.in_shardings, strict=True)]
@@ -105,7 +112,7 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
         devices=move.order,
         mesh=move.axes if len(move.order) > 1 else (),
         host_memory=asked(
-            traced.stage.jaxpr,
+            traced.jaxpr,
             [stated or _own(leaf) for leaf, stated in zip(traced.operands, traced.in_shardings, strict=True)],
             traced.out_shardings,
         ),
@@ -113,10 +120,13 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced:
+    """Trace what `jax.jit` made, or what another library's jit made around one program of `jax.jit`."""
     import jax
 
+    if not is_jax_jit(jitted):
+        refuse_hidden_arrays(args, kwargs)
     leaves, tree = jax.tree.flatten((args, kwargs))
-    arrays = [index for index, leaf in enumerate(leaves) if is_array(leaf)]
+    arrays = {index: leaf for index, leaf in enumerate(leaves) if is_array(leaf)}
     shapes = [as_struct(leaf, _in_type(leaf)) if is_array(leaf) else leaf for leaf in leaves]
 
     def call(*values: Any) -> Any:
@@ -124,36 +134,102 @@ def _trace(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Traced
         for index, value in zip(arrays, values, strict=True):
             filled[index] = value
         its_args, its_kwargs = jax.tree.unflatten(tree, filled)
-        return jitted(*its_args, **its_kwargs)
+        result = jitted(*its_args, **its_kwargs)
+        return result if is_jax_jit(jitted) else None  # another library's may be no array; its equation has them all
 
+    # Called inside another trace, a jitted function is one equation that tells what jit was told.
+    outer = jax.make_jaxpr(call)(*(shapes[index] for index in arrays))
+    given = dict(zip(map(id, outer.jaxpr.invars), arrays.values(), strict=True))
+    equation = _only_program(outer.jaxpr)
+    if not is_jax_jit(jitted):
+        traced = _of_equation(equation, outer, given, jitted)
+        itself = stage_in(jitted.trace(*args, **kwargs)) if hasattr(jitted, "trace") else None
+        if itself is not None and len(itself.jaxpr.in_avals) != len(traced.operands):
+            raise HloCountError(
+                f"the arguments hold one object in several places, which {type(jitted).__name__} takes for one, and a "
+                f"move to another target for several: pass each once, or count without a target"
+            )
+        return traced
     shape_args, shape_kwargs = jax.tree.unflatten(tree, shapes)
     stage = jitted.trace(*shape_args, **shape_kwargs)
-    # Called inside another trace, a jitted function is one equation that tells what jit was told.
-    outer = jax.make_jaxpr(call)(*(shapes[index] for index in arrays)).jaxpr
-    equation = next((each for each in outer.eqns if "in_shardings" in each.params), None)
+    positional, named = stage.args_info
     avals = stage.jaxpr.in_avals
-    if equation is None or len(equation.invars) < len(avals):
-        nothing = (None,) * len(avals)
-        inline = [leaves[index] for index in arrays]  # as jax.jit(inline=True) is, such as jnp.tanh
-        return Traced(
-            stage=stage, operands=tuple(inline if len(inline) == len(avals) else avals), in_shardings=nothing,
-            out_shardings=(None,) * len(stage.jaxpr.out_avals), options={},
+    whole = functools.partial(
+        Traced, jaxpr=stage.jaxpr, name=stage.fun_name, in_tree=stage.in_tree,
+        donated=(tuple(map(_donated, positional)), {name: _donated(info) for name, info in named.items()}),
+    )  # fmt: skip
+    first = 0 if equation is None else len(equation.invars) - len(avals)  # constants that it closes over come before
+    if equation is None or equation.params["name"] != stage.fun_name or first < 0:
+        in_order = list(arrays.values())  # as jax.jit(inline=True) is, such as jnp.tanh
+        return whole(
+            operands=tuple(in_order if len(in_order) == len(avals) else avals),
+            in_shardings=(None,) * len(avals), out_shardings=(None,) * len(stage.jaxpr.out_avals), options={},
         )  # fmt: skip
-    given = dict(zip(map(id, outer.invars), (leaves[index] for index in arrays), strict=True))
-    first = len(equation.invars) - len(avals)  # constants that the function closes over come before
     told_out = dict(zip(map(id, equation.outvars), equation.params["out_shardings"], strict=True))
-    options: dict[str, Any] = {"keep_unused": equation.params["keep_unused"]}
-    if stated := equation.params.get("compiler_options_kvs"):
-        options["compiler_options"] = dict(stated)
-    return Traced(
-        stage=stage,
+    return whole(
         operands=tuple(
             given.get(id(variable), aval) for variable, aval in zip(equation.invars[first:], avals, strict=True)
         ),
         in_shardings=tuple(map(_told, equation.params["in_shardings"][first:])),
-        out_shardings=tuple(_told(told_out.get(id(variable))) for variable in outer.outvars),
-        options=options,
+        out_shardings=tuple(_told(told_out.get(id(variable))) for variable in outer.jaxpr.outvars),
+        options=_options(equation),
     )
+
+
+def _of_equation(equation: Any | None, outer: Any, given: dict[int, Any], jitted: Any) -> Traced:
+    """What a library's jit calls: the equation has every input and result, whatever becomes of them outside of it.
+
+    Raises HloCountError where the library runs more than that one program, which is then not the whole.
+    """
+    import jax
+
+    if equation is None:
+        programs = sum(map(_is_program, outer.jaxpr.eqns))
+        raise HloCountError(
+            f"a {type(jitted).__module__}.{type(jitted).__name__} that runs {_number(programs, 'jitted program')} and "
+            f"{_number(len(outer.jaxpr.eqns) - programs, 'operation')} beside cannot be counted as one program: pass "
+            f"the function that it was made of, or what its own lower(...) gives"
+        )
+    constants = dict(zip(map(id, outer.jaxpr.constvars), outer.consts, strict=True))
+    operands = tuple(
+        getattr(each, "val", given.get(id(each), constants.get(id(each), each.aval))) for each in equation.invars
+    )
+    return Traced(
+        jaxpr=equation.params["jaxpr"],
+        name=equation.params["name"],
+        in_tree=jax.tree.structure(((0,) * len(operands), {})),
+        donated=(tuple(equation.params["donated_invars"]), {}),
+        operands=operands,
+        in_shardings=tuple(map(_told, equation.params["in_shardings"])),
+        out_shardings=tuple(map(_told, equation.params["out_shardings"])),
+        options=_options(equation),
+    )
+
+
+def _only_program(jaxpr: Any) -> Any | None:
+    """The equation of a jitted function that is all that `jaxpr` does with its arguments, else None."""
+    touched = set(map(id, jaxpr.invars))
+    found = []
+    for equation in jaxpr.eqns:
+        if _is_program(equation) or any(id(each) in touched for each in equation.invars):
+            found.append(equation)
+            touched.update(map(id, equation.outvars))
+    return found[0] if len(found) == 1 and _is_program(found[0]) else None
+
+
+def _is_program(equation: Any) -> bool:
+    return "in_shardings" in equation.params and "jaxpr" in equation.params
+
+
+def _options(equation: Any) -> dict[str, Any]:
+    options = {"keep_unused": equation.params["keep_unused"]}
+    if stated := equation.params.get("compiler_options_kvs"):
+        options["compiler_options"] = dict(stated)
+    return options
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _told(sharding: Any) -> Any:
@@ -188,26 +264,27 @@ def _rebuilt(
     import jax
     from jax.extend.core import jaxpr_as_fun
 
-    stage = traced.stage
-    run = jaxpr_as_fun(moved(stage.jaxpr, move))
+    run = jaxpr_as_fun(moved(traced.jaxpr, move))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         return run(*jax.tree.leaves((args, kwargs)))
 
-    positional, named = stage.args_info
-    if len(positional) == given and hasattr(jitted, "__wrapped__"):  # no static argument has gone
+    positional, named = traced.donated
+    if (
+        len(positional) == given and is_jax_jit(jitted) and hasattr(jitted, "__wrapped__")
+    ):  # no static argument has gone
         call = functools.wraps(jitted.__wrapped__)(call)
-    call.__name__ = call.__qualname__ = stage.fun_name
+    call.__name__ = call.__qualname__ = traced.name
     options = {
         **traced.options,
-        "donate_argnums": [index for index, info in enumerate(positional) if _donated(info)],
-        "donate_argnames": [name for name, info in named.items() if _donated(info)],
+        "donate_argnums": [index for index, donated in enumerate(positional) if donated],
+        "donate_argnames": [name for name, donated in named.items() if donated],
     }
     if any(each is not None for each in traced.out_shardings):
         options["out_shardings"] = [None if each is None else move.sharding(each) for each in traced.out_shardings]
     elif not structs:
         options["out_shardings"] = jax.sharding.SingleDeviceSharding(move.order[0])
-    args, kwargs = jax.tree.unflatten(stage.in_tree, structs)
+    args, kwargs = jax.tree.unflatten(traced.in_tree, structs)
     return jax.jit(call, **options), args, kwargs
 
 

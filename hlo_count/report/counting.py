@@ -9,6 +9,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
 from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.report.keywords import of_function
 from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
 from hlo_count.visitors.settings import Branch, Settings
@@ -26,12 +27,15 @@ def count(
     strict: bool = False,
     mesh: Any = None,
     in_specs: Any = None,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **named: Any,
 ) -> Report:
     """Count what the compiled program of `fn(*args, **kwargs)` does. Nothing is run.
 
-    `fn` may also be a jitted function, a `jax.stages.Traced`, `Lowered` or `Compiled` (without arguments), a Module,
-    HLO text (a str) or a file (a pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s.
+    `fn` may also be a jitted function (of another library too: `nnx.jit`, `eqx.filter_jit`), a `jax.stages.Traced`,
+    `Lowered` or `Compiled`, or a library's own (without arguments), a Module, HLO text (a str) or a file (a
+    pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s. Keywords that are none of these go to the function;
+    `kwargs` holds those of the function that have such a name.
 
     `target`: what to compile for ("cpu", "tpu:v5e:2x4", "h100-sxm" ...), JAX's default backend unless given; `mesh` and
     `in_specs` shard the arguments over it. `convention`: "default", or "xla" for what XLA's own analysis says.
@@ -41,22 +45,27 @@ def count(
     Raises HloCountError (ParseError, TargetError, UnknownCostError among them); a function that cannot be traced raises
     JAX's own error.
     """
+    own = {
+        "target": target, "trip_counts": trip_counts, "branches": branches, "compiler_options": compiler_options,
+        "strict": strict, "mesh": mesh, "in_specs": in_specs, "convention": convention,
+    }  # fmt: skip
+    keywords = of_function(fn, args, named, kwargs, own)
     settings = Settings(dict(trip_counts or {}), dict(branches or {}))
     options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
     if isinstance(fn, Module | str | Path):
-        given = {"arguments": args or kwargs, "target": target, "mesh": mesh, "compiler_options": compiler_options}
+        given = {"arguments": args or keywords, "target": target, "mesh": mesh, "compiler_options": compiler_options}
         for what, value in given.items():
             if value:
                 raise HloCountError(f"{what}: a compiled program takes none; pass a function to have it compiled")
         with no_garbage_collection():
             return Report(fn if isinstance(fn, Module) else read(fn), **options)
-    if not callable(fn) and not hasattr(fn, "as_text") and not hasattr(fn, "lower"):
+    from hlo_count.lowering import lower, stage_in
+
+    if stage_in(fn) is None and not callable(fn) and not hasattr(fn, "lower"):
         raise HloCountError(
             f"cannot count {fn!r}: pass a function, a jax.stages object, a Module, HLO text, or a pathlib.Path"
         )
-    from hlo_count.lowering import lower
-
-    program = lower(fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
+    program = lower(fn, args, keywords, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
     module = parse(program.text)
     return Report(
         module,
