@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hlo_count.report.report import Report
 
 DONE, FAILED, WRONG = 0, 1, 2
-_PROGRAM_HELP = "package.module:function or file.py:function, an HLO text file, or - for standard input"
+_PROGRAM_HELP = "package.module:function or file.py:function, a file of HLO, StableHLO or an export, or - (stdin)"
 _LIMITS = ("flops", "transcendentals", "int_ops", "bytes", "network_bytes", "peak_bytes")
 
 
@@ -353,11 +353,12 @@ def _call(
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.whole_number(n, "--branch") for name, n in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
-        if options.arg or options.kwarg or options.args_from or target or options.mesh:
-            raise HloCountError(
-                f"{program}: an HLO text takes no arguments and no target; name a function to compile one"
-            )
-        return _text(program), (), {}, keywords
+        found = _opened(program)
+        is_hlo = isinstance(found, hlo_count.Module)
+        if options.arg or options.kwarg or options.args_from or options.mesh or (is_hlo and target):
+            what = "an HLO text takes no arguments and no target" if is_hlo else "a stored program takes no arguments"
+            raise HloCountError(f"{program}: {what}; name a function to compile one")
+        return found, (), {}, keywords if target is None else {**keywords, "target": target}
     if target is not None:
         keywords["target"] = target
     hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
@@ -374,15 +375,15 @@ def _call(
     return fn, args, kwargs, keywords
 
 
-def _text(program: str) -> Any:
-    from hlo_count.report.counting import decode, read
+def _opened(program: str) -> Any:
+    from hlo_count.report.counting import opened, opened_bytes
 
     if program == "-":
-        return hlo_count.parse(decode(sys.stdin.buffer.read(), "<stdin>"), filename="<stdin>")
+        return opened_bytes(sys.stdin.buffer.read(), "<stdin>")
     path = Path(program)
     if not path.exists():
         raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
-    return read(path)
+    return opened(path)
 
 
 def _target_list(options: argparse.Namespace) -> list[str | None]:
