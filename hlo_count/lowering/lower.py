@@ -40,7 +40,8 @@ def lower(
     """Compile `fn(*args, **kwargs)` without running it, and give its HLO text.
 
     `fn` is a function, a jitted function (its static and donated arguments are respected), a
-    `jax.stages.Traced`, `Lowered` or `Compiled`, or a stored program (see `stored`), which take no arguments. Arguments are arrays, scalars,
+    `jax.stages.Traced`, `Lowered` or `Compiled`, or a stored program (see `stored.py`), which take no arguments.
+    Arguments are arrays, scalars,
     `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
 
     `target` is a name (see `targets()`), a jax Mesh or jax devices; None is JAX's default device. A target of
@@ -75,12 +76,12 @@ def lower(
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
         return describe(lowered, _compile(lowered, compiler_options) if optimized else None, target=None)
     if is_jaxpr(fn):
-        fn, given = function_of(fn, given or tuple(named))
+        fn, given = function_of(fn, bool(given or named))
     elif is_stored(fn):
-        over_all = found or Target(name="this machine", devices=tuple(default_devices()))
-        export = export_of(fn, given, named, over_all, mesh, named=found is not None)
-        lowered = _lower_for(over_all.name, export.lower)
-        return describe(lowered, _compile(lowered, compiler_options, over_all.name) if optimized else None, target=name)
+        where = found or Target(name="this machine", devices=tuple(default_devices()))
+        export = export_of(fn, given, named, where, mesh)
+        lowered = _lower_for(where.name, export.lower)
+        return describe(lowered, _compile(lowered, compiler_options, where.name) if optimized else None, target=name)
     if found is None:
         lowered = _lower_here(_jitted(fn), given, named, name)
         return describe(lowered, _compile(lowered, compiler_options, name) if optimized else None, target=name)

@@ -37,9 +37,8 @@ def kind_of(data: bytes) -> str:
 
 def is_stored(program: Any) -> bool:
     """Whether it is an export, StableHLO or a jaxpr, found without loading what makes them."""
-    return isinstance(program, StableHlo) or _is(program, "jax._src.export", "Exported") or is_module(program) or (
-        _is(program, "jax._src.core", "ClosedJaxpr", "Jaxpr")
-    )  # fmt: skip
+    is_export = isinstance(program, StableHlo) or _is(program, "jax._src.export", "Exported")
+    return is_export or is_module(program) or is_jaxpr(program)
 
 
 def is_module(program: Any) -> bool:
@@ -73,26 +72,26 @@ def load(data: bytes, name: str) -> Any:
         ) from problem
 
 
-def function_of(program: Any, args: Sequence[Any] = ()) -> tuple[Any, tuple[Any, ...]]:
-    """A function that does what a stored program does, and its arguments. Raises HloCountError with the remedy."""
+def is_jaxpr(program: Any) -> bool:
+    """Whether it is what `jax.make_jaxpr` gives: a ClosedJaxpr, from jax 0.11 on a Jaxpr."""
+    return _is(program, "jax._src.core", "ClosedJaxpr", "Jaxpr")
+
+
+def function_of(jaxpr: Any, has_arguments: bool) -> tuple[Any, tuple[Any, ...]]:
+    """A function that evaluates a closed jaxpr, and its arguments. Raises HloCountError with the remedy."""
     from jax.extend.core import jaxpr_as_fun
 
-    if _is(program, "jax._src.core", "ClosedJaxpr", "Jaxpr"):
-        if args:
-            raise HloCountError("a jaxpr already holds the shapes of its arguments: pass it alone")
-        if not hasattr(program, "consts"):
-            raise HloCountError("this jaxpr has lost its constants: pass what jax.make_jaxpr gives")
-        run = jaxpr_as_fun(program)
+    if has_arguments:
+        raise HloCountError("a jaxpr already holds the shapes of its arguments: pass it alone")
+    if not hasattr(jaxpr, "consts"):
+        raise HloCountError("this jaxpr has lost its constants: pass what jax.make_jaxpr gives")
+    run = jaxpr_as_fun(jaxpr)
 
-        def jaxpr(*values: Any) -> Any:
-            return run(*values)
+    def call(*values: Any) -> Any:
+        return run(*values)
 
-        return jaxpr, tuple(_struct(aval) for aval in program.in_avals)
-    raise TypeError(type(program))
-
-
-def is_jaxpr(program: Any) -> bool:
-    return _is(program, "jax._src.core", "ClosedJaxpr", "Jaxpr")
+    call.__name__ = call.__qualname__ = "jaxpr"
+    return call, tuple(_struct(aval) for aval in jaxpr.in_avals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +107,7 @@ class Export:
         return self.jitted.lower(*self.args, **self.kwargs)
 
 
-def export_of(
-    program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], target: Target, mesh: Any, *, named: bool
-) -> Export:
+def export_of(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], target: Target, mesh: Any) -> Export:
     """`program`, a `jax.export.Exported` or StableHLO, over as many devices of `target` as it was written for.
 
     `args` are shapes for an export with symbolic dimensions. Raises TargetError for another platform or too few
@@ -118,6 +115,7 @@ def export_of(
     """
     import jax
     import numpy as np
+    from jax import export
     from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
     if mesh is not None:
@@ -128,12 +126,21 @@ def export_of(
     name = getattr(program, "name", None) or "StableHLO" if stablehlo else f"the export of {exported.fun_name}"
     if stablehlo and (args or kwargs):
         raise HloCountError(f"{name} already holds the shapes of its arguments: pass it alone")
-    _check_platform(exported, platform, target.name)
+    lowest = export.minimum_supported_calling_convention_version
+    highest = export.maximum_supported_calling_convention_version
+    if not lowest <= exported.calling_convention_version <= highest:
+        raise HloCountError(
+            f"{name} has calling convention version {exported.calling_convention_version}, jax {jax.__version__} takes "
+            f"{lowest} to {highest}: export it again with this jax"
+        )
+    _check_platform(exported, platform)
     leaves = _arguments(exported, args, kwargs, name)
     number = exported.nr_devices
     if number > len(target.devices):
-        remedy = "name a target with as many" if named else f"pass a target with as many, such as tpu:v5e:{_grid(number)}"
-        raise TargetError(f"{name} is for {number} devices, {target.name} has {len(target.devices)}: {remedy}")
+        raise TargetError(
+            f"{name} is for {number} devices, {target.name} has {len(target.devices)}: name a target with as many, "
+            f"such as tpu:v5e:{_grid(number)} or h100-sxm:{number}"
+        )
     chosen = target.devices[:number]
     if number == 1:
         shardings: Any = [SingleDeviceSharding(chosen[0])] * len(leaves)
@@ -164,12 +171,12 @@ def _grid(number: int) -> str:
     return f"{side}x{number // side}"
 
 
-def _check_platform(exported: Any, platform: str, target: str) -> None:
+def _check_platform(exported: Any, platform: str) -> None:
     wanted = ("cuda", "rocm", "gpu") if platform == "gpu" else (platform,)
     if not set(wanted) & set(exported.platforms):
         asked = "cuda" if platform == "gpu" else platform
         raise TargetError(
-            f"exported for {', '.join(exported.platforms)}, not for {target}: export it with platforms=[{asked!r}]"
+            f"exported for {', '.join(exported.platforms)}, not for {asked}: export it with platforms=[{asked!r}]"
         )
 
 
@@ -267,7 +274,7 @@ def _read(program: Any, name: str) -> Any:
         return ir.Module.parse(data.decode() if isinstance(data, bytes) and not binary else data)
     except Exception as problem:  # MLIR's own error, of a class that differs by version
         where = re.search(r'error: (?:"-"|loc\("-"|-):?(\d+):(\d+)\)?:? *:? *([^\n]*)', str(problem))
-        if where:
+        if where and where[1] != "0":  # bytecode has no lines
             raise HloCountError(f"{name}:{where[1]}:{where[2]}: {where[3]}") from problem
         wrote = re.search(rb"StableHLO_v([\d.]+)", data[:40]) if isinstance(data, bytes) else None
         if wrote:
