@@ -262,13 +262,14 @@ def _exported(program: Any, platform: str) -> Any:
 
 
 def _read(program: Any, name: str) -> Any:
-    from jaxlib import xla_client
+    import jaxlib.xla_client
     from jaxlib.mlir import ir
 
+    xla: Any = jaxlib.xla_client
     data: Any = program.data if isinstance(program, StableHlo) else program.operation.get_asm(enable_debug_info=True)
     try:
         if isinstance(data, bytes) and data.startswith(_MLIR_MAGIC) and b"StableHLO_v" in data[:32]:
-            plain: Any = xla_client._xla.mlir.deserialize_portable_artifact(data)  # read by no public name
+            plain: Any = xla._xla.mlir.deserialize_portable_artifact(data)  # read by no public name
             return plain if isinstance(plain, ir.Module) else ir.Module.parse(plain)
         binary = isinstance(data, bytes) and data.startswith(_MLIR_MAGIC)
         return ir.Module.parse(data.decode() if isinstance(data, bytes) and not binary else data)
@@ -330,14 +331,12 @@ def proto_text(data: bytes, name: str) -> str:
 def _hlo_module() -> Any:
     """jaxlib's HloModule, which no public name gives."""
     settle_default_backend()
+    from importlib import import_module
+
     try:
-        from jaxlib import _hlo
-
-        return _hlo.HloModule
-    except ImportError:
-        from jaxlib import xla_client
-
-    found = getattr(xla_client._xla, "HloModule", None)
+        return import_module("jaxlib._hlo").HloModule
+    except ImportError:  # an older jaxlib has it elsewhere
+        found = getattr(import_module("jaxlib.xla_client")._xla, "HloModule", None)
     if found is None:
         raise HloCountError("this jaxlib has no HloModule to read an HLO proto with: dump with --xla_dump_hlo_as_text")
     return found

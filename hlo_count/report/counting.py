@@ -97,7 +97,7 @@ def opened(source: str | bytes | bytearray | Path) -> Any:
     try:
         data = source.read_bytes() if isinstance(source, Path) else bytes(source)
     except OSError as problem:
-        raise HloCountError(f"{source}: {problem.strerror or problem}; pass the path of an HLO text") from None
+        raise HloCountError(f"{name}: {problem.strerror or problem}; pass the path of an HLO text") from None
     return opened_bytes(data, name)
 
 

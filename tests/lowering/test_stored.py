@@ -138,7 +138,7 @@ def test_command_line(name, tmp_path, capsys):
     path = tmp_path / name.replace("m.", "no_ending_")  # by content, not by name
     path.write_bytes(FILES[name]())
     assert cli.main(["count", str(path), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["cost"] == hc.count(layers, X, W).to_dict()["cost"]
+    assert json.loads(capsys.readouterr().out)["flops"] == hc.count(layers, X, W).flops
     assert cli.main(["diff", str(path), str(path), "--fail-above", "0%"]) == 0
     capsys.readouterr()
     assert cli.main(["count", str(path), "--arg", "f32[2]"]) == 2
@@ -150,7 +150,7 @@ def test_serialized_export(tmp_path, capsys):
     path = tmp_path / "exported.bin"
     path.write_bytes(_exported(("cpu",)).serialize())
     assert cli.main(["count", str(path), "--target", "cpu", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["cost"] == hc.count(layers, X, W).to_dict()["cost"]
+    assert json.loads(capsys.readouterr().out)["flops"] == hc.count(layers, X, W).flops
     path.write_bytes(path.read_bytes()[:-600])
     assert cli.main(["count", str(path)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
