@@ -146,7 +146,8 @@ def export_of(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], targ
         shardings: Any = [SingleDeviceSharding(chosen[0])] * len(leaves)
         out: Any = SingleDeviceSharding(chosen[0])
     else:
-        over = Mesh(np.array(chosen), ("devices",))
+        factors = _prime_factors(number)  # of their products JAX can make any tiling that an HLO sharding names
+        over = Mesh(np.array(chosen).reshape(factors), tuple(f"axis{n}" for n in range(len(factors))))
         for each in getattr(exported, "_in_named_shardings", ()):  # a named sharding wants the mesh of its names
             if each is not None:
                 over = Mesh(np.array(chosen).reshape(each.mesh.axis_sizes), each.mesh.axis_names)
@@ -162,6 +163,16 @@ def export_of(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], targ
     positional, keywords = jax.tree.unflatten(exported.in_tree, structs)
     jitted = jax.jit(call) if structs or out is None else jax.jit(call, out_shardings=out)
     return Export(jitted=jitted, args=positional, kwargs=keywords)
+
+
+def _prime_factors(number: int) -> list[int]:
+    found, factor = [], 2
+    while number > 1:
+        while number % factor == 0:
+            found.append(factor)
+            number //= factor
+        factor += 1
+    return found
 
 
 def _grid(number: int) -> str:
