@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hlo_count.report.report import Report
 
 DONE, FAILED, WRONG = 0, 1, 2
-_PROGRAM_HELP = "package.module:function or file.py:function, an HLO text file, or - for standard input"
+_PROGRAM_HELP = "package.module:function or file.py:function, a file of HLO, StableHLO or an export, or - (stdin)"
 _LIMITS = ("flops", "transcendentals", "int_ops", "bytes", "network_bytes", "peak_bytes")
 
 
@@ -356,11 +356,19 @@ def _call(
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.whole_number(n, "--branch") for name, n in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
-        if options.arg or options.kwarg or options.args_from or target or options.mesh or options.compiler_option:
-            raise HloCountError(
-                f"{program}: an HLO text takes no arguments and no target or options; name a function to compile one"
+        found = _opened(program)
+        is_hlo = isinstance(found, hlo_count.Module)
+        given_more = options.arg or options.kwarg or options.args_from or options.mesh
+        if given_more or (is_hlo and (target or options.compiler_option)):
+            what = (
+                "an HLO text takes no arguments and no target or options"
+                if is_hlo
+                else "a stored program takes no arguments"
             )
-        return _text(program), (), {}, keywords
+            raise HloCountError(f"{program}: {what}; name a function to compile one")
+        if options.compiler_option:
+            keywords["compiler_options"] = given.compiler_options(options.compiler_option)
+        return found, (), {}, keywords if target is None else {**keywords, "target": target}
     if target is not None:
         keywords["target"] = target
     if options.compiler_option:
@@ -379,15 +387,15 @@ def _call(
     return fn, args, kwargs, keywords
 
 
-def _text(program: str) -> Any:
-    from hlo_count.report.counting import decode, read
+def _opened(program: str) -> Any:
+    from hlo_count.report.counting import opened, opened_bytes
 
     if program == "-":
-        return hlo_count.parse(decode(sys.stdin.buffer.read(), "<stdin>"), filename="<stdin>")
+        return opened_bytes(sys.stdin.buffer.read(), "<stdin>")
     path = Path(program)
     if not path.exists():
         raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
-    return read(path)
+    return opened(path)
 
 
 def _target_list(options: argparse.Namespace) -> list[str | None]:

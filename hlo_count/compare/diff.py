@@ -18,8 +18,9 @@ from hlo_count.compare.rows import KEYS, Change, Row, changes, grouped
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.lowering.stored import is_stored
 from hlo_count.report.breakdown import KEYS as BREAKDOWNS
-from hlo_count.report.counting import count
+from hlo_count.report.counting import count, opened
 from hlo_count.report.export import COUNTERS, cost_dict
 from hlo_count.report.keywords import of_function
 from hlo_count.report.report import Report
@@ -223,7 +224,8 @@ def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:
     if rest and _is_program(rest[0]):
         second, *args = rest
         return Diff(_report(first, args, keywords), _report(second, args, keywords))
-    if isinstance(first, Report | Module | str | Path):
+    first = _opened(first)
+    if isinstance(first, Report | Module | str):
         if rest and isinstance(rest[0], str):
             raise HloCountError(f"diff: {rest[0]!r} is no HLO text; pass a file as pathlib.Path({rest[0]!r})")
         raise HloCountError(f"diff compares a {type(first).__name__} with another program: pass two")
@@ -278,8 +280,8 @@ def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> D
 
 def _is_program(value: Any) -> bool:
     if isinstance(value, str):
-        return "ENTRY" in value or "HloModule" in value
-    if isinstance(value, Report | Module | Path):
+        return "ENTRY" in value or "HloModule" in value or "stablehlo." in value
+    if isinstance(value, Report | Module | Path | bytes) or is_stored(value):
         return True
     if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
         return True
@@ -297,9 +299,19 @@ def _is_stage(value: Any) -> bool:
 def _report(program: Any, args: list[Any], keywords: dict[str, Any]) -> Report:
     if isinstance(program, Report):
         return program
-    if isinstance(program, Module | str | Path) or _is_stage(program):
+    program = _opened(program)
+    if is_stored(program):
+        return count(program, **{n: v for n, v in keywords.items() if n in _COUNT_KEYWORDS})
+    if isinstance(program, Module | str) or _is_stage(program):
         return count(program, **{n: v for n, v in keywords.items() if n in ("trip_counts", "branches", "strict")})
     return count(program, *args, **keywords)
+
+
+def _opened(program: Any) -> Any:
+    """What a file or bytes hold; a str is left for `count`, unless it is a program to compile."""
+    if isinstance(program, str | Path | bytes | bytearray):
+        return opened(program) if not isinstance(program, str) or "stablehlo." in program else program
+    return program
 
 
 def _against(share: Share) -> Share:

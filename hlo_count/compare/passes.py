@@ -15,7 +15,8 @@ from typing import Any
 from hlo_count.compare.dumps import Dump, expression, find_dumps
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
-from hlo_count.report.counting import read
+from hlo_count.lowering.stored import is_stored
+from hlo_count.report.counting import opened, read
 from hlo_count.report.export import COUNTERS, cost_dict
 from hlo_count.report.keywords import of_function
 from hlo_count.report.report import Report
@@ -172,6 +173,8 @@ def passes(
     The dumps stay in a temporary directory for as long as the result lives.
     """
     given = Settings(dict(trip_counts or {}), dict(branches or {}))
+    if isinstance(fn, Path) and fn.is_file():
+        fn = opened(fn)
     if isinstance(fn, Path):
         return _counted(fn, module, pass_filter, given, progress)
     _check_function(fn)
@@ -262,7 +265,7 @@ def _check_function(fn: Any) -> None:
     stage = hasattr(fn, "compile") or hasattr(fn, "lower")
     if isinstance(fn, Module | Report) or (hasattr(fn, "as_text") and not stage):
         raise HloCountError(f"passes: a {type(fn).__name__} is compiled already: {_REMEDY}")
-    if not callable(fn) and not stage:
+    if not callable(fn) and not stage and not is_stored(fn):
         raise HloCountError(f"passes: a {type(fn).__name__} cannot be compiled: {_REMEDY}")
 
 

@@ -27,6 +27,7 @@ from hlo_count.lowering.quiet import (
 from hlo_count.lowering.retarget import MESH_CLASH, place
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.stages import called, can_lower, is_jax_jit, is_pmap, stage_in
+from hlo_count.lowering.stored import export_of, function_of, is_jaxpr, is_stored
 from hlo_count.lowering.targets import Target, resolve
 
 
@@ -44,9 +45,8 @@ def lower(
     """Compile `fn(*args, **kwargs)` without running it, and give its HLO text.
 
     `fn` is a function, a jitted function (its static and donated arguments are respected), also of another library
-    (`nnx.jit`, `eqx.filter_jit`), or a `jax.stages.Traced`, `Lowered` or `Compiled`, or a library's own that holds
-    one, which take no arguments. Arguments are arrays, scalars,
-    `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
+    (`nnx.jit`, `eqx.filter_jit`); or, without arguments, a `jax.stages.Traced`, `Lowered` or `Compiled`, a library's
+    own that holds one, or a stored program (see `stored.py`). Arguments are arrays, scalars, `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
 
     `target` is a name (see `targets()`), a jax Mesh or jax devices; None is JAX's default device. A target of
     many devices gives one of them unless the program asks for more: by `mesh`, axis names and sizes or an
@@ -85,6 +85,12 @@ def lower(
         over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
         if in_specs is not None:
             given = spread(given, in_specs, over)
+    if is_jaxpr(fn):
+        fn, given = function_of(fn, bool(given or named))
+    elif is_stored(fn):
+        where = found or Target(name="this machine", devices=tuple(default_devices()))
+        lowered = _lower_for(where.name, export_of(fn, given, named, where, mesh).lower)
+        return _described(lowered, compiler_options, optimized, target=name, place=where.name)
     fn, given, named = called(fn, given, named)
     jitted = _jitted(fn, given, named)
     if found is None and _needs_arrays(jitted, given, named):

@@ -32,10 +32,11 @@ def count(
 ) -> Report:
     """Count what the compiled program of `fn(*args, **kwargs)` does. Nothing is run.
 
-    `fn` may also be a jitted function (of another library too: `nnx.jit`, `eqx.filter_jit`), a `jax.stages.Traced`,
-    `Lowered` or `Compiled`, or a library's own (without arguments), a Module, HLO text (a str) or a file (a
-    pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s. Keywords that are none of these go to the function;
-    `kwargs` holds those of the function that have such a name.
+    `fn` may also be a jitted function (of another library too: `nnx.jit`, `eqx.filter_jit`). Without arguments it may
+    be a `jax.stages.Traced`, `Lowered` or `Compiled`, or a library's own, a Module, HLO text (a str), a
+    `jax.export.Exported`, StableHLO (a str, bytes or an MLIR module), a ClosedJaxpr, a serialized HLO proto or export
+    (bytes), or a file of any of these (a pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s. Keywords that are
+    none of these go to the function; `kwargs` holds those of the function that have such a name.
 
     `target`: what to compile for ("cpu", "tpu:v5e:2x4", "h100-sxm" ...), JAX's default backend unless given; `mesh` and
     `in_specs` shard the arguments over it. `convention`: "default", or "xla" for what XLA's own analysis says.
@@ -52,16 +53,20 @@ def count(
     keywords = of_function(fn, args, named, kwargs, own)
     settings = Settings(dict(trip_counts or {}), dict(branches or {}))
     options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
-    if isinstance(fn, Module | str | Path):
+    if isinstance(fn, str | Path | bytes | bytearray):
+        with no_garbage_collection():
+            fn = opened(fn)
+    if isinstance(fn, Module):
         given = {"arguments": args or keywords, "target": target, "mesh": mesh, "compiler_options": compiler_options}
         for what, value in given.items():
             if value:
                 raise HloCountError(f"{what}: a compiled program takes none; pass a function to have it compiled")
         with no_garbage_collection():
-            return Report(fn if isinstance(fn, Module) else read(fn), **options)
+            return Report(fn, **options)
     from hlo_count.lowering import lower, stage_in
+    from hlo_count.lowering.stored import is_stored
 
-    if stage_in(fn) is None and not callable(fn) and not hasattr(fn, "lower"):
+    if stage_in(fn) is None and not callable(fn) and not hasattr(fn, "lower") and not is_stored(fn):
         raise HloCountError(
             f"cannot count {fn!r}: pass a function, a jax.stages object, a Module, HLO text, or a pathlib.Path"
         )
@@ -82,27 +87,61 @@ def count(
     )
 
 
-def read(source: str | Path) -> Module:
-    """The module of an HLO text, or of a file (gzip too). Raises HloCountError naming what is wrong with the file."""
+def read(source: Path) -> Module:
+    """The module in a file of HLO text or of an HLO proto (gzip too). Raises HloCountError naming what is wrong."""
+    found = opened(source)
+    if not isinstance(found, Module):
+        raise HloCountError(f"{source}: this is a program to compile, not HLO: pass it to count")
+    return found
+
+
+def opened(source: str | bytes | bytearray | Path) -> Any:
+    """The Module of HLO as text or proto, or what `lower` takes of an export or StableHLO; by content, not by name.
+
+    Raises HloCountError naming what is wrong with the file.
+    """
+    from hlo_count.lowering import stored
+
     if isinstance(source, str):
-        return parse(source)
+        data = source.encode() if stored.kind_of(source[:65536].encode()) == "stablehlo" else None
+        return parse(source) if data is None else stored.load(data, "StableHLO")
+    name = str(source) if isinstance(source, Path) else "<bytes>"
     try:
-        data = source.read_bytes()
+        data = source.read_bytes() if isinstance(source, Path) else bytes(source)
     except OSError as problem:
-        raise HloCountError(f"{source}: {problem.strerror or problem}; pass the path of an HLO text") from None
-    return parse(decode(data, str(source)), filename=str(source))
+        raise HloCountError(f"{name}: {problem.strerror or problem}; pass the path of an HLO text") from None
+    return opened_bytes(data, name)
+
+
+def opened_bytes(data: bytes, name: str) -> Any:
+    """As `opened`, of the bytes of what messages call `name`."""
+    from hlo_count.lowering import stored
+
+    data = unzipped(data, name)
+    match stored.kind_of(data):
+        case "stablehlo" | "exported":
+            return stored.load(data, name)
+        case "proto":
+            return parse(stored.proto_text(data, name), filename=name)
+        case _:
+            return parse(decode(data, name), filename=name)
+
+
+def unzipped(data: bytes, filename: str) -> bytes:
+    """What a gzip file holds, other data as it is. Raises HloCountError for damaged gzip."""
+    if data[:2] != b"\x1f\x8b":
+        return data
+    import gzip
+    import zlib
+
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as problem:
+        raise HloCountError(f"{filename}: this gzip file is damaged ({problem})") from None
 
 
 def decode(data: bytes, filename: str) -> str:
-    """UTF-8 text, out of gzip too. Raises HloCountError for binary data and damaged gzip."""
-    if data[:2] == b"\x1f\x8b":
-        import gzip
-        import zlib
-
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as problem:
-            raise HloCountError(f"{filename}: this gzip file is damaged ({problem})") from None
+    """UTF-8 text. Raises HloCountError for binary data."""
     try:
         return data.decode("utf-8-sig")  # some editors put a mark at the start
     except UnicodeDecodeError:
