@@ -187,8 +187,8 @@ def test_passes_say_where_it_was_partitioned(tmp_path: Path) -> None:
     passes = read_dumps(tmp_path)
     assert passes.partitioned is not None
     assert passes.partitioned.change.flops == WHOLE // DEVICES - WHOLE
-    assert [row.stage for row in passes.states][0] == "unpartitioned"
-    assert [row.stage for row in passes.states][-1] == "optimized"
+    assert passes.states[0].stage == "unpartitioned"
+    assert passes.states[-1].stage == "optimized"
     assert f"partitioned at #{passes.partitioned.index}" in str(passes)
     assert passes.to_dict()["partitioned_at"] == passes.partitioned.index
 
