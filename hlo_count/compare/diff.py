@@ -162,7 +162,7 @@ class Diff:
 
     def _totals(self, report: Report) -> dict[str, Any]:
         peak = {} if self.optimization else {PEAK: report.peak_bytes}
-        return {"name": report.name, **cost_dict(report.total), **peak}
+        return {"name": report.name, "stage": report.stage, **cost_dict(report.total), **peak}
 
     def table(self, by: str | None = None, *, depth: int = 2, rows: int = 8) -> str:
         """Text of at most 100 columns: the totals, then at most `rows` rows by `by`; by reason, scope, source, opcode
@@ -335,11 +335,18 @@ def _notes(diff: Diff) -> list[str]:
         notes.append(
             "before optimization every operation is a kernel: it reads its operands from memory and writes its result"
         )
-    if diff.optimization and max(report.num_devices for report in reports) > 1:
-        notes.append("before the partitioner the counts are those of all devices together, after it those of one")
+    whole = [word for word, r in zip(("before", "after"), reports, strict=True) if r.stage == "unpartitioned"]
+    if len(whole) == 1:
+        devices = max(report.num_devices for report in reports)
+        notes.append(
+            f"{whole[0]} is not partitioned: its counts are those of all {devices} devices together, "
+            "those of the other are of one"
+        )
     elif reports[0].num_devices != reports[1].num_devices:
         counts = " and ".join(str(report.num_devices) for report in reports)
-        notes.append(f"the programs run on {counts} devices, and the counts are those of one")
+        notes.append(
+            f"the programs run on {counts} devices, and the counts are those of {'all together' if whole else 'one'}"
+        )
     if reports[0].backend != reports[1].backend:
         notes.append(f"compiled for {reports[0].backend} and {reports[1].backend}")
     if max(diff.matched) == 0:

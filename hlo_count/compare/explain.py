@@ -176,13 +176,14 @@ class _View:
         if alike and one.opcode == other.opcode:
             return self.of_course(pair)
         reason = difference(pair)
-        if reason.kind == "shape changed" and self._optimization and self._num_devices > 1:
+        if reason.kind == "shape changed" and self._is_partitioning:
             return Reason("partitioned", reason.before, reason.after)
         return reason
 
     @cached_property
-    def _num_devices(self) -> int:
-        return max(self.before.report.num_devices, self.after.report.num_devices)
+    def _is_partitioning(self) -> bool:
+        """Whether one is the program of all devices, the other that of one."""
+        return (self.before.report.stage == "unpartitioned") != (self.after.report.stage == "unpartitioned")
 
     def of_course(self, pair: Pair) -> Reason:
         """The same work: in a loop before, once for each trip now, or the other way round."""

@@ -9,12 +9,14 @@ import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from hlo_count.compare.dumps import Dump, expression, find_dumps
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
+from hlo_count.hlo.stage import Stage
 from hlo_count.lowering.stored import is_stored
 from hlo_count.report.counting import opened, read
 from hlo_count.report.export import COUNTERS, cost_dict
@@ -41,6 +43,8 @@ class PassRow:
     """Instructions of the module, before and after."""
     fusions: tuple[int, int]
     path: Path
+    stage: Stage
+    """That of the state it left; the counts of an "unpartitioned" one are those of all devices together."""
 
     @property
     def change(self) -> Cost:
@@ -71,6 +75,12 @@ class Passes:
     @property
     def rows(self) -> list[PassRow]:
         return [row for row in self.states if row.changed]
+
+    @property
+    def partitioned(self) -> PassRow | None:
+        """The pass that left the program of one device where it found that of all; None where none did."""
+        pairs = pairwise(self.states)
+        return next((b for a, b in pairs if a.stage == "unpartitioned" and b.stage != "unpartitioned"), None)
 
     @property
     def before(self) -> Cost:
@@ -112,6 +122,7 @@ class Passes:
             "module": self.module,
             "before": cost_dict(self.before),
             "after": cost_dict(self.after),
+            "partitioned_at": None if self.partitioned is None else self.partitioned.index,
             "skipped": [path.name for path in self.skipped],
             "passes": [
                 {
@@ -123,6 +134,7 @@ class Passes:
                     "change": {name: getattr(row.change, name) for name in COUNTERS},
                     "instructions": list(row.instructions),
                     "fusions": list(row.fusions),
+                    "stage": row.stage,
                     "file": row.path.name,
                 }
                 for row in self.rows
@@ -285,6 +297,7 @@ def _state(dump: Dump, last: PassRow | None, settings: Settings, backend: str) -
         instructions=(count if last is None else last.instructions[1], count),
         fusions=(fusions if last is None else last.fusions[1], fusions),
         path=dump.path,
+        stage=report.stage,
     )
 
 

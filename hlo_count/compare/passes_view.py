@@ -45,6 +45,11 @@ def render(found: Passes) -> str:
         f"FLOP {amount(found.before.flops)} -> {amount(found.after.flops)}, "
         f"bytes {amount(found.before.bytes, 'B')} -> {amount(found.after.bytes, 'B')}",
     ]
+    if found.partitioned is not None:
+        at = f"#{found.partitioned.index} {found.partitioned.name}"
+        ends.append(f"partitioned at {at}: before it the counts are of all devices together, from it on of one")
+    elif last.stage == "unpartitioned":
+        ends.append("not partitioned yet: the counts are of all devices together")
     statuses = {row.after.status for row in found.states} - {"exact"}
     if statuses:
         ends.append(f"some of these counts are no more than {' or '.join(sorted(statuses))}s")

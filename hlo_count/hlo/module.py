@@ -11,6 +11,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import SourceTables
 from hlo_count.hlo.printed import Kinds
+from hlo_count.hlo.stage import Stage, sharded_for, stage_of
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -63,7 +64,17 @@ class Module:
     @property
     def num_devices(self) -> int:
         """Devices that run it together: replicas times partitions."""
-        return self.num_partitions * self.replica_count
+        return max(self.num_partitions, self.shares) * self.replica_count
+
+    @cached_property
+    def stage(self) -> Stage:
+        """ "optimized", "unoptimized", or "unpartitioned": the program of all devices of a replica together."""
+        return stage_of(self)
+
+    @cached_property
+    def shares(self) -> int:
+        """Devices that share what the text is the program of: 1 once the partitioner ran."""
+        return sharded_for(self) if self.stage == "unpartitioned" else 1
 
     @property
     def num_instructions(self) -> int:

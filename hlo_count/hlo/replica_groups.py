@@ -72,6 +72,11 @@ def group_size(instruction: Instruction) -> int | None:
     return None if found is None else max(map(len, found), default=1)
 
 
+def largest_device(instruction: Instruction) -> int:
+    """The largest id of a device that a collective names; 0 where it names none."""
+    return max((max(group, default=0) for group in groups(instruction) or ()), default=0)
+
+
 def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | None:
     """Who sends to whom, by device id, as a permute, or the frontend attributes of a send, say; else None.
 

@@ -46,7 +46,8 @@ def lower(
 
     `fn` is a function, a jitted function (its static and donated arguments are respected), also of another library
     (`nnx.jit`, `eqx.filter_jit`); or, without arguments, a `jax.stages.Traced`, `Lowered` or `Compiled`, a library's
-    own that holds one, or a stored program (see `stored.py`). Arguments are arrays, scalars, `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
+    own that holds one, or a stored program (see `stored.py`). Arguments are arrays, scalars,
+    `jax.ShapeDtypeStruct`s and pytrees of them; arrays are never read, nor is a donated one consumed.
 
     `target` is a name (see `targets()`), a jax Mesh or jax devices; None is JAX's default device. A target of
     many devices gives one of them unless the program asks for more: by `mesh`, axis names and sizes or an

@@ -102,6 +102,18 @@ def _shardings(compiled: Any | None) -> list[Any]:
 
 def _unoptimized_text(lowered: Any) -> str:
     try:
-        return str(lowered.as_text("hlo", debug_info=True))
+        text = str(lowered.as_text("hlo", debug_info=True))
     except TypeError:  # jax 0.4.30 has no debug_info, but there the module itself prints its metadata
-        return str(lowered.compiler_ir("hlo").as_hlo_module().to_string())
+        text = str(lowered.compiler_ir("hlo").as_hlo_module().to_string())
+    return _with_devices(text, lowered)
+
+
+def _with_devices(text: str, lowered: Any) -> str:
+    """The text with the numbers of devices in its header, as XLA's dumps have it: JAX keeps them in its own module."""
+    header, newline, rest = text.partition("\n")
+    attributes = lowered.compiler_ir("stablehlo").operation.attributes
+    for name, attribute in (("num_partitions", "mhlo.num_partitions"), ("replica_count", "mhlo.num_replicas")):
+        count = int(str(attributes[attribute]).split(":")[0]) if attribute in attributes else 1
+        if count > 1 and f"{name}=" not in header:
+            header += f", {name}={count}"
+    return header + newline + rest

@@ -27,7 +27,7 @@ def bound_parts(report: Report, device: str | Path | Device | None) -> list[Part
     """
     roofline = report.roofline(device)
     limiting = longest(roofline.busy)
-    if limiting is None:
+    if limiting is None or roofline.bound is None:
         return []
     weights: list[tuple[Instruction, float]]
     if limiting.resource == CALL:

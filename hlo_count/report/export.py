@@ -32,7 +32,9 @@ def to_dict(report: Report) -> dict[str, Any]:
         "mesh": dict(report.mesh),
         "jax_version": report.jax_version,
         "convention": report.convention,
+        "stage": report.stage,
         "status": report.status,
+        "bytes_status": report.bytes_status,
         **{name: getattr(report, name) for name in COUNTERS},
         "intensity": report.intensity if report.bytes else None,
         "parameters": report.parameters,
@@ -44,6 +46,7 @@ def to_dict(report: Report) -> dict[str, Any]:
     if report.convention == "default":
         data["compulsory_bytes"] = report.compulsory_bytes
         data["peak_bytes"] = report.peak_bytes
+        data["peak_status"] = report.peak.status
         data["operations"] = [
             {"counter": key[0], "class": key[1], "dtype": key[2], "unit": key[3], "amount": amount}
             for key, amount in sorted(report.total.amounts.items())

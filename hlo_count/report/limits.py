@@ -186,7 +186,10 @@ def _actual(report: Report, limit: Limit, limits: Limits) -> Quantity:
     if limit.kind == "status":
         return len(report.unknowns) if report.status == "lower bound" else 0
     if limit.kind == "bound":
-        return report.roofline(limits.device).bound
+        roofline = report.roofline(limits.device)
+        if roofline.bound is None:
+            raise HloCountError(f"{report.name}: {roofline.bottleneck}; give the compiled program")
+        return roofline.bound
     if limit.kind == "ops":
         return sum(operation(i) is not None for i in matching(report.module, limit.counter))
     if limit.kind == "forbid":

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.hlo import Module
+from hlo_count.hlo.stage import Stage
 from hlo_count.hlo.travel import Packed, pack, unpack
 from hlo_count.report.breakdown import Entry, breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.report.places import Places
 from hlo_count.visitors.compulsory import compulsory_bytes
-from hlo_count.visitors.cost import Cost, Status
+from hlo_count.visitors.cost import Cost, Status, weakest
 from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.peak import Peak, peak_bytes
@@ -52,7 +53,8 @@ class Report:
     """What one execution of a program costs on one device.
 
     Amounts are integers: FLOP (1 FMA = 2), evaluations, operations, bytes. They are those of one device's program;
-    where the program runs on several, `num_devices` says on how many.
+    where the program runs on several, `num_devices` says on how many. Where `stage` is "unpartitioned" they are those
+    of all devices together.
     """
 
     def __init__(
@@ -167,6 +169,18 @@ class Report:
     def status(self) -> Status:
         """ "exact", "estimate" (a stated choice was made) or "lower bound" (something was not known)."""
         return self.total.status
+
+    @property
+    def stage(self) -> Stage:
+        """ "optimized": what one device runs. "unoptimized": the same before the compiler optimized it, when operations
+        that it would remove or share count, and bytes are those of a kernel for each. "unpartitioned": the program of
+        all devices together; what one of them does of it is not known until it is compiled."""
+        return self.module.stage
+
+    @property
+    def bytes_status(self) -> Status:
+        """The status of `bytes`: no better than an estimate where the compiler has yet to form its kernels."""
+        return weakest(self.status, "exact" if self.stage == "optimized" else "estimate")
 
     @property
     def unknowns(self) -> list[Unknown]:

@@ -42,11 +42,12 @@ def header(report: Report) -> str:
     devices = f"{report.num_devices} device{'s' if report.num_devices != 1 else ''}"
     if report.num_devices != 1:
         mesh = ", ".join(f"{name}={size}" for name, size in report.mesh)
-        devices += f"{f' ({mesh})' if mesh else ''}, counts are for one"
+        devices += f"{f' ({mesh})' if mesh else ''}, counts are for {_whom(report)}"
     parts = [report.name, "backend not known" if report.backend == "unknown" else report.backend.upper()]
     if report.target:
         parts.append(report.target)
-    parts += [devices, f"jax {report.jax_version}" if report.jax_version else "from text"]
+    parts += [devices, *_BEFORE.get(report.stage, ())]
+    parts += [f"jax {report.jax_version}" if report.jax_version else "from text"]
     parts.append(f"1 FMA = {FLOP_PER_FMA} FLOP" if report.convention == "default" else "convention of XLA")
     # A line breaks between the parts: inside of them a blank that textwrap does not take for one stands in.
     text = " · ".join(part.replace(" ", _INDENT) for part in parts)
@@ -57,6 +58,17 @@ def header(report: Report) -> str:
 def notes_lines(report: Report) -> list[str]:
     """What there is to say of how the program was compiled, below the header."""
     return [line for note in report.notes for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")]
+
+
+_BEFORE = {"unpartitioned": ("not partitioned yet",), "unoptimized": ("before optimization",)}
+
+
+def _whom(report: Report) -> str:
+    """Which of several devices the counts are for."""
+    if report.stage != "unpartitioned":
+        return "one"
+    replicas = report.module.replica_count
+    return "all together" if replicas == 1 else f"the {report.num_devices // replicas} of a replica together"
 
 
 def totals(report: Report) -> str:
@@ -89,7 +101,7 @@ def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
             (
                 "bytes",
                 amount(report.bytes, "B"),
-                report.status,
+                report.bytes_status,
                 f"{moved}, compulsory {amount(report.compulsory_bytes, 'B')}",
             )
         )
@@ -98,7 +110,7 @@ def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
             by_whom = "sent by one device" if balanced else "sent by the largest sender of each collective"
             rows.append(("network", amount(report.network_bytes, "B"), report.status, by_whom))
     else:
-        rows.append(("bytes", amount(report.bytes, "B"), report.status, ""))
+        rows.append(("bytes", amount(report.bytes, "B"), report.bytes_status, ""))
     rows.append(("intensity", _intensity(total), "", ""))
     if report.convention == "default":
         peak = report.peak
@@ -106,8 +118,8 @@ def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
         if peak.aliased:
             named["aliased"] = peak.aliased
         parts = ", ".join(f"{name} {short_size(size)}" for name, size in named.items())
-        rows.append(("peak memory", _size(report.peak_bytes), "", parts))
-        if report.num_devices > 1:
+        rows.append(("peak memory", _size(report.peak_bytes), "" if peak.status == "exact" else peak.status, parts))
+        if report.num_devices > 1 and report.stage != "unpartitioned":
             rows += _all_devices(report)
     return rows
 

@@ -121,12 +121,13 @@ def points(roofline: Roofline, seconds: float | None, kernels: int) -> tuple[Poi
     program = None
     amount = getattr(total, counted)
     if amount and total.bytes and taken:
+        amount /= roofline.shares
         label = f"{roofline.walk.module.name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
-        program = Point(label, amount / total.bytes, amount / taken, taken)
+        program = Point(label, amount * roofline.shares / total.bytes, amount / taken, taken)
     amounts = {kernel.name: getattr(cost * times, counted) for kernel, times, cost in roofline.walk.kernels()}
     alike: dict[tuple[int, int], list[Point]] = {}
     for row in roofline.rows:
-        amount = amounts[row.name]
+        amount = amounts[row.name] / roofline.shares
         if amount and row.bytes and row.estimate:
             intensity, rate = amount / row.bytes, amount / row.estimate
             place = (round(APART * math.log10(intensity)), round(APART * math.log10(rate)))
@@ -165,9 +166,9 @@ def draw(axes: Any, roofline: Roofline, *, seconds: float | None = None, kernels
     unit = "FLOP" if counter(roofline) == "flops" else "evaluations of special functions"
     axes.set_xlabel(f"arithmetic intensity, {unit} per byte of main memory")
     axes.set_ylabel("FLOP/s" if unit == "FLOP" else f"{unit} per second")
+    least = "no bound" if roofline.bound is None else f"at least {in_words(roofline.bound)} ({roofline.bottleneck})"
     axes.set_title(
-        f"{roofline.walk.module.name} on {roofline.device.name}: at least {in_words(roofline.bound)}"
-        f" ({roofline.bottleneck}), estimate {in_words(roofline.estimate)}",
+        f"{roofline.walk.module.name} on {roofline.device.name}: {least}, estimate {in_words(roofline.estimate)}",
         fontsize=10,
         loc="left",
     )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,9 @@ from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
 
 DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
+WITHHELD = "no bound: the text is not partitioned yet, and what one device does of it is not known"
+_SHARED = "every device is taken to have an equal share of the work, without what they send: compile it to know"
+_UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 
@@ -33,8 +37,9 @@ class Row:
     """One kernel, all its runs together: seconds, FLOP and bytes of main memory.
 
     `bound` is what the kernel alone cannot beat, with `bytes` moving over its boundary; the bound of the
-    program is less than the sum where a better schedule could keep values near. `limit` is what the
-    estimate is limited by. `compiler_estimate` (seconds) is there where the compiler wrote one down.
+    program is less than the sum where a better schedule could keep values near; None where it is withheld
+    (`Roofline.bound`). `limit` is what the estimate is limited by. `compiler_estimate` (seconds) is there where
+    the compiler wrote one down.
     """
 
     name: str
@@ -42,7 +47,7 @@ class Row:
     source: str
     op_name: str
     runs: float
-    bound: float
+    bound: float | None
     estimate: float
     limit: str
     flops: int
@@ -58,7 +63,10 @@ class Row:
 
 
 class Roofline:
-    """One program on one device. Times are seconds of one execution, on each of `num_devices` devices."""
+    """One program on one device. Times are seconds of one execution, on each of `num_devices` devices.
+
+    Of a text that is not partitioned yet a device is taken to have an equal share, and no bound is given.
+    """
 
     def __init__(
         self, walk: Walk, device: Device, *, num_devices: int | None = None, certain: int | None = None
@@ -66,21 +74,25 @@ class Roofline:
         self.walk = walk
         self.device = device
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
+        self.shares = walk.module.shares
         self.limits = Limits(device)
         self._bound = Bound(walk, self.limits, certain_bytes(walk) if certain is None else certain)
         self._estimate = Estimate(walk, self.limits)
-        self.bound  # noqa: B018  a figure that is missing is told here, not when a table is printed
+        self._bound.seconds  # noqa: B018  a figure that is missing is told here, not when a table is printed
         self.estimate  # noqa: B018
 
     @property
-    def bound(self) -> float:
-        """Seconds that no schedule on this device can beat; 0 for a program that does nothing."""
-        return self._bound.seconds
+    def bound(self) -> float | None:
+        """Seconds that no schedule on this device can beat; 0 for a program that does nothing, None for one that is
+        not partitioned yet."""
+        return self._bound.seconds if self.shares == 1 else None
 
     @cached_property
     def estimate(self) -> float:
         """Seconds that the schedule as compiled is expected to take; never less than the bound."""
-        return max(self._estimate.seconds, self.bound)
+        if self.bound is not None:
+            return max(self._estimate.seconds, self.bound)
+        return self.calling + (self._estimate.seconds - self.calling) / self.shares
 
     @property
     def calling(self) -> float:
@@ -91,12 +103,14 @@ class Roofline:
     @property
     def busy(self) -> list[Busy]:
         """Every resource that the program needs and its least seconds there, largest first."""
-        return sorted(self._bound.busy, key=lambda b: -b.seconds)
+        return sorted(self._bound.busy, key=lambda b: -b.seconds) if self.bound is not None else []
 
     @property
     def bottleneck(self) -> str:
         """What sets the bound: "memory bandwidth", "matrix bf16", ...; a sentence where there is nothing
         to do."""
+        if self.bound is None:
+            return WITHHELD
         found = longest(self._bound.busy)
         return NOTHING if found is None else found.what
 
@@ -111,12 +125,17 @@ class Roofline:
         found = []
         if longest(self._bound.busy) is None:
             found.append(NOTHING)
+        if self.bound is None:
+            found.append(_SHARED)
+        elif self.walk.module.stage == "unoptimized":
+            found.append(_UNOPTIMIZED)
         alike: dict[str, list[Unknown]] = {}
         for unknown in self.walk.unknowns:
             alike.setdefault(unknown.what, []).append(unknown)
         for what, unknowns in alike.items():
             times = f"{len(unknowns)} times {what}; " if len(unknowns) > 1 else ""
-            found.append(f"the bound is a lower bound of itself: {times}{unknowns[0]}")
+            which = "estimate is too low" if self.bound is None else "bound is a lower bound of itself"
+            found.append(f"the {which}: {times}{unknowns[0]}")
         if self.matrix_seconds:
             found.append(DIRECT)
         return [*found, *self.limits.notes]
@@ -131,8 +150,9 @@ class Roofline:
 
     def _row(self, kernel: Instruction, times: Any, cost: Cost) -> Row:
         runs = float(times)
+        share = runs / self.shares
         least = longest(self._bound.of_kernel(kernel, cost.bytes))
-        bound = 0.0 if least is None else runs * least.seconds
+        bound = None if self.bound is None else 0.0 if least is None else runs * least.seconds
         time = self._estimate.of_kernel(kernel)
         slowest = longest(list(time.busy))
         cycles = compiler_cycles(kernel)
@@ -146,11 +166,11 @@ class Roofline:
             op_name=metadata.op_name,
             runs=runs,
             bound=bound,
-            estimate=max(bound, runs * time.seconds),
+            estimate=max(bound or 0.0, share * time.seconds),
             limit="" if slowest is None else slowest.what,
-            flops=all_runs.flops,
-            bytes=all_runs.bytes,
-            compiler_estimate=None if cycles is None or clock is None else runs * cycles / clock,
+            flops=ceil(all_runs.flops / self.shares),
+            bytes=ceil(all_runs.bytes / self.shares),
+            compiler_estimate=None if cycles is None or clock is None else share * cycles / clock,
         )
 
     @cached_property
@@ -180,7 +200,7 @@ class Roofline:
     @property
     def matrix_seconds(self) -> float:
         """Seconds that the program's matrix FLOP take at the peaks of their dtypes and precisions."""
-        return sum(amount / self.limits.rate(key).value for key, amount in self._matrix_work.items())
+        return sum(amount / self.limits.rate(key).value for key, amount in self._matrix_work.items()) / self.shares
 
     def hfu(self, seconds: float) -> float:
         """Hardware FLOP utilization: the compiled program's matrix FLOP over `seconds` and peak,
@@ -250,7 +270,8 @@ class Roofline:
         return table(self)
 
     def __repr__(self) -> str:
-        return f"<Roofline {self.walk.module.name} on {self.device.name}: {self.bound:.3g} s, {self.bottleneck}>"
+        least = f"{self.estimate:.3g} s estimated" if self.bound is None else f"{self.bound:.3g} s"
+        return f"<Roofline {self.walk.module.name} on {self.device.name}: {least}, {self.bottleneck}>"
 
 
 def roofline(walk: Walk, device: str | Path | Device, *, num_devices: int | None = None) -> Roofline:
@@ -280,7 +301,10 @@ def _check_seconds(seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatIfRow:
-    """A program on one device: seconds, or in `problem` why its profile does not tell."""
+    """A program on one device: seconds, or in `problem` why its profile does not tell.
+
+    A program that is not partitioned yet has an estimate but no bound.
+    """
 
     device: str
     bound: float | None = None
@@ -343,4 +367,4 @@ def _each(report: Counted, on: list[Device]) -> Iterator[WhatIfRow]:
 
 
 def _by_bound(row: WhatIfRow) -> tuple[bool, float, str]:
-    return (row.bound is None, row.bound or 0.0, row.device)
+    return (row.estimate is None, row.bound or row.estimate or 0.0, row.device)

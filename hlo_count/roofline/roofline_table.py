@@ -19,10 +19,14 @@ def table(roofline: Roofline) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
     on = f"{roofline.num_devices} devices, each" if roofline.num_devices > 1 else "1 device"
     lines = [f"{roofline.walk.module.name} · {roofline.device.name} · {on} · 1 FMA = 2 FLOP", ""]
-    weak = ", a lower bound of itself" if roofline.is_lower_bound else ""
-    lines.append(f"   bound  {seconds(roofline.bound):>9}   limited by {roofline.bottleneck}{weak}")
+    if roofline.bound is None:
+        lines.append(f"   bound  {'withheld':>9}   not partitioned: what one device does is not known")
+    else:
+        weak = ", a lower bound of itself" if roofline.is_lower_bound else ""
+        lines.append(f"   bound  {seconds(roofline.bound):>9}   limited by {roofline.bottleneck}{weak}")
     calling = f", {seconds(roofline.calling)} for calling it and waking threads" if roofline.calling else ""
-    lines.append(f"estimate  {seconds(roofline.estimate):>9}   kernel after kernel{calling}")
+    how = "kernel after kernel" if roofline.shares == 1 else f"1/{roofline.shares} of it, kernel after kernel"
+    lines.append(f"estimate  {seconds(roofline.estimate):>9}   {how}{calling}")
     if roofline.compiler_estimate is not None:
         carry, kernels = roofline.compiler_estimate_kernels, len(roofline.rows)
         of = "" if carry == kernels else f", of {carry} of {kernels} kernels"
@@ -48,11 +52,10 @@ def kernel_table(rows: list[Row], most: int = ROWS) -> str:
     head, rest = rows[:most], rows[most:]
     has_compiler = any(row.compiler_estimate is not None for row in rows)
     every = [*head, *([_everything_else(rest)] if rest else [])]
-    columns = {
-        "runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every],
-        "bound": column([row.bound for row in every], _TIMES),
-        "estimate": column([row.estimate for row in every], _TIMES),
-    }
+    columns = {"runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every]}
+    if any(row.bound is not None for row in every):
+        columns["bound"] = column([row.bound for row in every], _TIMES)
+    columns["estimate"] = column([row.estimate for row in every], _TIMES)
     if has_compiler:
         columns["compiler"] = column([row.compiler_estimate for row in every], _TIMES)
     columns["FLOP"] = column([row.flops for row in every], _AMOUNTS)
@@ -69,6 +72,7 @@ def kernel_table(rows: list[Row], most: int = ROWS) -> str:
 def _everything_else(rows: list[Row]) -> Row:
     from hlo_count.roofline.roofline import Row
 
+    bounds = [row.bound for row in rows if row.bound is not None]
     estimates = [row.compiler_estimate for row in rows if row.compiler_estimate is not None]
     return Row(
         name=f"everything else ({len(rows)})",
@@ -76,7 +80,7 @@ def _everything_else(rows: list[Row]) -> Row:
         source="",
         op_name="",
         runs=0,
-        bound=sum(row.bound for row in rows),
+        bound=sum(bounds) if bounds else None,
         estimate=sum(row.estimate for row in rows),
         limit="",
         flops=sum(row.flops for row in rows),
@@ -89,7 +93,7 @@ def what_if_table(rows: list[WhatIfRow]) -> str:
     """One program on many devices; a device whose profile lacks a figure says which."""
     from tabulate import tabulate
 
-    known = [row for row in rows if row.bound is not None]
+    known = [row for row in rows if row.estimate is not None]
     cells = list(
         zip(
             [row.device for row in known],
@@ -102,7 +106,7 @@ def what_if_table(rows: list[WhatIfRow]) -> str:
     headers = ["device", "bound", "estimate", "limited by"]
     align = ["left", "right", "right", "left"]
     lines = [tabulate(cells, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True)]
-    lines += [_wrapped(f"{row.device}: {row.problem}", 2) for row in rows if row.bound is None]
+    lines += [_wrapped(f"{row.device}: {row.problem}", 2) for row in rows if row.estimate is None]
     return "\n".join(lines)
 
 

@@ -20,7 +20,10 @@ _IDS = frozenset(("partition-id", "replica-id"))
 
 @dataclass(frozen=True)
 class Devices:
-    """The cost of one execution on each device, by id: replica · num_partitions + partition."""
+    """The cost of one execution on each device, by id: replica · num_partitions + partition.
+
+    Of a program that is not partitioned yet: for each replica what its devices do together.
+    """
 
     costs: Sequence[Cost]
 
@@ -42,6 +45,8 @@ def all_devices(walk: Walk) -> Devices:
     nothing of it; where it does not, it counts as the walk counts it.
     """
     module = walk.module
+    if module.stage == "unpartitioned":
+        return Devices([walk.total] * module.replica_count)
     computations = module.computations.values()
     conditionals = [i for c in computations for i in c.instructions if i.opcode == "conditional"]
     choosing = [i for i in conditionals if walk.settings.weights(i, len(branches_of(i))) is None]

@@ -20,7 +20,7 @@ from hlo_count.visitors.buffers import (
     may_reuse,
     sequential_computations,
 )
-from hlo_count.visitors.cost import MAIN
+from hlo_count.visitors.cost import MAIN, Status
 from hlo_count.visitors.memory_spaces import backend_of, space_name
 
 _MayReuse = Callable[[Value, Value], bool]
@@ -28,12 +28,16 @@ _MayReuse = Callable[[Value, Value], bool]
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes of device memory. Arguments and outputs are there throughout; `aliased` are both at once."""
+    """Bytes of device memory. Arguments and outputs are there throughout; `aliased` are both at once.
+
+    An estimate where the text has no schedule, whose order decides what lives at a time.
+    """
 
     arguments: int
     outputs: int
     temporaries: int
     aliased: int
+    status: Status = "exact"
 
     @property
     def total(self) -> int:
@@ -73,6 +77,7 @@ def peak_bytes(module: Module) -> Peak:
         outputs=sum(map(size, root.shape.leaves)),
         temporaries=sum(bytes_ for bytes_, _ in live_temporaries(module)),
         aliased=aliased,
+        status="exact" if module.is_scheduled else "estimate",
     )
 
 

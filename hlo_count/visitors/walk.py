@@ -13,7 +13,9 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, async_sugar
+from hlo_count.hlo.replica_groups import largest_device
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.stage import SHARD_MAPS
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
@@ -191,6 +193,12 @@ class Walk:
         opcode = instruction.opcode
         if opcode in _CALLS:
             return ZERO
+        if opcode == "custom-call" and _enters_shard_map(instruction):
+            return self._unknown(
+                instruction,
+                "begins a shard_map in a text that is not partitioned: what is inside counts for one device",
+                "count the program after the partitioner",
+            )
         sugar = async_sugar(opcode)
         if sugar is not None:
             return self._async(instruction, *sugar)
@@ -216,12 +224,19 @@ class Walk:
             )
 
     def _network(self, instruction: Instruction) -> Cost:
+        beyond, there = largest_device(instruction), self.module.num_devices
+        if beyond >= there:
+            self._unknown(
+                instruction,
+                f"takes part with device {beyond}, but the header has {there} device{'s' if there != 1 else ''}",
+                "count a module whose header has its num_partitions and replica_count",
+            )
         sent = network_bytes(instruction)
         if sent is None:
             return self._unknown(
                 instruction, "does not tell how many devices take part", "count a module that has its replica_groups"
             )
-        return Cost.network(sent)
+        return Cost({("network_bytes",): sent}, "exact" if beyond < there else "lower bound")
 
     def _async(self, instruction: Instruction, wrapped: str, half: str) -> Cost:
         """A sugared pair counts at its start, as what it wraps."""
@@ -383,3 +398,10 @@ def branches_of(conditional: Instruction) -> list[Computation]:
     if not branches or len(conditional.operands) != len(branches) + 1:
         raise HloCountError(f"{conditional.place}: {conditional.name} names no branch for each of its operands")
     return branches
+
+
+def _enters_shard_map(instruction: Instruction) -> bool:
+    """Whether it stands, in a text of all devices, where the shapes become those of one."""
+    if instruction.computation.module.stage != "unpartitioned":
+        return False
+    return (instruction.attribute("custom_call_target") or "").strip('"') in SHARD_MAPS

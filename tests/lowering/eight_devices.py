@@ -12,6 +12,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import hlo_count
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import lower
 
@@ -306,3 +307,27 @@ def test_types_that_name_another_kind_of_device_move(axes, derive):
     program = lower(fn, (x, w), target=THERE)
     assert devices(program) == set(THERE)
     assert layout(program)[0] == ["f32[16,64]", "f32[64,256]"]
+
+
+@pytest.mark.parametrize("case", ["arguments", "told to jit"])
+def test_what_is_lowered_is_the_program_of_all_devices(case):
+    fn, args = MOVED[case]
+    program = lower(fn, args, optimized=False)
+    report = hlo_count.count(program.text)
+    assert (report.stage, report.num_devices) == ("unpartitioned", 8)
+    assert report.flops == 2 * 64 * 128 * 256
+    diff = hlo_count.diff(fn, *args)
+    assert (diff.before.stage, diff.after.stage) == ("unpartitioned", "optimized")
+    assert diff.change.flops == (1 - 8) * 2 * 64 * 128 * 256 // 8
+    passes = hlo_count.passes(fn, *args)
+    assert passes.partitioned is not None
+    # The cleanup within the partitioner finds what it made: FLOP change there and nowhere else.
+    assert passes.partitioned.change.flops == diff.change.flops
+
+
+def test_a_shard_map_as_lowered_is_neither_whole_nor_one():
+    fn, args = MOVED["shard_map"]
+    report = hlo_count.count(lower(fn, args, optimized=False).text)
+    assert (report.stage, report.num_devices, report.status) == ("unpartitioned", 8, "lower bound")
+    assert report.flops == 2 * 64 * 128 * 256 // 8
+    assert all("begins a shard_map" in unknown.reason for unknown in report.unknowns)

@@ -1,0 +1,56 @@
+"""The stage that a text is at: before the partitioner ran, before the compiler optimized, or as it runs."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import TYPE_CHECKING, Literal
+
+from hlo_count.hlo.attributes import int_list
+
+if TYPE_CHECKING:
+    from hlo_count.hlo.module import Module
+
+Stage = Literal["optimized", "unoptimized", "unpartitioned"]
+"""What a device runs; the same before the compiler optimized; the program of all devices of a replica together."""
+
+_TILED = re.compile(r"sharding=\{[^\n]{0,2000}?devices=\[([\d,]+)\]")
+"""A sharding that gives devices different parts, with the number of parts of each dimension."""
+_SHARDY = re.compile(r"xla\.sdy\.sharding=\"#sdy\.sharding[^\n>]*\{\\\"")
+"""The same as Shardy spells it, by the axes of a mesh."""
+_BY_PARTITIONER = re.compile(r"_spmd(\.clone|\.\d+)*\Z")
+"""What the partitioner calls the entry that it makes of another."""
+SHARD_MAPS = ("SPMDFullToShardShape", "xla.sdy.GlobalToLocalShape")
+"""Custom calls where a shard_map begins: up to their opposites the shapes are those of one device."""
+
+
+def stage_of(module: Module) -> Stage:
+    """The stage of a text, by what only a compiler writes, and by shardings that the partitioner has yet to take up.
+
+    A schedule is the compiler's last word, and fusions, asynchronous pairs and tiled layouts come after the
+    partitioner. It leaves shardings on parameters and results, but the entry that it makes is named `…_spmd`
+    (XLA, spmd_partitioner.cc). A text without any mark is taken for one that is not optimized.
+    """
+    if module.is_scheduled:
+        return "optimized"
+    if sharded_for(module) > 1 and not _BY_PARTITIONER.search(module.entry.name):
+        return "unpartitioned"
+    opcodes = frozenset[str]().union(*(computation.opcodes for computation in module.computations.values()))
+    if "fusion" in opcodes or any(opcode.endswith("-start") for opcode in opcodes) or ":T(" in module.text:
+        return "optimized"
+    return "unoptimized"
+
+
+def sharded_for(module: Module) -> int:
+    """Over how many devices the shardings of a text split its arrays; 1 where nothing is split.
+
+    By the header; by the shardings where that has no number, as JAX prints a `Lowered`.
+    """
+    text = module.text
+    tiles = [prod(int_list(dims)) for dims in _TILED.findall(text)] if "sharding={" in text else []
+    split = max(tiles, default=1)
+    if split > 1:
+        return max(split, module.num_partitions)
+    if _SHARDY.search(text) or any(f'"{target}"' in text for target in SHARD_MAPS):
+        return module.num_partitions
+    return 1
