@@ -163,10 +163,10 @@ def _step(condition: Value, updates: dict[Carried, Value], starts: dict[Carried,
     limit = MAX_OPERATIONS // max(1, steps.operations)
     for n, (goes_on,) in enumerate(islice(steps, limit)):
         if not goes_on:
-            return Course((0, n), (n, n + 1), closed=False)
+            return Course(span(0, n), (n, n + 1), closed=False)
         # A state that comes back does so for ever; one kept at each power of two meets a cycle of any length.
         if steps.state == kept:
             return Course(holds=(0, inf), reason=NEVER)
         if n & (n - 1) == 0:
             kept = steps.state
-    return Course(holds=(0, limit), reason=f"its condition has not failed after {limit:,} trips")
+    return Course(holds=span(0, limit), reason=f"its condition has not failed after {limit:,} trips")

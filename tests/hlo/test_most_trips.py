@@ -123,6 +123,19 @@ def test_a_flag_of_data_to_start_with() -> None:
     assert only(text).reason == "its start is the argument a of the entry"
 
 
+@pytest.mark.parametrize("start", [0, 3])
+def test_the_opposite_of_a_condition_that_is_stepped_through(start: int) -> None:
+    """`not (2^n * start >= 20 and unknown)` holds to begin with: its first part does not."""
+    text = loop_text(update="add(i, i)", start=start, condition="not(both)").replace(
+        "  ROOT goes_on",
+        "  twenty = s32[] constant(20)\n  big = pred[] compare(i, twenty), direction=GE\n"
+        "  d = s32[] partition-id()\n  other = pred[] compare(d, i), direction=EQ\n"
+        "  both = pred[] and(big, other)\n  ROOT goes_on",
+    )
+    count = only(text)
+    assert (count.n, count.at_least, count.at_most) == (None, 1, None)
+
+
 # Random loops over a few lanes, run by NumPy
 
 STATE = tuple[Any, Any, Any]
