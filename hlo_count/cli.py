@@ -159,7 +159,9 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
     )
-    group.add_argument("--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs")
+    group.add_argument(
+        "--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs, by name or op_name pattern"
+    )
     group.add_argument("--branch", action="append", metavar="CONDITIONAL=I", help="the branch a conditional takes")
     group.add_argument("--strict", action="store_true", help="fail when anything is not known")
 

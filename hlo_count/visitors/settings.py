@@ -93,10 +93,10 @@ def _near(key: str, there: Sequence[Instruction]) -> str:
     """The names and op_names that are most like a key, else the first names."""
     if not there:
         return "it has none"
-    names = [name for i in there for name in (i.name, i.metadata.op_name) if name]
-    near = get_close_matches(key, dict.fromkeys(names), 3, 0.7)
+    names = dict.fromkeys(name for i in there for name in (i.name, i.metadata.op_name) if name)
+    near = get_close_matches(key, names, 3, 0.7)
     if near:
-        return f"did you mean {' or '.join(near)}?"
+        return f"did you mean {' or '.join(name for name in names if name in near)}?"
     more = f" and {len(there) - 8} more" if len(there) > 8 else ""
     return f"it has: {', '.join(i.name for i in there[:8])}{more}; {_place(there[0])}"
 

@@ -74,23 +74,58 @@ def signature(instruction: Instruction) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """Unknowns that are one thing, and what settles all of them: a call of `count`, and flags of the command line."""
+    """Unknowns that are one thing, and what settles all of them."""
 
     unknowns: tuple[Unknown, ...]
-    call: str
-    """Python: keywords of `count`, or what to register before."""
-    flags: str
-    """For a POSIX shell; "" where the command line cannot settle it."""
+    keys: tuple[str, ...] = ()
+    """An op_name pattern, or names, that stand for them in a keyword of `count`; none where no keyword settles them."""
 
     @property
-    def reason(self) -> str:
-        """What is not known, in words, of the first of them."""
-        return self.unknowns[0].reason
+    def call(self) -> str:
+        """Python: a call of `count`, or what to do before."""
+        first = self.unknowns[0]
+        return call_of(first.keyword, self.keys, first.value) if self.keys else first.remedy
+
+    @property
+    def flags(self) -> str:
+        """The same on the command line, for a POSIX shell; "" where it cannot be settled there."""
+        return " ".join(self._flags())
+
+    def call_lines(self, width: int) -> list[str]:
+        """`call` in lines that are broken between its items alone, so that it can be pasted."""
+        if not self.keys:
+            return [self.call]
+        first = self.unknowns[0]
+        items = [_item(key, first.value) for key in self.keys]
+        ends = [*(f"{item}," for item in items[:-1]), items[-1] + "})"]
+        return _filled(f"count(…, {first.keyword}={{", ends, "", width)
+
+    def flag_lines(self, width: int) -> list[str]:
+        """`flags` in lines that a shell takes for one."""
+        return _filled("", self._flags(), " \\", width) if self.keys else []
+
+    def _flags(self) -> list[str]:
+        first = self.unknowns[0]
+        option = {"trip_counts": "--trip-count", "branches": "--branch"}.get(first.keyword, "")
+        return [f"{option} {shlex.quote(f'{key}={first.value}')}" for key in self.keys]
 
     def __str__(self) -> str:
         first, more = self.unknowns[0], len(self.unknowns) - 1
         place = f" ({first.source})" if first.source else ""
         return f"{first.instruction}{place} {first.reason}" + (f", and {more:,} more of the same" if more else "")
+
+
+def _filled(head: str, items: Sequence[str], joint: str, width: int) -> list[str]:
+    """Items in lines of at most `width`, an item longer than that alone; `joint` ends a line that another continues."""
+    lines = [head]
+    for item in items:
+        blank = "" if lines[-1] in (head, "") else " "
+        if lines[-1] not in ("", head) and len(lines[-1]) + len(blank + item) > width - len(joint):
+            lines[-1] += joint
+            lines.append("")
+            blank = ""
+        lines[-1] += blank + item
+    return lines
 
 
 def settlements(unknowns: Iterable[Unknown], module: Module) -> list[Settlement]:
@@ -115,51 +150,60 @@ def _kind(unknown: Unknown) -> tuple[str, ...]:
 
 def _settlement(group: Sequence[Unknown], module: Module) -> Settlement:
     first = group[0]
-    if not first.keyword:
-        return Settlement(tuple(group), first.remedy, "")
-    keys = [unknown.instruction for unknown in group]
-    if len(group) > 1:
-        there = {i.name: i.metadata.op_name for i in module.instructions() if i.opcode == first.what}
-        wanted = set(keys)
-        fits = (
-            pattern
-            for pattern in _patterns([unknown.op_name for unknown in group])
-            if {name for name, op_name in there.items() if fnmatchcase(op_name, pattern)} == wanted
-            and pattern not in there
-        )
-        found = next(fits, None)
-        keys = keys if found is None else [found]
-    option = {"trip_counts": "--trip-count", "branches": "--branch"}[first.keyword]
-    flags = " ".join(f"{option} {shlex.quote(f'{key}={first.value}')}" for key in keys)
-    return Settlement(tuple(group), call_of(first.keyword, keys, first.value), flags)
+    names = tuple(unknown.instruction for unknown in group)
+    if not first.keyword or len(group) == 1:
+        return Settlement(tuple(group), names if first.keyword else ())
+    there = {i.name: i.metadata.op_name for i in module.instructions() if i.opcode == first.what}
+    for pattern in _patterns([unknown.op_name for unknown in group]):
+        matched = {name for name, op_name in there.items() if op_name == pattern or fnmatchcase(op_name, pattern)}
+        if matched == set(names) and pattern not in there:
+            return Settlement(tuple(group), (pattern,))
+    return Settlement(tuple(group), names)
 
 
 def call_of(keyword: str, keys: Iterable[str], value: str) -> str:
     """`count(…, trip_counts={"*/while": n})`."""
-    pairs = ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {value}" for key in keys)
-    return f"count(…, {keyword}={{{pairs}}})"
+    return f"count(…, {keyword}={{{', '.join(_item(key, value) for key in keys)}}})"
+
+
+def _item(key: str, value: str) -> str:
+    return f"{json.dumps(key, ensure_ascii=False)}: {value}"
 
 
 def _patterns(op_names: Sequence[str]) -> Iterator[str]:
-    """Patterns that all of them match, the shortest first."""
+    """Patterns that all of them match, the shortest first; then the same with `?` for single characters."""
     paths = [op_name.split("/") for op_name in op_names]
     shortest = min(map(len, paths))
-    ends = [_joined(parts) for parts in zip(*(path[-shortest:] for path in paths), strict=True)]
-    longer = max(map(len, paths)) > shortest
-    for length in range(1, shortest):
-        yield "*/" + "/".join(ends[-length:])
-    yield ("*/" if longer else "") + "/".join(ends)
+    start = "*/" if max(map(len, paths)) > shortest else ""
+    columns = list(zip(*(path[-shortest:] for path in paths), strict=True))
+    for joined in (_joined, _joined_alike):
+        ends = [joined(parts) for parts in columns]
+        for length in range(1, shortest):
+            yield "*/" + "/".join(ends[-length:])
+        yield start + "/".join(ends)
 
 
 def _joined(parts: Sequence[str]) -> str:
-    """The characters that all begin and end with, and `*` for what is between."""
+    """What all begin and end with, and `*` for what is between."""
+    head, tail = _ends(parts)
+    return escaped(head) if all(part == head for part in parts) else f"{escaped(head)}*{escaped(tail)}"
+
+
+def _joined_alike(parts: Sequence[str]) -> str:
+    """The same with a `?` for each character between, where they are as many."""
+    if len({len(part) for part in parts}) > 1:
+        return _joined(parts)
+    head, tail = _ends(parts)
+    return escaped(head) + "?" * (len(parts[0]) - len(head + tail)) + escaped(tail)
+
+
+def _ends(parts: Sequence[str]) -> tuple[str, str]:
+    """What all begin with, and what the rest of all of them ends with."""
     first = min(parts, key=len)
-    if all(part == first for part in parts):
-        return escaped(first)
     head = next((n for n in range(len(first)) if len({part[n] for part in parts}) > 1), len(first))
     room = len(first) - head
     tail = next((n for n in range(room) if len({part[-1 - n] for part in parts}) > 1), room)
-    return escaped(first[:head]) + "*" + (escaped(first[-tail:]) if tail else "")
+    return first[:head], first[len(first) - tail :]
 
 
 def escaped(text: str) -> str:

@@ -75,7 +75,7 @@ class Walk:
         with no_garbage_collection():
             if any(isinstance(times, Fraction) for times in self.runs.values()):
                 return Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
-            return Cost.sum(self._own_cost(*key) * times for key, times in self.runs.items())
+            return Cost.sum(self.own_cost(*key) * times for key, times in self.runs.items())
 
     @cached_property
     def runs(self) -> dict[tuple[Computation, bool], Times]:
@@ -286,13 +286,13 @@ class Walk:
         key = (computation, kernels)
         found = self._totals.get(key)
         if found is None:
-            parts = [self._own_cost(computation, kernels)]
+            parts = [self.own_cost(computation, kernels)]
             for _, edges in self.edges(computation):
                 parts += [self.total_of(e.callee, kernels=kernels and e.kernels) * e.times for e in edges]
             found = self._totals[key] = Cost.sum(parts)
         return found
 
-    def _own_cost(self, computation: Computation, kernels: bool) -> Cost:
+    def own_cost(self, computation: Computation, kernels: bool) -> Cost:
         """The instructions of a computation, once each, without what they call."""
         key = (computation, kernels)
         found = self._own.get(key)
@@ -367,20 +367,27 @@ class Walk:
             return [
                 Edge(b, w if w.denominator > 1 else int(w), True) for b, w in zip(branches, weights, strict=True) if w
             ]
-        ways = [raises(branch) for branch in branches]
-        left = [n for n, way in enumerate(ways) if not way]
-        if left and len(left) < len(branches):
-            raising = ways.index(next(filter(None, ways)))
-            reason = f"raises an error in branch {raising}, which only {ways[raising]}: counted as not raising"
-            settled = settled_by(conditional, reason, "branches", str(raising), "exact")
-            self._settled_here.setdefault(conditional, settled)
-        candidates = left or range(len(branches))
+        candidates = self.branches_left(conditional)
         costs = {n: self.total_of(branches[n], kernels=True) for n in candidates}
         chosen = max(candidates, key=lambda n: (costs[n].flops, costs[n].bytes))
         if any(cost != costs[chosen] for cost in costs.values()):
-            reason = f"takes one of {len(costs)} branches, counted as branch {chosen}, the most expensive; an index or probabilities settle it"
+            reason = (
+                f"takes one of {len(costs)} branches, counted as branch {chosen}, the most expensive; an index or "
+                f"probabilities settle it"
+            )
             self._unknowns.setdefault(conditional, settled_by(conditional, reason, "branches", str(chosen), "estimate"))
         return [Edge(branches[chosen], 1, True)]
+
+    def branches_left(self, conditional: Instruction) -> list[int]:
+        """The branches that it may take, by index: not those that only raise an error, where others do not."""
+        ways = [raises(branch) for branch in branches_of(conditional)]
+        left = [n for n, way in enumerate(ways) if not way]
+        if not left or len(left) == len(ways):
+            return list(range(len(ways)))
+        raising = next(n for n, way in enumerate(ways) if way)
+        reason = f"raises an error in branch {raising}, which only {ways[raising]}: counted as not raising"
+        self._settled_here.setdefault(conditional, settled_by(conditional, reason, "branches", str(raising), "exact"))
+        return left
 
 
 _ARTICLES = {"estimate": "an", "lower bound": "a"}

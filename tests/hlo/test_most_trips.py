@@ -27,7 +27,9 @@ def found(fn: Callable[..., Any], *shapes: Any, compiled: bool = False) -> TripC
     return only(lowered.compile().as_text() if compiled else lowered.compiler_ir("hlo").as_hlo_text())
 
 
-def loop(goes_on: Callable[[Any], Any], update: Callable[[Any], Any], start: Callable[[Any], Any]) -> Callable[..., Any]:
+def loop(
+    goes_on: Callable[[Any], Any], update: Callable[[Any], Any], start: Callable[[Any], Any]
+) -> Callable[..., Any]:
     return lambda x: jax.lax.while_loop(goes_on, update, start(x))
 
 
