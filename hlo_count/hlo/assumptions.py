@@ -20,20 +20,11 @@ def assuming(tracer: Tracer, condition: Value, holds: bool) -> Callable[[Carried
 
     What a trip leaves anywhere, where the cases in which the condition does so differ.
     """
-    cases = list(_cases(condition, holds))
+    cases = _cases(condition, holds)
 
     def update(carried: Carried) -> Value:
         after = tracer.update(carried)
-        literals = [(part, *_literal(part)) for part in parts([after])] if cases else []
-        known = [(part, atom, flipped) for part, atom, flipped in literals if atom in cases[0]]
-        if not known:
-            return after
-        results = {
-            tracer.substitute(
-                after, {part: tracer.constant(case[atom] is not flipped) for part, atom, flipped in known}
-            )
-            for case in cases
-        }
+        results = {_resolved(tracer, after, case) for case in cases}
         return results.pop() if len(results) == 1 else after
 
     return update
@@ -41,21 +32,34 @@ def assuming(tracer: Tracer, condition: Value, holds: bool) -> Callable[[Carried
 
 def is_kept(tracer: Tracer, lane: Value) -> bool:
     """Whether a lane in which the condition fails carries on to the next trip all that the condition is made of."""
-    stopped = assuming(tracer, lane, False)
+    cases = _cases(lane, False)
     made_of = parts([lane])
-    return not any(type(part) is Unknown for part in made_of) and all(
-        offset_of(stopped(part)) == (part, 0) or stopped(part) is part for part in made_of if isinstance(part, Carried)
+    return (
+        bool(cases)
+        and not any(type(part) is Unknown for part in made_of)
+        and all(_keeps(tracer, part, case) for part in made_of if isinstance(part, Carried) for case in cases)
     )
 
 
-def _cases(condition: Value, holds: bool) -> Iterator[dict[_Atom, bool]]:
+def _keeps(tracer: Tracer, carried: Carried, case: dict[_Atom, bool]) -> bool:
+    after = _resolved(tracer, tracer.update(carried), case)
+    return after is _resolved(tracer, carried, case) or offset_of(after) == (carried, 0)
+
+
+def _resolved(tracer: Tracer, value: Value, case: dict[_Atom, bool]) -> Value:
+    """The value with what it asks of the case answered."""
+    literals = ((part, *_literal(part)) for part in parts([value]))
+    known = {part: tracer.constant(case[atom] is not flipped) for part, atom, flipped in literals if atom in case}
+    return tracer.substitute(value, dict(known)) if known else value
+
+
+def _cases(condition: Value, holds: bool) -> list[dict[_Atom, bool]]:
     """What the predicates that a condition is made of may be where it holds, or fails; none where they are many."""
     atoms = list(dict.fromkeys(_atoms(condition)))
-    if len(atoms) <= _MOST_ATOMS:
-        for values in product((False, True), repeat=len(atoms)):
-            case = dict(zip(atoms, values, strict=True))
-            if _evaluated(condition, case) is holds:
-                yield case
+    if len(atoms) > _MOST_ATOMS:
+        return []
+    every = (dict(zip(atoms, values, strict=True)) for values in product((False, True), repeat=len(atoms)))
+    return [case for case in every if _evaluated(condition, case) is holds]
 
 
 def _is_joined(value: Value) -> bool:

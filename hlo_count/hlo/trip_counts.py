@@ -100,7 +100,9 @@ def _course(tracer: Tracer, condition: Value, update: Update) -> Course:
     if course.ends_certainly or course.never_ends:
         return course
     whole = _solve(tracer, condition, update)
-    return whole if whole.fails or whole.holds else course
+    if not whole.holds and not whole.fails:
+        return course
+    return Course(whole.holds or course.holds, whole.fails or course.fails, whole.closed, whole.reason)
 
 
 def _any_lane(tracer: Tracer, condition: AnyLane, update: Update) -> Course:

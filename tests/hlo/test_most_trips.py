@@ -87,6 +87,17 @@ LOOPS: dict[str, tuple[Callable[..., Any], Any, int | None]] = {
     "vmap, below": (of_lane(lambda c: (c[0] < 17) & (c[1].sum() > 1e-3)), ROWS, 17),
     "vmap, at most": (of_lane(lambda c: (c[0] <= 17) & (c[1].sum() > 1e-3)), ROWS, 18),
     "vmap, not equal or data": (of_lane(lambda c: ~((c[0] == 40) | (c[1].sum() < 1e-3))), ROWS, 40),
+    "vmap, below and not done": (
+        jax.vmap(
+            loop(
+                lambda c: (c[0] < 17) & ~c[2],
+                lambda c: (c[0] + 1, c[1] * 0.5, c[1].sum() < 1e-3),
+                lambda x: (jnp.int32(0), x, False),
+            )
+        ),
+        ROWS,
+        17,
+    ),
     "vmap of a scalar": (of_lane(lambda c: (c[0] != 12) & (c[1] > 1e-3)), VECTOR, 12),
     "vmap of vmap": (jax.vmap(of_lane(lambda c: (c[0] < 5) & (c[1] > 1e-3))), ROWS, 5),
     "data alone": (of_lane(lambda c: c[1].sum() > 1e-3), ROWS, None),
