@@ -166,7 +166,9 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--compiler-option", action="append", metavar="NAME=VALUE", help="an option of XLA's compiler; can be repeated"
     )
-    group.add_argument("--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs")
+    group.add_argument(
+        "--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs, by name or op_name pattern"
+    )
     group.add_argument("--branch", action="append", metavar="CONDITIONAL=I", help="the branch a conditional takes")
     group.add_argument("--strict", action="store_true", help="fail when anything is not known")
 

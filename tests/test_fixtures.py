@@ -27,6 +27,10 @@ def test_counts_are_the_arithmetic_of_the_program(backend, name):
     report = hlo_count.count(text(backend, name))
     expected = PROGRAMS[name].expected(backend)
     assert {key: measured(report, key) for key in expected} == expected
+    # What is not exact has its reason, and what has a reason is not exact.
+    worst = {unknown.status for unknown in report.unknowns}
+    assert report.status == ("lower bound" if "lower bound" in worst else "estimate" if worst else "exact")
+    assert all(unknown.reason and unknown.remedy for unknown in report.unknowns)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def literal(dtype: DType, text: str) -> Scalar | None:
         return None
 
 
+@cache
 def convert(source: DType, target: DType) -> Function | None:
     """The HLO `convert` between two types: integers wrap, floats saturate to integers and NaN becomes 0."""
     into = fit(target)
@@ -50,6 +51,7 @@ def convert(source: DType, target: DType) -> Function | None:
     return into
 
 
+@cache
 def compare(dtype: DType, direction: str, order: str | None) -> Function | None:
     """The HLO `compare`; `order` is its attribute `type`. None for the total order of floats."""
     function = _COMPARISONS.get(direction)

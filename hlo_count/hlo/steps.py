@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hlo_count.hlo.evaluate import Function, Scalar
 from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Value, parts
@@ -13,14 +13,17 @@ def carried_in(values: Iterable[Value]) -> list[Carried]:
     return [part for part in parts(values) if isinstance(part, Carried)]
 
 
-def carried_by(tracer: Tracer, values: Iterable[Value]) -> tuple[dict[Carried, Value], dict[Carried, Value]]:
+def carried_by(
+    tracer: Tracer, values: Iterable[Value], update: Callable[[Carried], Value] | None = None
+) -> tuple[dict[Carried, Value], dict[Carried, Value]]:
     """What each trip leaves in the carried values that `values` depend on, and in those that these depend on in turn;
-    and what each of them starts with."""
+    and what each of them starts with. `update`: that of the tracer unless more is known of the trips."""
+    find = update or tracer.update
     updates: dict[Carried, Value] = {}
     waiting = carried_in(values)
     while waiting:
         carried = waiting.pop()
-        updates[carried] = tracer.update(carried)
+        updates[carried] = find(carried)
         waiting += [part for part in carried_in([updates[carried]]) if part not in updates]
     return updates, {carried: tracer.start(carried) for carried in updates}
 

@@ -1,7 +1,11 @@
-"""Where a scalar comes from: its expression, traced through tuples, copies, fusions, calls and loops."""
+"""Where a scalar comes from: its expression, traced through tuples, copies, fusions, calls and loops.
+
+The same of one lane of an array, which stands for all of them, where a scalar asks whether any lane holds (`lanes`).
+"""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +13,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, convert, literal
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.lanes import View, asks_lanes, every_lane, operand_view, same_elsewhere
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
 from hlo_count.hlo.shapes import Shape
@@ -42,6 +47,8 @@ class Carried(Value):
 
     loop: Instruction | None = None
     path: Path = ()
+    view: View | None = None
+    """What a lane sees of it, where it is an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,12 +59,29 @@ class Unknown(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Data(Unknown):
+    """What a lane computes of `args` by the rule `key`: not known, but the same wherever that is computed of them."""
+
+    key: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Operation(Value):
     """`function` of `args`; `name`: the opcode, or a compare's direction; `dtype`: of the last operand."""
 
     name: str = ""
     dtype: str = ""
     function: Function = bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnyLane(Operation):
+    """Whether its argument, an expression of a lane, holds in any lane; `what` it is, in words.
+
+    Where the argument is made of constants and of what starts as one, all lanes are alike.
+    """
+
+    what: str = ""
 
 
 class Frame:
@@ -77,7 +101,7 @@ class Frame:
         self.depth: int = caller[1].depth + 1 if caller is not None else 0
 
 
-_Wanted = tuple[Instruction, Path, Frame]
+_Wanted = tuple[Instruction, Path, Frame, View | None]
 _Trace = Generator[_Wanted, Value, Value]
 
 
@@ -101,7 +125,7 @@ class Tracer:
 
     def value(self, instruction: Instruction) -> Scalar | None:
         """What a scalar instruction gives, whatever calls its computation; None where the module does not tell."""
-        found = self._trace(instruction, (), self._outermost)
+        found = self._trace(instruction, (), self._outermost, None)
         return found.value if isinstance(found, Constant) else None
 
     def in_loop(self, instruction: Instruction, loop: Instruction, fusion: Instruction | None = None) -> Value:
@@ -110,21 +134,23 @@ class Tracer:
         if fusion is not None:
             key = (fusion, fusion.callee("calls"), frame)
             frame = self._calls.setdefault(key, Frame(caller=(fusion.operands, frame)))
-        return self._trace(instruction, (), frame)
+        return self._trace(instruction, (), frame, None)
 
     def condition(self, loop: Instruction) -> Value:
         """Whether the loop goes on, in terms of what it carries."""
-        return self._trace(_callee(loop, "condition").root, (), self._loop_frame(loop))
+        return self._trace(_callee(loop, "condition").root, (), self._loop_frame(loop), None)
 
     def update(self, carried: Carried) -> Value:
         """What a trip leaves in a carried value, in terms of what it carries when it begins."""
         assert carried.loop is not None
-        return self._trace(_callee(carried.loop, "body").root, carried.path, self._loop_frame(carried.loop))
+        return self._trace(
+            _callee(carried.loop, "body").root, carried.path, self._loop_frame(carried.loop), carried.view
+        )
 
     def start(self, carried: Carried) -> Value:
         """What the loop begins with: a Constant where the module determines it."""
         assert carried.loop is not None
-        return self._trace(carried.loop.operands[0], carried.path, self._outermost)
+        return self._trace(carried.loop.operands[0], carried.path, self._outermost, carried.view)
 
     def substitute(self, value: Value, replaced: dict[Value, Value]) -> Value:
         """The expression with some of its parts replaced, and what became constant evaluated."""
@@ -132,9 +158,13 @@ class Tracer:
         for part in parts([value]):
             if part not in done:
                 done[part] = part
-                if isinstance(part, Operation):
-                    args = tuple(done[arg] for arg in part.args)
+                args = tuple(done[arg] for arg in part.args)
+                if isinstance(part, AnyLane):
+                    done[part] = self._any_lane(args[0], part.what)
+                elif isinstance(part, Operation):
                     done[part] = self._operation(part.name, part.dtype, part.function, args)
+                elif isinstance(part, Data):
+                    done[part] = self._lane_data(part.key, part.what, args)
         return done[value]
 
     # Expressions, each built once
@@ -146,15 +176,32 @@ class Tracer:
     def _unknown(self, what: str) -> Value:
         return self._interned.setdefault(("unknown", what), Unknown(what=what))
 
-    def _carried(self, loop: Instruction, path: Path) -> Value:
-        return self._interned.setdefault(("carried", loop, path), Carried(loop=loop, path=path))
+    def _carried(self, loop: Instruction, path: Path, view: View | None) -> Value:
+        return self._interned.setdefault(("carried", loop, path, view), Carried(loop=loop, path=path, view=view))
+
+    def _lane_data(self, key: tuple[object, ...], what: str, args: tuple[Value, ...]) -> Value:
+        unknown = next((arg for arg in args if type(arg) is Unknown), None)
+        made = Data(args=args, what=what, key=key)
+        return unknown or self._interned.setdefault(("data", *key, *map(id, args)), made)
+
+    def _any_lane(self, lane: Value, what: str) -> Value:
+        if isinstance(lane, Constant):
+            return lane
+        if not any(isinstance(part, Carried) for part in parts([lane])):
+            return self._unknown(what)
+        made = AnyLane(args=(lane,), name="any", dtype="pred", what=what)
+        return self._interned.setdefault(("any", what, id(lane)), made)
+
+    def negated(self, value: Value) -> Value:
+        """`not` of a predicate."""
+        return self._operation("not", "pred", operator.not_, (value,))
 
     def _operation(self, name: str, dtype: str, function: Function, args: tuple[Value, ...]) -> Value:
         settled = _short_circuit(name, args)
         if settled is not None:
             return settled
-        unknown = next((arg for arg in args if isinstance(arg, Unknown)), None)
-        if unknown is not None and not (dtype == "pred" and name in ("and", "or")):
+        unknown = next((arg for arg in args if type(arg) is Unknown), None)
+        if unknown is not None and name != "select" and not (dtype == "pred" and name in ("and", "or")):
             return unknown
         if all(isinstance(arg, Constant) for arg in args):
             return self.constant(function(*(arg.value for arg in args if isinstance(arg, Constant))))
@@ -163,8 +210,8 @@ class Tracer:
 
     # Tracing, without recursion in Python: a step yields what it needs to know and is sent the answer
 
-    def _trace(self, instruction: Instruction, path: Path, frame: Frame) -> Value:
-        wanted = (instruction, path, frame)
+    def _trace(self, instruction: Instruction, path: Path, frame: Frame, view: View | None) -> Value:
+        wanted = (instruction, path, frame, view)
         stack: list[tuple[_Wanted, _Trace]] = []
         while True:
             answer = self._traced.get(wanted)
@@ -184,49 +231,53 @@ class Tracer:
                 assert answer is not None
                 return answer
 
-    def _step(self, i: Instruction, path: Path, frame: Frame) -> _Trace:
+    def _step(self, i: Instruction, path: Path, frame: Frame, view: View | None) -> _Trace:
         opcode = i.opcode
         if opcode == "parameter":
-            return (yield from self._parameter(i, path, frame))
+            return (yield from self._parameter(i, path, frame, view))
         if opcode == "tuple":
-            return (yield i.operands[path[0]], path[1:], frame)
+            return (yield i.operands[path[0]], path[1:], frame, view)
         if opcode == "get-tuple-element":
-            return (yield i.operands[0], (int(i.attributes["index"]), *path), frame)
+            return (yield i.operands[0], (int(i.attributes["index"]), *path), frame, view)
         leaf = _leaf(i.shape, path)
-        if not leaf.is_array or leaf.size != 1:
+        if not leaf.is_array or (view is None and leaf.size != 1):
             return self._unknown(_data(i))
-        if opcode == "constant" and not path:
+        if opcode == "constant" and not path and leaf.size == 1:
             value = literal(leaf.element_type, i.operand_text)
             return self._unknown(_data(i)) if value is None else self.constant(value)
         if opcode in self._ids:
             return self.constant(self._ids[opcode])
-        if opcode in _SAME_VALUE:
-            return (yield i.operands[0], path, frame)
-        if opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype:
-            return (yield i.operands[0], path, frame)
+        if opcode in _SAME_VALUE or (opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype):
+            seen = operand_view(i, view)
+            if seen is not None or view is None:
+                return (yield i.operands[0], path, frame, seen)
         if opcode == "copy-done":
-            return (yield i.operands[0], (0, *path), frame)
+            return (yield i.operands[0], (0, *path), frame, view)
         if opcode == "copy-start" and path[0] < 2:
-            return (yield i.operands[0], path[1:], frame)
+            return (yield i.operands[0], path[1:], frame, view)
         if opcode in ("fusion", "call"):
-            return (yield from self._into(i, _callee(i, "calls", "to_apply"), path, frame))
+            return (yield from self._into(i, _callee(i, "calls", "to_apply"), path, frame, view))
         if opcode in ("async-done", "async-update"):
-            return (yield i.operands[0], (1, *path) if opcode == "async-done" else path, frame)
+            return (yield i.operands[0], (1, *path) if opcode == "async-done" else path, frame, view)
         if opcode == "async-start" and path[0] == 1:
-            return (yield from self._into(i, _callee(i, "calls"), path[1:], frame))
+            return (yield from self._into(i, _callee(i, "calls"), path[1:], frame, view))
         if opcode == "while":
-            carried = self._carried(i, path)
-            after = yield _callee(i, "body").root, path, self._loop_frame(i)
+            carried = self._carried(i, path, view)
+            after = yield _callee(i, "body").root, path, self._loop_frame(i), view
             if after is carried:
-                return (yield i.operands[0], path, frame)
+                return (yield i.operands[0], path, frame, view)
             return self._unknown(f"the outcome of the loop {i.name}")
         if opcode == "conditional":
-            return (yield from self._conditional(i, path, frame))
+            return (yield from self._conditional(i, path, frame, view))
         if opcode in _ELEMENTWISE:
-            return (yield from self._elementwise(i, leaf, frame))
+            return (yield from self._elementwise(i, leaf, frame, view))
+        if view is None and asks_lanes(i):
+            return (yield from self._reduced_predicate(i, frame))
+        if view is not None:
+            return (yield from self._lane(i, frame, view))
         return self._unknown(_data(i))
 
-    def _elementwise(self, i: Instruction, leaf: Shape, frame: Frame) -> _Trace:
+    def _elementwise(self, i: Instruction, leaf: Shape, frame: Frame, view: View | None) -> _Trace:
         source = i.operands[0].shape.element_type
         name = i.opcode
         function: Function | None
@@ -238,46 +289,73 @@ class Tracer:
             name = f"{direction} {order}" if order == "UNSIGNED" and source.kind == "int" else direction
         else:
             function = arithmetic(name, leaf.element_type)
-        if function is None:
+        if function is None and view is None:
             return self._unknown(_data(i))
         args: list[Value] = []
         for operand in i.operands:
-            args.append((yield operand, (), frame))
+            args.append((yield operand, (), frame, view if view is None or operand.shape.rank else ()))
+        if function is None:
+            return self._lane_data((i.opcode, name, leaf.dtype), _data(i), tuple(args))
         return self._operation(name, i.operands[-1].shape.dtype, function, tuple(args))
 
-    def _into(self, call: Instruction, callee: Computation, path: Path, frame: Frame) -> _Trace:
+    def _reduced_predicate(self, i: Instruction, frame: Frame) -> _Trace:
+        """Whether any lane of the operand holds, or all of them: none does not."""
+        start = yield i.operands[1], (), frame, None
+        conjunction = asks_lanes(i) == "and"
+        if not i.operands[0].shape.size:
+            return start
+        if not isinstance(start, Constant) or start.value is not conjunction:
+            return self._unknown(_data(i))
+        lane = yield i.operands[0], (), frame, every_lane(i.operands[0].shape)
+        if not conjunction:
+            return self._any_lane(lane, _data(i))
+        found = self._any_lane(self.negated(lane), _data(i))
+        return found if type(found) is Unknown else self.negated(found)
+
+    def _lane(self, i: Instruction, frame: Frame, view: View) -> _Trace:
+        """What a lane sees of an instruction that gives the same wherever it is computed."""
+        rule = same_elsewhere(i, view)
+        if rule is None:
+            return self._unknown(_data(i))
+        key, views = rule
+        args: list[Value] = []
+        for operand, seen in zip(i.operands, views, strict=True):
+            args.append((yield operand, (), frame, seen))
+        return self._lane_data(key, _data(i), tuple(args))
+
+    def _into(self, call: Instruction, callee: Computation, path: Path, frame: Frame, view: View | None) -> _Trace:
         key = (call, callee, frame)
         if key not in self._calls:
             self._calls[key] = Frame(caller=(call.operands, frame))
         if self._calls[key].depth > _MAX_DEPTH:
             return self._unknown(f"what {callee.name} returns, {_MAX_DEPTH} calls deep")
-        return (yield callee.root, path, self._calls[key])
+        return (yield callee.root, path, self._calls[key], view)
 
-    def _conditional(self, i: Instruction, path: Path, frame: Frame) -> _Trace:
+    def _conditional(self, i: Instruction, path: Path, frame: Frame, view: View | None) -> _Trace:
         """What its branches agree on; else a choice between them by the predicate or the index."""
         results: list[Value] = []
         for branch, operand in _branches(i):
             key = (i, branch, operand, frame)
             if key not in self._calls:
                 self._calls[key] = Frame(caller=([operand], frame))
-            results.append((yield branch.root, path, self._calls[key]))
+            results.append((yield branch.root, path, self._calls[key], view))
         if all(result is results[0] for result in results):
             return results[0]
-        chosen = yield i.operands[0], (), frame
+        chosen = yield i.operands[0], (), frame, None
         return self._operation("choice", "", _choice, (chosen, *results))
 
-    def _parameter(self, i: Instruction, path: Path, frame: Frame) -> _Trace:
+    def _parameter(self, i: Instruction, path: Path, frame: Frame, view: View | None) -> _Trace:
         number = int(i.operand_text)
         if frame.loop is not None:
-            return self._carried(frame.loop, path)
+            return self._carried(frame.loop, path, view)
         if frame.caller is not None:
             operands, caller = frame.caller
-            return (yield operands[number], path, caller)
+            return (yield operands[number], path, caller, view)
         if i.computation.is_entry:
             return self._unknown(f"the argument {_argument_name(i, path)} of the entry")
         values: list[Value] = []
         for caller_instruction, role in self._callers.get(i.computation, ()):
-            values += yield from self._arguments(caller_instruction, role, i.computation, number, path)
+            values += yield from self._arguments(caller_instruction, role, i.computation, number, path, view)
         if not values:
             return self._unknown(f"the parameter {i.name} of {i.computation.name}, which nothing calls")
         if any(value is not values[0] for value in values):
@@ -285,15 +363,15 @@ class Tracer:
         return values[0]
 
     def _arguments(
-        self, caller: Instruction, role: str, callee: Computation, number: int, path: Path
+        self, caller: Instruction, role: str, callee: Computation, number: int, path: Path, view: View | None
     ) -> Generator[_Wanted, Value, list[Value]]:
         """What one call site hands to a parameter, whatever calls that one in turn."""
         if caller.opcode == "while":
-            carried = self._carried(caller, path)
-            after = yield _callee(caller, "body").root, path, self._loop_frame(caller)
+            carried = self._carried(caller, path, view)
+            after = yield _callee(caller, "body").root, path, self._loop_frame(caller), view
             if after is not carried:
                 return [self._unknown(f"a value that changes with each trip of the outer loop {caller.name}")]
-            return [(yield caller.operands[0], path, self._outermost)]
+            return [(yield caller.operands[0], path, self._outermost, view)]
         if caller.opcode == "conditional":
             operands = [operand for branch, operand in _branches(caller) if branch is callee]
         elif caller.opcode in ("fusion", "call", "async-start"):
@@ -302,7 +380,7 @@ class Tracer:
             return [self._unknown(f"what {caller.opcode} {caller.name} hands to its {role}")]
         values: list[Value] = []
         for operand in operands:
-            values.append((yield operand, path, self._outermost))
+            values.append((yield operand, path, self._outermost, view))
         return values
 
     def _loop_frame(self, loop: Instruction) -> Frame:
@@ -321,13 +399,15 @@ def parts(values: Iterable[Value]) -> list[Value]:
             done[value] = None
         else:
             stack.append((value, True))
-            stack.extend((arg, False) for arg in value.args)
+            stack.extend((arg, False) for arg in reversed(value.args))
     return list(done)
 
 
 def _short_circuit(name: str, args: tuple[Value, ...]) -> Value | None:
     """What settles an operation whatever its other arguments are, unknown ones included."""
     first = args[0]
+    if name == "not" and isinstance(first, Operation) and first.name == "not":
+        return first.args[0]
     if isinstance(first, Constant):
         if name == "select":
             return args[1] if first.value else args[2]

@@ -130,8 +130,16 @@ def _section(m: Measured) -> str:
 def unknown_lines(report: Report) -> list[str]:
     """What was not known, and how to settle it."""
     lines = []
-    for unknown in report.unknowns[:_SHOWN]:
-        place = f" ({short_source(unknown.source)})" if unknown.source else ""
-        lines.append(cut(f"  {unknown.instruction}{place} {unknown.reason}", WIDTH))
-        lines.append(cut(f"    settle it: {unknown.remedy}", WIDTH))
+    groups = [group for group in report.settlements if group.unknowns[0].status == "lower bound"]
+    for group in groups[:_SHOWN]:
+        first, more = group.unknowns[0], len(group.unknowns) - 1
+        place = f" ({short_source(first.source)})" if first.source else ""
+        others = f" and {more} more" if more else ""
+        lines.append(cut(f"  {first.instruction}{place}{others} {first.reason}", WIDTH))
+        settle = "    settle them: " if more else "    settle it: "
+        head, *rest = group.call_lines(WIDTH - len(settle))
+        lines += [
+            settle + head if group.keys else cut(settle + head, WIDTH),
+            *(len(settle) * " " + each for each in rest),
+        ]
     return lines

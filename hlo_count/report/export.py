@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.report.collectives import collective_dict
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
+from hlo_count.visitors.unknowns import Settlement
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
@@ -41,7 +42,10 @@ def to_dict(report: Report) -> dict[str, Any]:
         "argument_bytes": report.argument_bytes,
         "output_bytes": report.output_bytes,
         "notes": list(report.notes),
+        "at_most": cost_dict(report.at_most) if report.at_most is not None else None,
         "unknowns": [asdict(unknown) for unknown in report.unknowns],
+        "settlements": [_settlement_dict(group) for group in report.settlements],
+        "settled": [_settlement_dict(group) for group in report.settled],
     }
     if report.convention == "default":
         data["compulsory_bytes"] = report.compulsory_bytes
@@ -62,6 +66,20 @@ def to_dict(report: Report) -> dict[str, Any]:
             for key in ("class", "opcode", "dtype", "scope", "source", "collective", "memory_space")
         }
     return data
+
+
+def _settlement_dict(group: Settlement) -> dict[str, Any]:
+    """Unknowns that are settled together, by name, and how; `flags` are those of the command line."""
+    first = group.unknowns[0]
+    return {
+        "instructions": [unknown.instruction for unknown in group.unknowns],
+        "what": first.what,
+        "source": first.source,
+        "reason": first.reason,
+        "status": first.status,
+        "call": group.call,
+        "flags": group.flags,
+    }
 
 
 def to_pandas(report: Report, key: str, depth: int) -> Any:

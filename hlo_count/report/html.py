@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tabulate import tabulate
 
 from hlo_count.report.rows import default_rows, runs_text
-from hlo_count.report.table import header, totals_rows
+from hlo_count.report.table import header, totals_rows, unknowns_text
 from hlo_count.report.units import column, percent
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def render_html(report: Report) -> str:
         )
         parts.append(_table(list(cells), (key, "runs", "FLOP", "%", "bytes", "%", "source")))
     parts += [f"<p>{escape(note)}</p>" for note in report.notes]
-    if report.unknowns:
-        items = "".join(f"<li>{escape(str(unknown))}</li>" for unknown in report.unknowns)
-        parts.append(f"<p>{len(report.unknowns)} unknown:</p><ul>{items}</ul>")
+    text = unknowns_text(report)
+    if text:
+        parts.append(f"<pre>{escape(text)}</pre>")
     return "\n".join(parts)
 
 

@@ -184,7 +184,7 @@ def _operation_limits(keyword: str, value: Any) -> list[Limit]:
 
 def _actual(report: Report, limit: Limit, limits: Limits) -> Quantity:
     if limit.kind == "status":
-        return len(report.unknowns) if report.status == "lower bound" else 0
+        return sum(unknown.status == "lower bound" for unknown in report.unknowns)
     if limit.kind == "bound":
         roofline = report.roofline(limits.device)
         if roofline.bound is None:

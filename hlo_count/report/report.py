@@ -20,9 +20,10 @@ from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost, Status, weakest
 from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
+from hlo_count.visitors.most import most_of
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
-from hlo_count.visitors.unknowns import Unknown
+from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import xla_cost
 
@@ -93,7 +94,7 @@ class Report:
         with _reading(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
-            listed = "\n".join(f"  {unknown}" for unknown in self.unknowns)
+            listed = "\n".join(f"  {group}. Settle it: {group.call}" for group in self.settlements)
             raise UnknownCostError(
                 f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}"
             )
@@ -187,6 +188,29 @@ class Report:
         """What was not known, each with how to settle it."""
         with _reading(self.module):
             return self.walk.unknowns
+
+    @cached_property
+    def settlements(self) -> list[Settlement]:
+        """The unknowns that are one thing together, each group with a call of `count` that settles all of it."""
+        return settlements(self.unknowns, self.module)
+
+    @cached_property
+    def settled(self) -> list[Settlement]:
+        """What was settled without being asked: conditionals that raise an error or do not, counted as not raising."""
+        with _reading(self.module):
+            return settlements(self.walk.settled, self.module)
+
+    @cached_property
+    def at_most(self) -> Cost | None:
+        """The totals with the most trips that are certain, and in each counter the dearest branch.
+
+        None where a loop has no certain end or a cost is not known, and in the `xla` convention. Its status is
+        "estimate" where a formula's choice is in it, which bounds nothing.
+        """
+        if self.convention == "xla":
+            return None
+        with _reading(self.module):
+            return most_of(self.walk)
 
     # Buffers
 

@@ -12,7 +12,7 @@ from hlo_count.report.collectives import collectives_table
 from hlo_count.report.rows import Row, default_rows, flat_rows, runs_text, scope_rows
 from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
-from hlo_count.visitors.unknowns import Unknown
+from hlo_count.visitors.unknowns import Settlement
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
@@ -121,7 +121,31 @@ def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
         rows.append(("peak memory", _size(report.peak_bytes), "" if peak.status == "exact" else peak.status, parts))
         if report.num_devices > 1 and report.stage != "unpartitioned":
             rows += _all_devices(report)
-    return rows
+    return _beside_the_most(report, rows)
+
+
+_COUNTERS = {
+    "FLOP": ("flops", ""),
+    "transcendentals": ("transcendentals", ""),
+    "integer ops": ("int_ops", ""),
+    "other ops": ("other_ops", ""),
+    "bytes": ("bytes", "B"),
+    "network": ("network_bytes", "B"),
+}
+
+
+def _beside_the_most(report: Report, rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+    """The rows with what each counter is at most, where that is certain and more than was counted."""
+    most = report.at_most if report.status != "exact" else None
+    if most is None or most.status != "exact":
+        return rows
+    found = []
+    for name, value, status, made_of in rows:
+        counter, unit = _COUNTERS.get(name, ("", ""))
+        if counter and getattr(most, counter) > getattr(report, counter):
+            made_of = "; ".join(filter(None, (f"at most {amount(getattr(most, counter), unit)}", made_of)))
+        found.append((name, value, status, made_of))
+    return found
 
 
 def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:
@@ -186,22 +210,35 @@ def _memory_spaces(spaces: dict[str, Cost]) -> str:
 
 
 def unknowns_text(report: Report) -> str:
-    """What is not known, and what to do about each; nothing when all is known."""
-    unknowns = report.unknowns
-    if not unknowns:
-        return ""
-    alike: dict[tuple[str, str], list[Unknown]] = {}
-    for unknown in unknowns:
-        alike.setdefault(
-            (unknown.what, unknown.remedy if unknown.what.startswith("custom-call") else unknown.instruction), []
-        ).append(unknown)
-    lines = [f"{len(unknowns)} unknown:"]
-    for group in list(alike.values())[:10]:
-        text = str(group[0]) + (f" (and {len(group) - 1} more of the same)" if len(group) > 1 else "")
-        lines += textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
-    if len(alike) > 10:
-        lines.append(f"  and {len(alike) - 10} more kinds: report.unknowns has them all")
+    """What is not known, what rests on a choice, and what settles each in one move; nothing when all is known."""
+    estimated = [group for group in report.settlements if group.unknowns[0].status == "estimate"]
+    unknown = [group for group in report.settlements if group not in estimated]
+    sections = (
+        ("unknown", "Settle", unknown),
+        ("estimated", "Settle", estimated),
+        ("settled", "Count", report.settled),
+    )
+    lines: list[str] = []
+    for word, verb, groups in sections:
+        if groups:
+            lines.append(f"{sum(len(group.unknowns) for group in groups)} {word}:")
+            lines += [line for group in groups[:_GROUPS] for line in _settlement_lines(group, verb)]
+        if len(groups) > _GROUPS:
+            lines.append(f"  and {len(groups) - _GROUPS} more kinds: to_dict() and --json have them all")
     return "\n".join(lines)
+
+
+_GROUPS = 10
+
+
+def _settlement_lines(group: Settlement, verb: str) -> list[str]:
+    """What it is, wrapped, and what to paste, which is not."""
+    them = "it" if len(group.unknowns) == 1 else "them"
+    move = f"{verb} {them}{' otherwise' if verb == 'Count' else ''}:"
+    pasted = [*group.call_lines(WIDTH - 4), *group.flag_lines(WIDTH - 4)] if group.keys else []
+    text = f"{group}. {move}" + ("" if pasted else f" {group.call}")
+    lines = textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    return lines + [f"    {line}" for line in pasted]
 
 
 def _width(name: str, cells: list[str]) -> int:

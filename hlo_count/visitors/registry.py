@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Computation, Instruction
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, weakest
 
 Body = Callable[[Computation | None], Cost]
 """Gives the operations of a computation that an instruction applies (a reduce's `to_apply`), once."""
@@ -53,6 +53,23 @@ def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True)
         return formula
 
     return register
+
+
+class Estimate(Cost):
+    """A Cost that rests on a choice: `reason` says which, going on from the instruction's name; `remedy` settles it.
+
+    It is what a rule or formula gives in the end: a sum with it is an estimate without its words.
+    """
+
+    __slots__ = ("reason", "remedy")
+
+    reason: str
+    remedy: str
+
+    def __init__(self, cost: Cost, reason: str, remedy: str) -> None:
+        super().__init__(cost.amounts, weakest(cost.status, "estimate"))
+        object.__setattr__(self, "reason", reason)
+        object.__setattr__(self, "remedy", remedy)
 
 
 class UnknownCostOf(Exception):  # noqa: N818 - not an error to a user: it carries a reason to the report

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
@@ -16,13 +17,16 @@ Branch = int | Sequence[float]
 
 @dataclass(frozen=True)
 class Settings:
-    """`trip_counts` and `branches` by instruction name or op_name pattern (`*` as in file names)."""
+    """`trip_counts` and `branches` by instruction name or op_name pattern (`*` as in file names).
+
+    A name goes before a pattern, and of several patterns the first.
+    """
 
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     branches: Mapping[str, Branch] = field(default_factory=dict)
 
     def check(self, module: Module) -> None:
-        """Raise HloCountError for a value that cannot be, or a key that names nothing in the module."""
+        """Raise HloCountError for a value that cannot be, or a key that settles nothing in the module."""
         for key, count in self.trip_counts.items():
             if isinstance(count, bool) or not isinstance(count, int) or count < 0:
                 raise HloCountError(f"trip_counts[{key!r}] = {count!r}: pass a whole number, 0 or more")
@@ -33,19 +37,27 @@ class Settings:
         if not given:
             return
         there = [i for i in module.instructions() if i.opcode == opcode]
+        used = {_key(given, i) for i in there}
         for key in given:
-            if not any(_matches(key, i) for i in there):
-                names = ", ".join(i.name for i in there[:8]) or "none"
-                raise HloCountError(f"{keyword}: {key!r} matches no {opcode} of this program; it has: {names}")
+            if key in used:
+                continue
+            taken = next((i for i in there if _is_name(key, i) or _matches(key, i)), None)
+            if taken is not None:
+                raise HloCountError(
+                    f"{keyword}: {key!r} settles nothing: {taken.name} has its value from {_key(given, taken)!r}"
+                )
+            raise HloCountError(f"{keyword}: {key!r} matches no {opcode} of this program; {_near(key, there)}")
 
     def trip_count(self, loop: Instruction) -> int | None:
-        return next((count for key, count in self.trip_counts.items() if _matches(key, loop)), None)
+        key = _key(self.trip_counts, loop)
+        return None if key is None else self.trip_counts[key]
 
     def weights(self, conditional: Instruction, number: int) -> list[Fraction] | None:
         """How often each of `number` branches runs, as the user said; None where nothing was said."""
-        chosen = next((value for key, value in self.branches.items() if _matches(key, conditional)), None)
-        if chosen is None:
+        key = _key(self.branches, conditional)
+        if key is None:
             return None
+        chosen = self.branches[key]
         if isinstance(chosen, int):
             if not 0 <= chosen < number:
                 raise HloCountError(
@@ -61,5 +73,34 @@ class Settings:
         return weights
 
 
+def _key(given: Iterable[str], instruction: Instruction) -> str | None:
+    """The key whose value an instruction takes."""
+    by_name = next((key for key in given if _is_name(key, instruction)), None)
+    return by_name or next((key for key in given if _matches(key, instruction)), None)
+
+
+def _is_name(key: str, instruction: Instruction) -> bool:
+    return key.lstrip("%") == instruction.name
+
+
 def _matches(key: str, instruction: Instruction) -> bool:
-    return key.lstrip("%") == instruction.name or fnmatchcase(instruction.metadata.op_name, key)
+    """An op_name as it stands is one of its patterns: `[` and `]` would stand for a choice of characters."""
+    op_name = instruction.metadata.op_name
+    return key == op_name or fnmatchcase(op_name, key)
+
+
+def _near(key: str, there: Sequence[Instruction]) -> str:
+    """The names and op_names that are most like a key, else the first names."""
+    if not there:
+        return "it has none"
+    names = dict.fromkeys(name for i in there for name in (i.name, i.metadata.op_name) if name)
+    near = get_close_matches(key, names, 3, 0.7)
+    if near:
+        return f"did you mean {' or '.join(name for name in names if name in near)}?"
+    more = f" and {len(there) - 8} more" if len(there) > 8 else ""
+    return f"it has: {', '.join(i.name for i in there[:8])}{more}; {_place(there[0])}"
+
+
+def _place(instruction: Instruction) -> str:
+    op_name = instruction.metadata.op_name
+    return f"the op_name of {instruction.name} is {op_name!r}" if op_name else f"{instruction.name} has no op_name"

@@ -27,13 +27,12 @@ def fft(instruction: Instruction, body: Body) -> Cost:
     return Cost.ops("flops", ceil(Fraction(per_transform) * transforms), "fft", real)
 
 
-def linalg_cost(flops: int | Fraction, dtype: str, status: str = "exact") -> Cost:
+def linalg_cost(flops: int | Fraction, dtype: str) -> Cost:
     """So many real operations of linear algebra in the real type of `dtype`, on the matrix unit."""
     from hlo_count.hlo.dtypes import DTYPES
 
-    assert status in ("exact", "estimate")
     factor = 4 if DTYPES[dtype].is_complex else 1
-    return Cost.ops("flops", flops * factor, "linalg", DTYPES[dtype].real, "matrix", status)  # type: ignore[arg-type]
+    return Cost.ops("flops", flops * factor, "linalg", DTYPES[dtype].real, "matrix")
 
 
 @rule("cholesky")

@@ -23,10 +23,11 @@ from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
-from hlo_count.visitors.registry import RULES, UnknownCostOf
+from hlo_count.visitors.raising import raises
+from hlo_count.visitors.registry import RULES, Estimate, UnknownCostOf
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
-from hlo_count.visitors.unknowns import Unknown, signature, unknown_of
+from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
 
 Times = int | Fraction
 
@@ -64,6 +65,7 @@ class Walk:
             shape.is_unbounded for c in module.computations.values() for _, shape, _ in c.kinds
         )
         self._unknowns: dict[Instruction, Unknown] = {}
+        self._settled_here: dict[Instruction, Unknown] = {}
         self._totals: dict[tuple[Computation, bool], Cost] = {}
         self._own: dict[tuple[Computation, bool], Cost] = {}
         self._edges: dict[Computation, list[tuple[Instruction, list[Edge]]]] = {}
@@ -75,7 +77,7 @@ class Walk:
         with no_garbage_collection():
             if any(isinstance(times, Fraction) for times in self.runs.values()):
                 return Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
-            return Cost.sum(self._own_cost(*key) * times for key, times in self.runs.items())
+            return Cost.sum(self.own_cost(*key) * times for key, times in self.runs.items())
 
     @cached_property
     def runs(self) -> dict[tuple[Computation, bool], Times]:
@@ -109,9 +111,23 @@ class Walk:
     @property
     def unknowns(self) -> list[Unknown]:
         """What was not known in the computations that run, in the order of the walk."""
+        return self._that_run(self._unknowns)
+
+    @property
+    def settled(self) -> list[Unknown]:
+        """Conditionals of the computations that run which were settled without being asked: as raising no error."""
+        return self._that_run(self._settled_here)
+
+    def _that_run(self, found: dict[Instruction, Unknown]) -> list[Unknown]:
         self.total  # noqa: B018  the walk finds them
-        running = {computation for computation, _ in self.runs}
-        return [u for i, u in self._unknowns.items() if i.computation in running or i.computation in self._bodies]
+        running = {computation for (computation, _), times in self.runs.items() if times}
+        bodies = list(self._bodies)
+        while bodies:
+            computation = bodies.pop()
+            if computation not in running:
+                running.add(computation)
+                bodies += [edge.callee for _, edges in self.edges(computation) for edge in edges if edge.times]
+        return [unknown for i, unknown in found.items() if i.computation in running]
 
     def executed(self) -> Iterator[tuple[Instruction, Times, Cost]]:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
@@ -206,7 +222,7 @@ class Walk:
             return ZERO  # TPU prints one asynchronous collective several times; it counts where it begins
         try:
             if opcode == "custom-call":
-                return custom_call_cost(instruction)
+                return self._stated(instruction, custom_call_cost(instruction))
             found = RULES.get(opcode)
             if found is None:
                 raise UnknownCostOf(
@@ -214,6 +230,8 @@ class Walk:
                     f'@hlo_count.rule("{opcode}") on a function that gives its Cost',
                 )
             cost = found(instruction, self.body)
+            if cost.status != "exact" and not instruction.called:  # what is called gives its own reasons
+                self._stated(instruction, cost)
             return cost + self._network(instruction) if opcode in _SENDS else cost
         except UnknownCostOf as unknown:
             remedy = unknown.remedy or "register a rule for it"
@@ -222,6 +240,15 @@ class Walk:
             return self._unknown(
                 instruction, f"could not be read ({type(problem).__name__}: {problem})", "check the text at this line"
             )
+
+    def _stated(self, instruction: Instruction, cost: Cost) -> Cost:
+        """A cost, its reason kept where it is not exact."""
+        if isinstance(cost, Estimate):
+            self._unknown(instruction, cost.reason, cost.remedy, cost.status)
+        elif cost.status != "exact":
+            reason = f"is counted by a formula of yours, which says that it is {_ARTICLES[cost.status]} {cost.status}"
+            self._unknown(instruction, reason, 'a formula that gives a Cost of status "exact"', cost.status)
+        return cost
 
     def _network(self, instruction: Instruction) -> Cost:
         beyond, there = largest_device(instruction), self.module.num_devices
@@ -252,7 +279,7 @@ class Walk:
     def _unknown(self, instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound") -> Cost:
         here = instruction.computation.by_name.get(instruction.name, instruction)
         if here not in self._unknowns:
-            if "shape" not in reason and instruction.opcode not in ("while", "conditional"):
+            if "shape" not in reason:
                 reason = f"{reason}: {signature(instruction)}"
             self._unknowns[here] = unknown_of(here, reason, remedy, status)
         return Cost({}, status)
@@ -274,13 +301,13 @@ class Walk:
         key = (computation, kernels)
         found = self._totals.get(key)
         if found is None:
-            parts = [self._own_cost(computation, kernels)]
+            parts = [self.own_cost(computation, kernels)]
             for _, edges in self.edges(computation):
                 parts += [self.total_of(e.callee, kernels=kernels and e.kernels) * e.times for e in edges]
             found = self._totals[key] = Cost.sum(parts)
         return found
 
-    def _own_cost(self, computation: Computation, kernels: bool) -> Cost:
+    def own_cost(self, computation: Computation, kernels: bool) -> Cost:
         """The instructions of a computation, once each, without what they call."""
         key = (computation, kernels)
         found = self._own.get(key)
@@ -344,7 +371,7 @@ class Walk:
             trips = found.n
             if trips is None:
                 reason = f"runs an unknown number of times, counted once ({found.reason})"
-                self._unknown(loop, reason, f'count(…, trip_counts={{"{loop.name}": n}})')
+                self._unknowns.setdefault(loop, settled_by(loop, reason, "trip_counts", "n"))
                 trips = 1
         return [Edge(body, trips, True), Edge(condition, trips + 1, True)]
 
@@ -355,16 +382,30 @@ class Walk:
             return [
                 Edge(b, w if w.denominator > 1 else int(w), True) for b, w in zip(branches, weights, strict=True) if w
             ]
-        costs = [self.total_of(branch, kernels=True) for branch in branches]
-        chosen = max(range(len(branches)), key=lambda n: (costs[n].flops, costs[n].bytes))
-        if any(cost != costs[0] for cost in costs):
-            self._unknown(
-                conditional,
-                f"takes one of {len(branches)} branches, counted as branch {chosen}, the most expensive",
-                f'count(…, branches={{"{conditional.name}": {chosen}}}), an index or probabilities',
-                "estimate",
+        candidates = self.branches_left(conditional)
+        costs = {n: self.total_of(branches[n], kernels=True) for n in candidates}
+        chosen = max(candidates, key=lambda n: (costs[n].flops, costs[n].bytes))
+        if any(cost != costs[chosen] for cost in costs.values()):
+            reason = (
+                f"takes one of {len(costs)} branches, counted as branch {chosen}, the most expensive; an index or "
+                f"probabilities settle it"
             )
+            self._unknowns.setdefault(conditional, settled_by(conditional, reason, "branches", str(chosen), "estimate"))
         return [Edge(branches[chosen], 1, True)]
+
+    def branches_left(self, conditional: Instruction) -> list[int]:
+        """The branches that it may take, by index: not those that only raise an error, where others do not."""
+        ways = [raises(branch) for branch in branches_of(conditional)]
+        left = [n for n, way in enumerate(ways) if not way]
+        if not left or len(left) == len(ways):
+            return list(range(len(ways)))
+        raising = next(n for n, way in enumerate(ways) if way)
+        reason = f"raises an error in branch {raising}, which only {ways[raising]}: counted as not raising"
+        self._settled_here.setdefault(conditional, settled_by(conditional, reason, "branches", str(raising), "exact"))
+        return left
+
+
+_ARTICLES = {"estimate": "an", "lower bound": "a"}
 
 
 def _elementwise(opcode: str, shape: Shape) -> Cost:

@@ -15,7 +15,7 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.parser import parse
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.custom_calls import custom_call_cost
-from hlo_count.visitors.registry import FORMULAS, MOVES_NOTHING, UnknownCostOf, custom_call
+from hlo_count.visitors.registry import FORMULAS, MOVES_NOTHING, Estimate, UnknownCostOf, custom_call
 from hlo_count.visitors.walk import Walk
 
 BACKENDS = ("cpu", "h100", "tpu-v5e")
@@ -59,6 +59,7 @@ def test_no_text_breaks_a_formula(target):
                         assert found.remedy
                     else:
                         assert isinstance(found, Cost)
+                        assert found.status == "exact" or (isinstance(found, Estimate) and found.reason)
 
 
 @pytest.mark.parametrize(
@@ -263,3 +264,11 @@ ENTRY %main (x: f32[4]) -> f32[4] {
 def test_the_text_of_a_case_is_what_xla_would_print():
     module = parse(call_text("TopK", ["f32[4,8]"], "(f32[4,2], s32[4,2])"))
     assert module.entry.root.attributes["custom_call_target"] == '"TopK"'
+
+
+def test_a_formula_of_the_user_s_that_estimates_is_said_to():
+    custom_call("users_guess")(lambda i: Cost.ops("flops", 5, "custom", "f32", status="estimate"))
+    total, (unknown,) = counted("users_guess", ["f32[4]"], "f32[4]")
+    assert (total.flops, total.status, unknown.status) == (5, "estimate", "estimate")
+    assert "a formula of yours, which says that it is an estimate" in unknown.reason
+    del FORMULAS["users_guess"]

@@ -6,7 +6,7 @@ import pytest
 from fixture_files import text
 from hypothesis import given
 from hypothesis import strategies as st
-from visitors.formula_cases import cost, parts
+from visitors.formula_cases import cost, counted, parts
 
 from hlo_count.hlo.parser import parse
 from hlo_count.visitors.formulas.attention import visible_pairs
@@ -22,8 +22,8 @@ def test_visible_pairs_are_those_of_the_mask(queries, keys, causal, window):
     def seen(i: int, j: int) -> bool:
         return (not causal or j <= i) and (window == 0 or j > i - window)
 
-    counted = sum(seen(i, j) for i in range(queries) for j in range(keys))
-    assert visible_pairs(queries, keys, causal=causal, window=window) == counted
+    pairs = sum(seen(i, j) for i in range(queries) for j in range(keys))
+    assert visible_pairs(queries, keys, causal=causal, window=window) == pairs
 
 
 def test_a_causal_mask_over_a_square():
@@ -200,3 +200,23 @@ def test_transformer_engine_says_all_in_its_attributes(fields, pairs, status):
     assert parts(ahead)["matmul.flops"] == 2 * B * H * pairs * (D + V)
     assert parts(back)["matmul.flops"] == 2 * B * H * pairs * (3 * D + 2 * V)
     assert ahead.status == back.status == status
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"mask_type": "PADDING"}, "has padding, of lengths that only the run knows: counted in full"),
+        ({"max_seg_per_batch": 4}, "has packed segments, of lengths that only the run knows: counted in full"),
+        ({"mask_type": "PADDING", "is_paged_attention": True}, "has padding and paged keys, of lengths"),
+    ],
+)
+def test_an_estimate_says_what_is_not_known_of_a_mask(fields, words):
+    operands = [shape(T, D), shape(S, D), shape(S, V)]
+    _, (unknown,) = counted("__cudnn$fmhaSoftmax", operands, f"({shape(T, V)}, u8[4096])", config(**fields))
+    assert (unknown.status, words in unknown.reason) == ("estimate", True)
+
+
+def test_an_engine_s_estimate_says_what_is_not_known_of_a_mask():
+    operands = [shape(T, D), shape(S, D), shape(S, V)]
+    _, (unknown,) = counted("te_fused_attn_forward_ffi", operands, f"({shape(T, V)}, u8[48])", engine(mask_type=3))
+    assert "has padding, of lengths that only the run knows: counted in full" in unknown.reason

@@ -173,6 +173,33 @@ def test_names_of_gpu_libraries(target, operands, result, flops):
     assert cost(target, operands, result).flops == flops
 
 
+@pytest.mark.parametrize(
+    ("target", "operands", "result", "config", "words"),
+    [
+        ("lapack_ssyevd_ffi", ["f32[12,12]"], "f32[12,12]", "{mode = 86 : ui8}", "symmetric QR, 9n³ with eigenvectors"),
+        ("lapack_ssyevd_ffi", ["f32[12,12]"], "f32[12,12]", "{mode = 78 : ui8}", "4n³/3 without eigenvectors"),
+        ("lapack_sgesdd_ffi", ["f32[20,12]"], "f32[20,12]", "{mode = 83 : ui8}", "Golub-Reinsch SVD, 14mn² + 8n³"),
+        ("cusolver_gesvd_ffi", ["f32[20,12]"], "f32[20,20]", "{mode = 65 : ui8}", "4m²n + 8mn² + 9n³"),
+        ("lapack_sgesdd_ffi", ["f32[20,12]"], "f32[12]", "{mode = 78 : ui8}", "4mn² - 4n³/3, values alone"),
+        (
+            "lapack_sgees_ffi",
+            ["f32[12,12]"],
+            "f32[12,12]",
+            "{mode = 86 : ui8}",
+            "Hessenberg QR, 25n³ with Schur vectors",
+        ),
+        ("lapack_sgeev_ffi", ["f32[12,12]"], "f32[12,12]", "{left = false}", "10n³ without eigenvectors"),
+        ("Eigh", ["f32[12,12]"], "(f32[12,12], f32[12])", None, "symmetric QR, 9n³ with eigenvectors"),
+    ],
+)
+def test_an_estimate_says_which_count_it_is(target, operands, result, config, words):
+    _, (unknown,) = counted(target, operands, result, config)
+    assert unknown.status == "estimate"
+    assert unknown.reason.startswith("is iterative: counted as ")
+    assert words in unknown.reason
+    assert f'custom_call("{target}", override=True)' in unknown.remedy
+
+
 def test_scratch_of_a_triangular_solve_is_no_traffic():
     found = cost("__cublas$triangularSolve", ["f32[12,12]", "f32[12,5]"], "(f32[12,5], s8[999])")
     assert (found.bytes_read, found.bytes_written) == (4 * (144 + 60), 4 * 60)

@@ -7,10 +7,11 @@ from math import prod
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
-from hlo_count.visitors.cost import Cost, Status
+from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.elementwise import elementwise_cost
 from hlo_count.visitors.formulas.reading import (
     dimension,
+    estimated,
     ffi_attributes,
     ffi_integer,
     integers,
@@ -51,7 +52,8 @@ class Attention:
     dtype: str
     bias: bool = False
     dropout: bool = False
-    status: Status = "exact"
+    assumed: str = ""
+    """What is not known before it runs, and how that counts; "" where all is known."""
 
     def forward(self) -> Cost:
         """Two products, 2 · pairs · (key size + value size); a softmax in float32.
@@ -89,7 +91,22 @@ class Attention:
         if self.dropout:  # a random number, a select, a multiply by 1 / (1 - rate)
             scores = self.heads * self.pairs
             cost += Cost.ops("other_ops", scores, "random", "f32") + self._each("select", "multiply")
-        return Cost(cost.amounts, self.status)
+        return cost
+
+    def counted(self, instruction: Instruction, cost: Cost) -> Cost:
+        """The cost of a call, with the traffic of its operands and results."""
+        cost += traffic_without_scratch(instruction)
+        return estimated(instruction, cost, self.assumed) if self.assumed else cost
+
+
+def _assumed(padded: bool, segments: bool = False, paged: bool = False, modified: bool = False) -> str:
+    """What the text leaves open, and how it counts."""
+    lengths = {"padding": padded, "packed segments": segments, "paged keys": paged}
+    unknown = " and ".join(name for name, there in lengths.items() if there)
+    parts = [f"has {unknown}, of lengths that only the run knows: counted in full"] if unknown else []
+    if modified:
+        parts.append("applies a function of its own to the scores, which is not counted")
+    return ", and ".join(parts)
 
 
 # cuDNN
@@ -139,9 +156,9 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
     mask = str(config.get("mask_type", "NO_MASK"))
     if mask not in _MASKS:
         raise missing(instruction, f"with the mask {mask}, which is not known")
-    causal, ragged = _MASKS[mask]
-    ragged = ragged or number(instruction, config, "max_seg_per_batch") > 1
-    ragged = ragged or config.get("is_paged_attention") is True or bool(instruction.called)
+    causal, padded = _MASKS[mask]
+    segments = number(instruction, config, "max_seg_per_batch") > 1
+    paged = config.get("is_paged_attention") is True
     window = int(number(instruction, config, "sliding_window_length"))
     target = instruction.attributes["custom_call_target"]
     return Attention(
@@ -153,7 +170,7 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
         dtype=contraction_dtype(q, v),
         bias="Bias" in target or mask == "ALIBI",
         dropout="Dropout" in target and number(instruction, config, "dropout_rate") > 0,
-        status="estimate" if ragged else "exact",
+        assumed=_assumed(padded, segments, paged, bool(instruction.called)),
     )
 
 
@@ -166,7 +183,8 @@ def _cudnn(instruction: Instruction, backward: bool) -> Attention:
 )
 def cudnn_attention(instruction: Instruction) -> Cost:
     """Two products over the visible pairs, and the softmax between them: `Attention.forward`."""
-    return _cudnn(instruction, backward=False).forward() + traffic_without_scratch(instruction)
+    attention = _cudnn(instruction, backward=False)
+    return attention.counted(instruction, attention.forward())
 
 
 @custom_call(
@@ -178,7 +196,8 @@ def cudnn_attention(instruction: Instruction) -> Cost:
 )
 def cudnn_attention_backward(instruction: Instruction) -> Cost:
     """Five products over the visible pairs, and the softmax's gradient: `Attention.backward`."""
-    return _cudnn(instruction, backward=True).backward() + traffic_without_scratch(instruction)
+    attention = _cudnn(instruction, backward=True)
+    return attention.counted(instruction, attention.backward())
 
 
 # Transformer Engine
@@ -219,17 +238,19 @@ def _engine(instruction: Instruction) -> Attention:
         dtype=operand(instruction, 0).dtype,
         bias=read("bias_type") != 0,
         dropout=attributes.get("is_training") == "true" and float(attributes.get("dropout_probability", "0")) > 0,
-        status="estimate" if mask % 2 or read("max_segments_per_seq") > 1 else "exact",
+        assumed=_assumed(bool(mask % 2), read("max_segments_per_seq") > 1),
     )
 
 
 @custom_call("te_fused_attn_forward_ffi")
 def engine_attention(instruction: Instruction) -> Cost:
     """As cuDNN's, which it calls."""
-    return _engine(instruction).forward() + traffic_without_scratch(instruction)
+    attention = _engine(instruction)
+    return attention.counted(instruction, attention.forward())
 
 
 @custom_call("te_fused_attn_backward_ffi")
 def engine_attention_backward(instruction: Instruction) -> Cost:
     """As cuDNN's, which it calls."""
-    return _engine(instruction).backward() + traffic_without_scratch(instruction)
+    attention = _engine(instruction)
+    return attention.counted(instruction, attention.backward())

@@ -16,6 +16,7 @@ from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.contractions import contraction_cost
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.reading import (
+    estimated,
     ffi_attributes,
     matrices,
     missing,
@@ -223,8 +224,14 @@ def pivots_to_permutation(instruction: Instruction) -> Cost:
 def eigh(instruction: Instruction) -> Cost:
     """9n³ with eigenvectors, 4n³/3 without (GVL 8.3.5); `mode` says which."""
     (a,) = matrices(instruction)
-    flops = eigh_flops(a.dimensions[-1], _wants(instruction, "mode"))
-    return linalg_cost(flops * batch_of(a), a.dtype, "estimate")
+    vectors = _wants(instruction, "mode")
+    return symmetric_eigenvalues(instruction, a.dimensions[-1], batch_of(a), a.dtype, vectors)
+
+
+def symmetric_eigenvalues(instruction: Instruction, n: int, batch: int, dtype: str, vectors: bool = True) -> Cost:
+    """An estimate by `eigh_flops`."""
+    choice = f"is iterative: counted as symmetric QR, {'9n³ with' if vectors else '4n³/3 without'} eigenvectors"
+    return estimated(instruction, linalg_cost(eigh_flops(n, vectors) * batch, dtype), choice)
 
 
 @routine("gesvd", *(name for name in targets("gesdd") if name.startswith("lapack")))
@@ -234,8 +241,11 @@ def svd(instruction: Instruction) -> Cost:
     m, n = a.dimensions[-2:]
     square = (max(m, n),) * 2
     full = m != n and any(leaf.dimensions[-2:] == square for leaf in instruction.shape.leaves)
-    flops = svd_flops(m, n, vectors=_wants(instruction, "mode", "compute_uv", older=(1,)), full=full)
-    return linalg_cost(flops * batch_of(a), a.dtype, "estimate")
+    vectors = _wants(instruction, "mode", "compute_uv", older=(1,))
+    count = "4mn² - 4n³/3, values alone" if not vectors else "4m²n + 8mn² + 9n³" if full else "14mn² + 8n³"
+    choice = f"is iterative: counted as the Golub-Reinsch SVD, {count}"
+    flops = svd_flops(m, n, vectors=vectors, full=full)
+    return estimated(instruction, linalg_cost(flops * batch_of(a), a.dtype), choice)
 
 
 @routine("geev", "cuhybrid_eig_real", "cuhybrid_eig_comp", "hiphybrid_eig_real", "hiphybrid_eig_comp")
@@ -243,12 +253,17 @@ def eig(instruction: Instruction) -> Cost:
     """25n³ with eigenvectors, 10n³ without: Hessenberg reduction and QR iteration (GVL 7.5.6)."""
     (a,) = matrices(instruction)
     wanted = _wants(instruction, "compute_left", "compute_right", "left", "right", older=(2, 3))
-    return linalg_cost((25 if wanted else 10) * a.dimensions[-1] ** 3 * batch_of(a), a.dtype, "estimate")
+    return _by_qr_iteration(instruction, a, wanted, "eigenvectors")
 
 
 @routine("gees")
 def schur(instruction: Instruction) -> Cost:
     """25n³ with the Schur vectors, 10n³ without (GVL 7.5.6)."""
     (a,) = matrices(instruction)
-    each = 25 if _wants(instruction, "mode", older=(2,)) else 10
-    return linalg_cost(each * a.dimensions[-1] ** 3 * batch_of(a), a.dtype, "estimate")
+    return _by_qr_iteration(instruction, a, _wants(instruction, "mode", older=(2,)), "Schur vectors")
+
+
+def _by_qr_iteration(instruction: Instruction, a: Shape, wanted: bool, vectors: str) -> Cost:
+    each = 25 if wanted else 10
+    choice = f"is iterative: counted as Hessenberg QR, {each}n³ {'with' if wanted else 'without'} {vectors}"
+    return estimated(instruction, linalg_cost(each * a.dimensions[-1] ** 3 * batch_of(a), a.dtype), choice)

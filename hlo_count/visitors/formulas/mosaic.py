@@ -15,7 +15,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.contractions import contraction_cost
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.elementwise import elementwise_cost
-from hlo_count.visitors.formulas.reading import missing
+from hlo_count.visitors.formulas.reading import estimated, missing
 
 _ELEMENTWISE = {
     **{f"arith.{name}f": opcode for name, opcode in (("add", "add"), ("sub", "subtract"), ("mul", "multiply"))},
@@ -44,6 +44,8 @@ _MOVEMENT = frozenset(
     ).split()
 )
 _REDUCTIONS = {"add": "add", "mul": "multiply", "maximumf": "maximum", "maxnumf": "maximum", "minimumf": "minimum"}
+
+_BY_CODE = "is a kernel of the compiler's, counted by its code"
 
 _OPERATION = re.compile(r'(?:%[\w:, %]+ = )?"?([a-z_]+(?:\.[a-z_0-9]+)?)\b(.*)$')
 _VECTOR = re.compile(r"vector<((?:\d+x)*)(\w+)>")
@@ -75,13 +77,13 @@ def kernel_cost(instruction: Instruction, code: str) -> Cost:
     head, _, body = main.partition("\n")
     lines = [line.strip() for line in body.splitlines()]
     if lines and not any("vector<" in line for line in lines):
-        return Cost({}, "estimate")
+        return estimated(instruction, Cost(), f"{_BY_CODE}; it works on scalars alone, which count nothing")
     bounds = _BOUNDS.search(head)
     steps = [int(size) for size in bounds[1].split(",")] if bounds is not None else [1]
     if not lines or min(steps) < 0:
         raise missing(instruction, "that the compiler wrote, a kernel whose number of steps its code does not tell")
     one = Cost.sum(_operation_cost(instruction, line) for line in lines if line.strip("}"))
-    return Cost((one * prod(steps)).amounts, "estimate")
+    return estimated(instruction, one * prod(steps), f"{_BY_CODE}; its branches count as taken")
 
 
 def _operation_cost(instruction: Instruction, line: str) -> Cost:

@@ -12,7 +12,8 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.mosaic import compiler_kernel, kernel_cost
-from hlo_count.visitors.formulas.reading import amount, target
+from hlo_count.visitors.formulas.reading import amount, estimated, target
+from hlo_count.visitors.raising import CALLBACKS
 from hlo_count.visitors.registry import UnknownCostOf, custom_call
 
 _ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transcendentals=…, bytes_accessed=…))"
@@ -37,15 +38,15 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
         raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
     leaf = instruction.shape.first_leaf
     dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
-    cost = Cost.ops("flops", amount(instruction, estimate, "flops"), "custom", dtype, "matrix", "estimate")
+    cost = Cost.ops("flops", amount(instruction, estimate, "flops"), "custom", dtype, "matrix")
     evaluations = amount(instruction, estimate, "transcendentals")
-    cost += Cost.ops("transcendentals", evaluations, "custom", dtype, "special", "estimate")
+    cost += Cost.ops("transcendentals", evaluations, "custom", dtype, "special")
     accessed = amount(instruction, estimate, "bytes_accessed")
     arrays = [instruction.shape, *(operand.shape for operand in instruction.operands)]
     if accessed and not any(space for shape in arrays for space, _ in shape.bytes_by_space):
         written = min(instruction.shape.bytes, accessed)
         cost += Cost.traffic(read=accessed - written, written=written)
-    return cost
+    return estimated(instruction, cost, "is a Pallas kernel, counted by the cost estimate of its author")
 
 
 def _ragged_dot(instruction: Instruction) -> Cost:
@@ -83,10 +84,7 @@ def gpu_kernel(instruction: Instruction) -> Cost:
     )
 
 
-@custom_call(
-    *(f"xla_{kind}python_{device}_callback" for kind in ("", "ffi_") for device in ("cpu", "gpu")),
-    *("xla_ffi_partitioned_python_cpu_callback", "xla_ffi_partitioned_python_gpu_callback"),
-)
+@custom_call(*CALLBACKS)
 def callback(instruction: Instruction) -> Cost:
     """Not known: Python code on the host."""
     raise UnknownCostOf(

@@ -7,7 +7,7 @@ from fractions import Fraction
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas import linalg
-from hlo_count.visitors.formulas.linalg import batch_of, eigh_flops
+from hlo_count.visitors.formulas.linalg import batch_of, symmetric_eigenvalues
 from hlo_count.visitors.formulas.reading import matrices
 from hlo_count.visitors.registry import custom_call
 from hlo_count.visitors.special import linalg_cost
@@ -33,14 +33,14 @@ def triangular_inverse(instruction: Instruction) -> Cost:
 def eigh(instruction: Instruction) -> Cost:
     """9n³ with eigenvectors (GVL 8.3.5): an estimate."""
     (a,) = matrices(instruction)
-    return linalg_cost(eigh_flops(a.dimensions[-1]) * batch_of(a), a.dtype, "estimate")
+    return symmetric_eigenvalues(instruction, a.dimensions[-1], batch_of(a), a.dtype)
 
 
 @custom_call("EighTpu")
 def eigh_of_quarters(instruction: Instruction) -> Cost:
     """9n³ with eigenvectors: an estimate. The operands are the four quarters of the matrix, n/2 × n/2."""
     (quarter,) = matrices(instruction)
-    return linalg_cost(eigh_flops(2 * quarter.dimensions[-1]) * batch_of(quarter), quarter.dtype, "estimate")
+    return symmetric_eigenvalues(instruction, 2 * quarter.dimensions[-1], batch_of(quarter), quarter.dtype)
 
 
 @custom_call("X64SplitLow", "X64SplitHigh", "X64Combine")

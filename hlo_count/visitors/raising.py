@@ -1,0 +1,95 @@
+"""Branches that only raise an error: what they give is NaN, or what a callback into Python gives that raises.
+
+Told by what a branch does, whichever library wrote it. A branch that gives numbers is none, nor one that passes an
+array to Python: that may be work.
+"""
+
+from __future__ import annotations
+
+from hlo_count.hlo.attributes import unquote
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
+
+CALLBACKS = frozenset(
+    (
+        *(f"xla_{kind}python_{device}_callback" for kind in ("", "ffi_") for device in ("cpu", "gpu")),
+        *("xla_ffi_partitioned_python_cpu_callback", "xla_ffi_partitioned_python_gpu_callback"),
+    )
+)
+"""Custom-call targets that are Python code on the host. On TPU it is a send to the host and a recv of the answer."""
+
+_PASSES_ON = frozenset(
+    (
+        "tuple get-tuple-element bitcast copy copy-start copy-done reshape broadcast transpose convert after-all "
+        "add-dependency opt-barrier call fusion"
+    ).split()
+)
+_HOST_HALVES = frozenset(("send", "send-done", "recv", "recv-done"))
+_CALLBACK, _NAN, _NUMBER, _ARGUMENT = "callback", "nan", "number", "argument"
+
+
+def raises(branch: Computation) -> str:
+    """How a branch does nothing but raise: "calls back into Python" or "gives NaN"; "" where it does anything else."""
+    if not _does_nothing_else(branch):
+        return ""
+    given = [(leaf.shape, leaf) for leaf in _leaves(branch.root)]
+    kinds = [
+        (shape.element_type.is_float or shape.element_type.is_complex, _origins(i))
+        for shape, i in given
+        if shape.is_array
+    ]
+    if any(is_float and not (origins <= {_CALLBACK} or origins == {_NAN}) for is_float, origins in kinds):
+        return ""
+    if any(_CALLBACK in origins for _, origins in kinds):
+        return "calls back into Python"
+    return "gives NaN" if any(origins == {_NAN} for _, origins in kinds) else ""
+
+
+def _does_nothing_else(branch: Computation) -> bool:
+    for i in branch.instructions:
+        if is_callback(i):
+            asked = [operand for operand in i.operands if operand.shape.is_array]
+            if any(_ARGUMENT in _origins(each) and not _says_which(each) for each in asked):
+                return False
+        elif i.opcode in ("call", "fusion"):
+            if not all(_does_nothing_else(callee) for _, callee in i.called):
+                return False
+        elif i.opcode not in _PASSES_ON and i.opcode not in ("parameter", "constant"):
+            return False
+    return True
+
+
+def is_callback(i: Instruction) -> bool:
+    """Whether an instruction hands over to Python on the host, or takes its answer."""
+    if i.opcode == "custom-call":
+        return unquote(i.attributes.get("custom_call_target", '""')) in CALLBACKS
+    return i.opcode in _HOST_HALVES and i.attribute("is_host_transfer") == "true"
+
+
+def _says_which(value: Instruction) -> bool:
+    """An integer may say which error it is."""
+    return value.shape.size == 1 and not value.shape.element_type.is_float
+
+
+def _leaves(root: Instruction) -> list[Instruction]:
+    return [leaf for each in root.operands for leaf in _leaves(each)] if root.opcode == "tuple" else [root]
+
+
+def _origins(value: Instruction) -> set[str]:
+    """What a value of a branch is made of: answers of callbacks, constants, arguments of the branch."""
+    found: set[str] = set()
+    stack, seen = [value], {value}
+    while stack:
+        i = stack.pop()
+        if is_callback(i):
+            found.add(_CALLBACK)
+        elif i.opcode == "parameter":
+            found.add(_ARGUMENT)
+        elif i.opcode == "constant":
+            found.add(_NAN if i.operand_text.strip(" {}\n").lstrip("-") == "nan" else _NUMBER)
+        else:
+            within = [c for _, callee in i.called for c in callee.instructions if c.opcode == "constant"]
+            new = [each for each in (*i.operands, *within) if each not in seen]
+            seen.update(new)
+            stack += new
+    return found
