@@ -270,7 +270,7 @@ def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
     """Where the leaves of the element at `path` begin among all of the shape, and how many they are."""
     start = 0
     for index in path:
-        start += sum(len(element.leaves) for element in shape.elements[:index])
+        start += shape.leaf_starts[index]
         shape = shape.elements[index]
     return start, len(shape.leaves)
 
