@@ -107,8 +107,8 @@ class _Gaps:
         node >>= 1
         while node:
             left, right = 2 * node, 2 * node + 1
-            end = max(ends[left], ends[right])
-            first = min(firsts[left], firsts[right])
+            end = ends[left] if ends[left] > ends[right] else ends[right]  # max and min are calls
+            first = firsts[left] if firsts[left] < firsts[right] else firsts[right]
             if ends[node] == end and firsts[node] == first:
                 break
             ends[node], firsts[node] = end, first
