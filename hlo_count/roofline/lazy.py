@@ -22,6 +22,7 @@ _ALL_FOR_ALL = frozenset(
     "bitcast bitcast-convert broadcast copy reduce reshape reverse transpose tuple get-tuple-element dot scaled-dot "
     "all-reduce all-gather reduce-scatter all-to-all collective-permute real imag complex".split()
 )
+_SAME_SHARE = (_ELEMENTWISE | _ALL_FOR_ALL) - {"select"}
 """Opcodes of which a share of the result needs at least the same share of each operand."""
 _WINDOWED = frozenset(("reduce-window", "convolution"))
 
@@ -38,10 +39,15 @@ class Shares:
         needed = self.needed(computation)
         varying: list[frozenset[int]] = []
         found: dict[Instruction, float] = {}
-        for instruction in computation.instructions:
-            varying.append(_varying(instruction, varying))
-            asked = instruction.operands[0] if instruction.opcode == "reduce" else instruction
-            share = needed[instruction.index] * _distinct(asked, varying[asked.index])
+        for instruction, share in zip(computation.instructions, needed, strict=True):
+            along = _varying(instruction, varying)
+            varying.append(along)
+            asked = instruction
+            if instruction.opcode == "reduce":
+                asked = instruction.operands[0]
+                along = varying[asked.index]
+            if len(along) != len(asked.shape.dimensions):
+                share *= _distinct(asked, along)
             if share != 1.0:
                 found[instruction] = share
         return found
@@ -54,10 +60,16 @@ class Shares:
             needed[computation.root.index] = 1.0
             for user in reversed(computation.instructions):
                 share = needed[user.index]
-                if share:
-                    for operand, asked in zip(user.operands, self._asked(user, share), strict=True):
-                        if needed[operand.index] < asked:
-                            needed[operand.index] = asked
+                if not share:
+                    continue
+                if user.opcode in _SAME_SHARE:
+                    for operand in user.operands:
+                        if needed[operand.index] < share:
+                            needed[operand.index] = share
+                    continue
+                for operand, asked in zip(user.operands, self._asked(user, share), strict=True):
+                    if needed[operand.index] < asked:
+                        needed[operand.index] = asked
         return needed
 
     def _asked(self, user: Instruction, share: float) -> list[float]:
@@ -66,8 +78,6 @@ class Shares:
         whole = 1.0 if share == 1 else 0.0
         if opcode == "select":
             return [share, 0.0, 0.0]
-        if opcode in _ELEMENTWISE or opcode in _ALL_FOR_ALL:
-            return [share] * len(operands)
         if opcode in ("slice", "dynamic-slice"):
             taken = share * user.shape.size / max(1, operands[0].shape.size)
             return [min(1.0, taken), *[share] * (len(operands) - 1)]
@@ -91,7 +101,7 @@ class Shares:
 def _distinct(instruction: Instruction, varying: frozenset[int]) -> float:
     """The fraction of an array's elements that are not copies of others by construction."""
     shape = instruction.shape
-    if not shape.is_array or len(varying) == shape.rank or not shape.size:
+    if not shape.is_array or not shape.size:
         return 1.0
     return prod(shape.dimensions[d] for d in varying) / shape.size
 
@@ -100,11 +110,13 @@ def _varying(instruction: Instruction, known: list[frozenset[int]]) -> frozenset
     """The dimensions along which its elements may differ; `known` those of what stands before it."""
     opcode, shape = instruction.opcode, instruction.shape
     if opcode in _ELEMENTWISE:
-        first, *rest = [known[operand.index] for operand in instruction.operands]
-        for other in rest:
-            if other is not first:
-                first |= other
-        return first
+        operands = instruction.operands
+        found = known[operands[0].index]
+        for operand in operands[1:]:
+            other = known[operand.index]
+            if other is not found and not other <= found:
+                found |= other
+        return found
     if opcode == "iota":
         return frozenset(instruction.dims("iota_dimension"))
     if opcode == "broadcast":

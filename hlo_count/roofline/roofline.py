@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hlo_count.errors import DeviceError, HloCountError
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.bound import Bound
 from hlo_count.roofline.catalog import device as find_device
@@ -69,10 +70,11 @@ class Roofline:
         self.device = device
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.limits = Limits(device)
-        self._bound = Bound(self.workload, self.limits)
-        self._estimate = Estimate(self.workload, self.limits)
-        self.bound  # noqa: B018  a figure that is missing is told here, not when a table is printed
-        self.estimate  # noqa: B018
+        with no_garbage_collection():
+            self._bound = Bound(self.workload, self.limits)
+            self._estimate = Estimate(self.workload, self.limits)
+            self.bound  # noqa: B018  a figure that is missing is told here, not when a table is printed
+            self.estimate  # noqa: B018
 
     @property
     def bound(self) -> float:

@@ -8,8 +8,9 @@ precision or dot algorithm, "vector" by "fma" or the op class, "special" by opco
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from math import ceil, log2, prod
+from typing import NamedTuple
 
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
@@ -18,6 +19,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.lazy import Shares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, TRANSCENDENTAL
+from hlo_count.visitors.movement import MOVEMENT
 from hlo_count.visitors.walk import Walk
 
 WorkKey = tuple[str, str, str]
@@ -51,8 +53,19 @@ def precision_of(instruction: Instruction) -> str:
     return min((name for name in named if name in _PRECISIONS), key=_PRECISIONS.index, default="default")
 
 
+Terms = tuple[tuple[WorkKey, float], ...]
+
 _PAIR = "pair"
 """The unit of additions and multiplications of floats until it is known whether a device fuses them."""
+
+
+class Operations(NamedTuple):
+    """An instruction that costs something, and the terms of work that come of it."""
+
+    instruction: Instruction
+    cost: Cost
+    least: Terms
+    counted: Terms
 
 
 class Works:
@@ -61,7 +74,8 @@ class Works:
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self._shares = Shares()
-        self._operations: dict[Computation, list[tuple[Instruction, Cost]]] = {}
+        self._operations: dict[Computation, list[Operations]] = {}
+        self._elementwise: dict[tuple[str, int], tuple[Cost, Terms, Terms]] = {}
         self._bodies: dict[tuple[Computation, bool], Work] = {}
 
     def least(self, kernel: Instruction, fuses: Callable[[str], bool]) -> Work:
@@ -93,25 +107,38 @@ class Works:
         """The same before it is known what a device fuses."""
         return self._of(kernel, least=False, leaving_out=leaving_out)
 
-    def operations(self, kernel: Instruction) -> list[tuple[Instruction, Cost]]:
+    def operations(self, kernel: Instruction) -> list[Operations]:
         """The instructions of a kernel that have a cost of their own, without those of fusions inside it."""
         callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
-        return self._costly(callee) if callee is not None else self._with_cost([kernel])
+        return self._inside(callee) if callee is not None else self._costly([kernel])
 
-    def _costly(self, computation: Computation) -> list[tuple[Instruction, Cost]]:
+    def _inside(self, computation: Computation) -> list[Operations]:
         found = self._operations.get(computation)
         if found is None:
-            found = self._operations[computation] = self._with_cost(computation.instructions)
+            found = self._operations[computation] = self._costly(computation.instructions)
         return found
 
-    def _with_cost(self, instructions: list[Instruction]) -> list[tuple[Instruction, Cost]]:
-        costs = [(instruction, self.walk.cost_of(instruction, False)) for instruction in instructions]
-        return [(instruction, cost) for instruction, cost in costs if cost]
+    def _costly(self, instructions: list[Instruction]) -> list[Operations]:
+        found = []
+        for instruction in instructions:
+            opcode = instruction.opcode
+            if opcode in MOVEMENT and opcode != "copy-start":  # which moves between devices' memories
+                continue
+            if opcode in ELEMENTWISE:  # one of a shape costs what another does
+                kind = (opcode, id(instruction.shape))
+                terms = self._elementwise.get(kind)
+                if terms is None:
+                    terms = self._elementwise[kind] = _terms(instruction, self.walk.cost_of(instruction, False))
+            else:
+                terms = _terms(instruction, self.walk.cost_of(instruction, False))
+            if terms[0]:
+                found.append(Operations(instruction, *terms))
+        return found
 
     def _of(self, kernel: Instruction, *, least: bool, leaving_out: Container[Instruction] = ()) -> Work:
         if kernel.opcode != "fusion":
             work: Work = {}
-            self._put(work, self._with_cost([kernel]), {}, least, leaving_out)
+            _put(work, self._costly([kernel]), {}, least, leaving_out)
             return work
         callee = kernel.callee("calls")
         if callee is None:
@@ -139,7 +166,7 @@ class Works:
         """One run of a computation, with what it calls."""
         shares = self._shares.of(computation) if least else {}
         work: Work = {}
-        self._put(work, self._costly(computation), shares, least, leaving_out)
+        _put(work, self._inside(computation), shares, least, leaving_out)
         for caller, edges in self.walk.edges(computation):
             # how often a loop inside a fusion turns is not worked out: nothing of it is certain
             certain = shares.get(caller, 1.0) if caller.opcode in ("fusion", "call") or not least else 0.0
@@ -149,60 +176,67 @@ class Works:
                     _add(work, key, times * amount)
         return work
 
-    def _put(
-        self,
-        work: Work,
-        operations: list[tuple[Instruction, Cost]],
-        shares: dict[Instruction, float],
-        least: bool,
-        leaving_out: Container[Instruction],
-    ) -> None:
-        if least:
-            for instruction, cost in operations:
-                if instruction.opcode in _CERTAIN and cost.status != "estimate":
-                    _put_least(work, instruction, cost, shares.get(instruction, 1.0))
-        else:
-            for instruction, cost in operations:
-                if not leaving_out or instruction not in leaving_out:
-                    _put_counted(work, instruction, cost)
+
+def _put(
+    work: Work,
+    operations: list[Operations],
+    shares: dict[Instruction, float],
+    least: bool,
+    leaving_out: Container[Instruction],
+) -> None:
+    if least:
+        for o in operations:
+            share = shares.get(o.instruction, 1.0) if shares else 1.0
+            for key, n in o.least:
+                _add(work, key, n * share)
+    else:
+        for o in operations:
+            if not leaving_out or o.instruction not in leaving_out:
+                for key, n in o.counted:
+                    _add(work, key, n)
 
 
-def _put_least(work: Work, instruction: Instruction, cost: Cost, share: float) -> None:
-    for key, n in cost.amounts.items():
-        if key[0] not in OP_COUNTERS:
-            continue
-        counter, op_class, dtype, unit = key
-        amount = n * share
+def _terms(instruction: Instruction, cost: Cost) -> tuple[Cost, Terms, Terms]:
+    """Its cost, and the terms of the least and of the counted work that come of it."""
+    certain = instruction.opcode in _CERTAIN and cost.status != "estimate"
+    return cost, tuple(_least_terms(instruction, cost)) if certain else (), tuple(_counted_terms(instruction, cost))
+
+
+def _least_terms(instruction: Instruction, cost: Cost) -> Iterator[tuple[WorkKey, float]]:
+    for (counter, op_class, dtype, unit), n in _ops(cost):
         if op_class in _CONTRACTIONS and unit == "matrix":
-            _add(work, ("matrix", dtype, precision_of(instruction)), amount)
+            yield ("matrix", dtype, precision_of(instruction)), n
         elif op_class == "transcendental":
             steady = instruction.opcode in _STEADY
-            _add(work, ("special", dtype, instruction.opcode if steady else "any"), amount)
+            yield ("special", dtype, instruction.opcode if steady else "any"), n
         elif counter == "flops" and op_class in ("add", "multiply", "divide", "minmax"):
             if DTYPES[dtype].is_complex:  # a complex product is made of fused pairs
-                _add(work, ("vector", dtype, "add"), amount / FLOP_PER_SLOT)
+                yield ("vector", dtype, "add"), n / FLOP_PER_SLOT
             elif op_class in ("add", "multiply"):
-                _add(work, (_PAIR, dtype, op_class), amount)
+                yield (_PAIR, dtype, op_class), n
             else:
-                _add(work, ("vector", dtype, "add"), amount)
+                yield ("vector", dtype, "add"), n
 
 
-def _put_counted(work: Work, instruction: Instruction, cost: Cost) -> None:
+def _counted_terms(instruction: Instruction, cost: Cost) -> Iterator[tuple[WorkKey, float]]:
     part = _shared_windows(instruction) if instruction.opcode == "reduce-window" else 1.0
-    for key, count in cost.amounts.items():
-        if key[0] not in OP_COUNTERS:
-            continue
-        counter, op_class, dtype, unit = key
+    for (counter, op_class, dtype, unit), count in _ops(cost):
         n = count * part
         if unit == "matrix":
-            _add(work, ("matrix", dtype, precision_of(instruction)), n)
+            yield ("matrix", dtype, precision_of(instruction)), n
         elif unit == "special":
-            _add(work, ("special", dtype, _function(instruction)), n)
+            yield ("special", dtype, _function(instruction)), n
         elif counter == "flops" and op_class in ("add", "multiply"):
-            _add(work, (_PAIR, dtype, op_class), n)
+            yield (_PAIR, dtype, op_class), n
         else:
             how = op_class if counter == "flops" and op_class in ("minmax", "divide") else "add"
-            _add(work, ("vector", dtype, how), n)
+            yield ("vector", dtype, how), n
+
+
+def _ops(cost: Cost) -> Iterator[tuple[tuple[str, str, str, str], int]]:
+    for key, n in cost.amounts.items():
+        if key[0] in OP_COUNTERS:
+            yield (key[0], key[1], key[2], key[3]), n
 
 
 def _paired(unpaired: Work, fuses: Callable[[str], bool]) -> tuple[Work, dict[str, list[float]]]:

@@ -149,7 +149,7 @@ class LeastWork:
         """Bytes to send. An all-reduce sends its operand twice in a ring, once where switches add up for
         it."""
         sent = 0
-        for instruction, cost in self._works.operations(kernel):
+        for instruction, cost, _, _ in self._works.operations(kernel):
             own = cost.network_bytes
             if own and instruction.opcode.startswith("all-reduce"):
                 own = min(own, sum(operand.shape.bytes for operand in instruction.operands))
