@@ -130,7 +130,8 @@ class Roofline:
     @cached_property
     def rows(self) -> list[Row]:
         """A row for each kernel, that with the largest estimate first."""
-        found = [self._row(*kernel) for kernel in self.workload.kernels]
+        with no_garbage_collection():
+            found = [self._row(*kernel) for kernel in self.workload.kernels]
         return sorted((row for row in found if row.estimate or row.bound), key=lambda r: -r.estimate)
 
     def _row(self, kernel: Instruction, times: Any, cost: Cost) -> Row:

@@ -15,6 +15,7 @@ from itertools import accumulate
 from math import ceil
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.loop_slices import parts_touched
 from hlo_count.hlo.opcodes import async_sugar
@@ -115,6 +116,10 @@ class _Compulsory:
         return sum(size for _, size in self.parts())
 
     def parts(self) -> list[tuple[Instruction, int]]:
+        with no_garbage_collection():
+            return self._parts_of_entry()
+
+    def _parts_of_entry(self) -> list[tuple[Instruction, int]]:
         entry = self.walk.module.entry
         reads = self.reads(entry)
         read = [

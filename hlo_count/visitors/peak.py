@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.shapes import Shape
@@ -81,6 +82,11 @@ def live_temporaries(module: Module) -> list[tuple[int, Buffer]]:
     """The buffers of temporaries that are alive at the worst moment, with their bytes."""
     size = device_bytes(module)
     reuses = Reuse(reshaped=backend_of(module) == "gpu")
+    with no_garbage_collection():
+        return _live(module, reuses, size)
+
+
+def _live(module: Module, reuses: MayReuse, size: Callable[[Shape], int]) -> list[tuple[int, Buffer]]:
     found, end = buffers(module)
     sized = [(max(size(value.shape) for value in buffer.values), buffer) for buffer in found]
     sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
