@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Edge, Walk
@@ -84,6 +85,11 @@ class Reconciliation:
 
 def reconcile(report: Report) -> Reconciliation:
     """Explain the difference between our count of a module and XLA's, cause by cause."""
+    with no_garbage_collection():
+        return _reconcile(report)
+
+
+def _reconcile(report: Report) -> Reconciliation:
     walk = report.walk
     analysis = XlaAnalysis()
     causes: dict[str, Amounts] = {}
