@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 
 from hlo_count.errors import HloCountError
@@ -93,6 +93,11 @@ class Shape:
         if self.is_tuple or self.elements:
             return tuple(leaf for element in self.elements for leaf in element.leaves)
         return (self,)
+
+    @cached_property
+    def leaf_starts(self) -> tuple[int, ...]:
+        """Where the leaves of each element begin among all of them, and at the end how many there are."""
+        return (0, *accumulate(len(element.leaves) for element in self.elements))
 
     @cached_property
     def first_leaf(self) -> Shape | None:

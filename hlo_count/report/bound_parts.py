@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.live import maker
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.limits import CALL, MATRIX, NETWORK, SPECIAL, VECTOR, Limits, longest
-from hlo_count.roofline.work import least_work
+from hlo_count.roofline.limits import CALL, MATRIX, NETWORK, SPECIAL, VECTOR, longest
+from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.compulsory import compulsory_parts
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def bound_parts(report: Report, device: str | Path | Device | None) -> list[Part
         weights = [(i, cost.network_bytes) for i, _, cost in report.entries]
     elif limiting.resource in (MATRIX, VECTOR, SPECIAL):
         weights = [
-            (kernel, float(times) * _on_unit(report, roofline.limits, kernel, limiting.what, limiting.resource))
-            for kernel, times, _ in report.walk.kernels()
+            (kernel, float(times) * _on_unit(roofline, kernel, limiting.what, limiting.resource))
+            for kernel, times, _ in roofline.workload.kernels
         ]
     else:
         weights = [*compulsory(report, whatever_the_data=True)]
@@ -54,10 +54,11 @@ def compulsory(report: Report, *, whatever_the_data: bool = False) -> list[tuple
     return [(i, size) for i, size in [*parts[:read], *written] if size]
 
 
-def _on_unit(report: Report, limits: Limits, kernel: Instruction, what: str, unit: str) -> float:
+def _on_unit(roofline: Roofline, kernel: Instruction, what: str, unit: str) -> float:
     """Seconds of a unit that a kernel needs; of the vector unit those of the dtype that takes longest, a pipe apart."""
     seconds = 0.0
-    for key, amount in least_work(report.walk, kernel, limits.fuses).items():
+    limits = roofline.limits
+    for key, amount in roofline.workload.works.least(kernel, limits.fuses).items():
         rate = limits.rate(key)
         if rate.unit == unit and (unit != VECTOR or f"{rate.unit} {rate.dtype}" == what):
             seconds += amount / limits.ceiling(rate)

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.walk import Edge, Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
 
 COUNTERS = ("flops", "transcendentals", "bytes")
-Amounts = tuple[Fraction, Fraction, Fraction]
-_NOTHING: Amounts = (Fraction(), Fraction(), Fraction())
+Exact = int | Fraction
+Amounts = tuple[Exact, Exact, Exact]
+_NOTHING: Amounts = (0, 0, 0)
 
 LOOPS = "loops counted once"
 BRANCHES = "conditionals: the larger of each figure over the branches"
@@ -83,6 +85,11 @@ class Reconciliation:
 
 def reconcile(report: Report) -> Reconciliation:
     """Explain the difference between our count of a module and XLA's, cause by cause."""
+    with no_garbage_collection():
+        return _reconcile(report)
+
+
+def _reconcile(report: Report) -> Reconciliation:
     walk = report.walk
     analysis = XlaAnalysis()
     causes: dict[str, Amounts] = {}
@@ -90,13 +97,15 @@ def reconcile(report: Report) -> Reconciliation:
     def put(cause: str, amounts: Amounts) -> None:
         causes[cause] = _plus(causes.get(cause, _NOTHING), amounts)
 
+    edges = {computation: dict(walk.edges(computation)) for computation, _ in walk.runs}
     for instruction, kernel, runs, visits in _visited(walk):
+        called = edges[instruction.computation].get(instruction, [])
         ours = _ours(walk.cost_of(instruction, kernel))
-        theirs = _theirs(analysis, walk, instruction, kernel)
+        theirs = _theirs(analysis, called, instruction, kernel)
         put(LOOPS, _scaled(ours, visits - runs))
         put(_cause(walk, instruction, kernel), _scaled(_minus(theirs, ours), visits))
         if instruction.opcode == "conditional":
-            put(BRANCHES, _scaled(_conditional(analysis, walk, instruction), visits))
+            put(BRANCHES, _scaled(_conditional(analysis, called, instruction), visits))
     total = _ours(walk.total)
     xla = _figures(analysis.computation(walk.module.entry))
     explained = _NOTHING
@@ -112,47 +121,50 @@ def reconcile(report: Report) -> Reconciliation:
     return Reconciliation(_row("hlo_count", total), tuple(rows), _row("XLA", xla))
 
 
-def _visited(walk: Walk) -> Iterator[tuple[Instruction, bool, Fraction, Fraction]]:
+def _visited(walk: Walk) -> Iterator[tuple[Instruction, bool, Exact, Exact]]:
     """Every instruction that runs: whether it is a kernel, how often it runs, how often XLA's analysis visits it."""
-    visits: dict[tuple[Computation, bool], Fraction] = {key: Fraction() for key in walk.runs}
-    visits[(walk.module.entry, True)] = Fraction(1)
+    visits: dict[tuple[Computation, bool], Exact] = dict.fromkeys(walk.runs, 0)
+    visits[(walk.module.entry, True)] = 1
     for key, runs in walk.runs.items():
         computation, kernels = key
         for instruction, edges in walk.edges(computation):
             for edge in edges:
-                once = Fraction(edge.times) if instruction.opcode == "conditional" else Fraction(1)
+                once = edge.times if instruction.opcode == "conditional" else 1
                 visits[(edge.callee, kernels and edge.kernels)] += visits[key] * once
         for instruction in computation.instructions:
-            yield instruction, kernels, Fraction(runs), visits[key]
+            yield instruction, kernels, runs, visits[key]
 
 
 def _ours(cost: Cost) -> Amounts:
-    return Fraction(cost.flops), Fraction(cost.transcendentals), Fraction(cost.bytes)
+    return cost.flops, cost.transcendentals, cost.bytes
 
 
 def _figures(cost: XlaCost) -> Amounts:
-    return Fraction(cost.flops), Fraction(cost.transcendentals), Fraction(cost.bytes)
+    return _exactly(cost.flops), _exactly(cost.transcendentals), _exactly(cost.bytes)
 
 
-def _theirs(analysis: XlaAnalysis, walk: Walk, instruction: Instruction, kernel: bool) -> Amounts:
+def _exactly(figure: float) -> Exact:
+    """The same number, whole ones as integers: sums of fractions take twenty times as long."""
+    return int(figure) if figure.is_integer() else Fraction(figure)
+
+
+def _theirs(analysis: XlaAnalysis, called: list[Edge], instruction: Instruction, kernel: bool) -> Amounts:
     """XLA's own figure for an instruction, without what the computations that it calls hold."""
     if instruction.opcode == "conditional":
         return _NOTHING
     flops, transcendentals, moved = _figures(analysis.instruction(instruction))
-    for called, edges in walk.edges(instruction.computation):
-        if called is instruction:
-            for edge in edges:
-                inside = _figures(analysis.computation(edge.callee))
-                flops, transcendentals = flops - inside[0], transcendentals - inside[1]
-                moved -= inside[2] if edge.kernels else 0
-    return flops, transcendentals, moved if kernel else Fraction()
+    for edge in called:
+        inside = _figures(analysis.computation(edge.callee))
+        flops, transcendentals = flops - inside[0], transcendentals - inside[1]
+        moved -= inside[2] if edge.kernels else 0
+    return flops, transcendentals, moved if kernel else 0
 
 
-def _conditional(analysis: XlaAnalysis, walk: Walk, conditional: Instruction) -> Amounts:
+def _conditional(analysis: XlaAnalysis, called: list[Edge], conditional: Instruction) -> Amounts:
     """What XLA says of a conditional beyond the branches that we count."""
     total = _figures(analysis.instruction(conditional))
-    for edge in dict(walk.edges(conditional.computation)).get(conditional, []):
-        total = _minus(total, _scaled(_figures(analysis.computation(edge.callee)), Fraction(edge.times)))
+    for edge in called:
+        total = _minus(total, _scaled(_figures(analysis.computation(edge.callee)), edge.times))
     return total
 
 
@@ -189,7 +201,7 @@ def _compiler_figures(report: Report, ours: Amounts) -> Amounts | None:
     return flops, transcendentals, moved
 
 
-def _scaled(amounts: Amounts, times: Fraction) -> Amounts:
+def _scaled(amounts: Amounts, times: Exact) -> Amounts:
     return amounts[0] * times, amounts[1] * times, amounts[2] * times
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from math import prod
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
+from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import xla_cost
 
@@ -29,12 +32,10 @@ _LIBRARY = frozenset(("dot", "convolution", "custom-call", "fft", "sort", "topk"
 _NO_PASS = frozenset(("parameter", "constant", "broadcast", "bitcast", "iota", "tuple", "get-tuple-element"))
 
 
-def is_dispatched(walk: Walk) -> bool:
-    """Whether a program is handed to another thread."""
+def is_dispatched(module: Module, kernels: Iterable[Cost]) -> bool:
+    """Whether a program of these kernels is handed to another thread."""
     # XLA counts no kernel at less FLOP than we do, so that one large one answers at once
-    return any(cost.flops >= DISPATCHED_FLOPS for _, _, cost in walk.kernels()) or (
-        xla_cost(walk.module).flops >= DISPATCHED_FLOPS
-    )
+    return any(cost.flops >= DISPATCHED_FLOPS for cost in kernels) or xla_cost(module).flops >= DISPATCHED_FLOPS
 
 
 def is_one_function(instruction: Instruction) -> bool:
@@ -70,6 +71,11 @@ def is_warm_in_a_loop(kernel: Instruction) -> bool:
     with a vector are XLA's own loops (DotImplementationStrategy::kTiledLlvmIrGemv)."""
     by_vector = kernel.opcode == "dot" and sum(size > 1 for size in kernel.shape.dimensions) <= 1
     return by_vector or not is_library_kernel(kernel)
+
+
+def way_of_running(kernel: Instruction) -> Hashable:
+    """All that this module says of a kernel: two of one computation that agree in it are run alike."""
+    return is_library_kernel(kernel), is_warm_in_a_loop(kernel), _partitions(kernel), bytes_between(kernel)
 
 
 def is_split_loop(kernel: Instruction) -> bool:

@@ -16,10 +16,8 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.limits import Busy, Limits, longest
-from hlo_count.roofline.routines import routines_of
-from hlo_count.roofline.work import counted_work
+from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
-from hlo_count.visitors.walk import Walk
 
 LAUNCH = "launch"
 LATENCY = "latency"
@@ -39,9 +37,11 @@ class KernelTime:
 class Estimate:
     """What one execution of a program is expected to take on one device."""
 
-    def __init__(self, walk: Walk, limits: Limits) -> None:
-        self.walk = walk
+    def __init__(self, workload: Workload, limits: Limits) -> None:
+        self.walk = workload.walk
         self.limits = limits
+        self._workload = workload
+        self._on_cpu = limits.device.backend == "cpu"
         self._kernels: dict[Instruction, KernelTime] = {}
         self._runs: dict[Computation, tuple[float, float]] = {}
 
@@ -52,14 +52,14 @@ class Estimate:
         # what was called to measure the overhead has launched one kernel
         return self.calling + max(0.0, run - self._launch) if self.calling else run
 
-    @property
+    @cached_property
     def _launch(self) -> float:
         return self.limits.device.launch_overhead_s or 0.0
 
     @cached_property
     def _functions(self) -> frozenset[Computation]:
         """The computations whose kernels are not launched one by one."""
-        return cpu_runtime.inside_functions(self.walk) if self.limits.device.backend == "cpu" else frozenset()
+        return cpu_runtime.inside_functions(self.walk) if self._on_cpu else frozenset()
 
     @cached_property
     def calling(self) -> float:
@@ -71,7 +71,9 @@ class Estimate:
         """What waking other threads adds to a call: one to run the program, and one for each further core."""
         seconds = 0.0
         dispatch, split = self.limits.device.dispatch_overhead, self.limits.device.split_overhead
-        if dispatch is not None and cpu_runtime.is_dispatched(self.walk):
+        if dispatch is not None and cpu_runtime.is_dispatched(
+            self.walk.module, (cost for _, _, cost in self._workload.kernels)
+        ):
             seconds += dispatch.typical
         if split is not None and self._is_split():
             seconds += split.typical
@@ -82,7 +84,7 @@ class Estimate:
         for (computation, is_kernel), times in self.walk.runs.items():
             if not is_kernel or not times or computation in self._functions:
                 continue
-            launched = [i for i in computation.instructions if self._cost(i)]
+            launched = [i for i in computation.instructions if self._workload.cost(i)]
             if len(launched) > cpu_runtime.MOST_IN_A_ROW:
                 return True
             for kernel in launched:
@@ -93,6 +95,7 @@ class Estimate:
 
     def of_kernel(self, kernel: Instruction) -> KernelTime:
         """One run of one kernel."""
+        kernel = self._workload.alike(kernel, on_cpu=self._on_cpu)
         found = self._kernels.get(kernel)
         if found is None:
             found = self._kernels[kernel] = self._time(kernel)
@@ -106,32 +109,30 @@ class Estimate:
         if found is not None:
             return found
         self._runs[computation] = (0.0, 0.0)  # a text that calls itself ends here
-        calls = dict(self.walk.edges(computation))
         now = main = 0.0
         channels: dict[str, float] = {}
         finished: dict[Instruction, float] = {}
-        for instruction in computation.instructions:
-            opcode = instruction.opcode
-            if opcode.endswith(("-update", "-done")):
-                started = instruction.operands[0] if instruction.operands else None
-                ready = finished.get(started, now) if started is not None else now
-                if opcode.endswith("-update"):
+        for step in self._workload.schedule(computation):
+            instruction, half = step.instruction, step.half
+            if half in ("update", "done"):
+                ready = finished.get(step.started, now) if step.started is not None else now
+                if half == "update":
                     finished[instruction] = ready
                 else:
                     now = max(now, ready)
                 continue
-            if instruction in calls and opcode != "fusion":
-                parts = [(float(e.times), self._run(e.callee)) for e in calls[instruction]]
+            if step.calls:
+                parts = [(float(e.times), self._run(e.callee)) for e in step.calls]
                 seconds = sum(times * part[0] for times, part in parts)
                 main += sum(times * part[1] for times, part in parts)
                 if self._functions and cpu_runtime.is_one_function(instruction):
                     seconds += self._launch
-                sends = any(self.walk.total_of(e.callee, kernels=True).network_bytes for e in calls[instruction])
+                sends = step.sends
             else:
                 time = self.of_kernel(instruction)
                 seconds, main = time.seconds, main + time.main_seconds
-                sends = any(b.resource == "network" for b in time.busy)
-            if opcode.endswith("-start") and opcode != "call-start":
+                sends = bool(half) and any(b.resource == "network" for b in time.busy)
+            if half:
                 channel = "network" if sends else "copies"
                 finished[instruction] = channels[channel] = max(now, channels.get(channel, 0.0)) + seconds
             else:
@@ -142,14 +143,14 @@ class Estimate:
     # One kernel
 
     def _time(self, kernel: Instruction) -> KernelTime:
-        cost = self._cost(kernel)
+        cost = self._workload.cost(kernel)
         if not cost:
             return KernelTime((), 0.0, 0.0)
         part = self._part_of_cores(kernel)
         routines = self._routines(kernel)
-        work = counted_work(self.walk, kernel, self.limits.fuses, leaving_out=routines)
+        work = self._workload.works.counted(kernel, self.limits.fuses, leaving_out=routines)
         units = self.limits.units(work, typical=True)
-        if self.limits.device.backend == "cpu":  # special functions are made of vector instructions there
+        if self._on_cpu:  # special functions are made of vector instructions there
             total = sum(b.seconds for b in units) / part
             slowest = longest(units)
             units = [] if slowest is None else [Busy(slowest.resource, total, slowest.what)]
@@ -172,19 +173,10 @@ class Estimate:
         seconds = launch + self._passes(kernel) + (0.0 if slowest is None else slowest.seconds)
         return KernelTime(busy, seconds, main_seconds)
 
-    def _cost(self, kernel: Instruction) -> Cost:
-        """One run of a kernel, a fusion with its body."""
-        cost = self.walk.cost_of(kernel, True)
-        if kernel.opcode == "fusion":
-            callee = kernel.callee("calls")
-            if callee is not None:
-                cost += self.walk.total_of(callee, kernels=False)
-        return cost
-
     def _routines(self, kernel: Instruction) -> dict[Instruction, Busy]:
         """The instructions of a kernel that run at a routine's measured pace, with their seconds on all cores."""
         found = {}
-        for instruction, routine, amount in routines_of(self.walk, kernel):
+        for instruction, routine, amount in self._workload.routines(kernel):
             figure = self.limits.device.routine.get(routine)
             if figure is not None:
                 found[instruction] = Busy(ROUTINE, amount / figure.typical, routine.replace("_", " "))
@@ -217,7 +209,7 @@ class Estimate:
         """Seconds that launching a kernel takes, on average over its runs."""
         if kernel.computation in self._functions:
             return 0.0
-        if self.limits.device.backend != "cpu" or not cpu_runtime.is_warm_in_a_loop(kernel):
+        if not self._on_cpu or not cpu_runtime.is_warm_in_a_loop(kernel):
             return self._launch
         warm = cpu_runtime.WARM_LAUNCH * self._launch
         return warm + (self._launch - warm) / max(1.0, float(self.walk.runs.get((kernel.computation, True), 1)))
@@ -232,7 +224,7 @@ class Estimate:
         """Seconds that a CPU's library adds to a fusion by running it operation by operation, tile by tile: what
         each writes for the next to read goes through the cache before the last."""
         caches = [level for level in self.limits.device.memory if level.kind == "cache" and level.bandwidth]
-        if self.limits.device.backend != "cpu" or not caches:
+        if not self._on_cpu or not caches:
             return 0.0
         between = caches[-2:][0].bandwidth
         assert between is not None
@@ -241,4 +233,4 @@ class Estimate:
     def _part_of_cores(self, kernel: Instruction) -> float:
         device = self.limits.device
         cores = device.cores.value if device.cores is not None else float(device.calibration.get("cores", 1))
-        return cpu_runtime.part_of_cores(kernel, cores) if device.backend == "cpu" else 1.0
+        return cpu_runtime.part_of_cores(kernel, cores) if self._on_cpu else 1.0

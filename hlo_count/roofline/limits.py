@@ -3,10 +3,11 @@ sustained."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from hlo_count.errors import DeviceError
+from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.roofline.device import Device, Figure, Rate
 from hlo_count.roofline.fallback import figure_key
 from hlo_count.roofline.work import Work, WorkKey
@@ -49,6 +50,11 @@ class Limits:
                 run_as = figure_key(dtype)  # the error comes where a rate is needed
             found = self._fuses[dtype] = "fma" in self.device.vector.get(run_as, {})
         return found
+
+    @cached_property
+    def fused(self) -> frozenset[str]:
+        """The dtypes of which it does so."""
+        return frozenset(dtype for dtype in DTYPES if self.fuses(dtype))
 
     def rate(self, key: WorkKey) -> Rate:
         """Operations per second. Raises DeviceError where the profile has no figure that could run it."""
@@ -137,10 +143,3 @@ class Limits:
 def longest(busy: list[Busy]) -> Busy | None:
     """The resource that takes longest; None where nothing takes any time."""
     return max((b for b in busy if b.seconds > 0), key=lambda b: b.seconds, default=None)
-
-
-def weighted_sum(into: Work, work: Mapping[WorkKey, float], times: float) -> None:
-    """into += times * work."""
-    if times:
-        for key, amount in work.items():
-            into[key] = into.get(key, 0.0) + times * amount

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.roofline.limits import MATRIX, SPECIAL, VECTOR
 from hlo_count.roofline.roofline_table import seconds as in_words
-from hlo_count.roofline.work import counted_work
 
 if TYPE_CHECKING:
     from hlo_count.roofline.roofline import Roofline
@@ -74,8 +73,8 @@ def ceilings(roofline: Roofline) -> list[Ceiling]:
     """One for each unit and dtype that the program uses, highest first."""
     limits = roofline.limits
     found: dict[tuple[str, str], Ceiling] = {}
-    for kernel, _, _ in roofline.walk.kernels():
-        for key in counted_work(roofline.walk, kernel, limits.fuses):
+    for kernel, _, _ in roofline.workload.kernels:
+        for key in roofline.workload.works.counted(kernel, limits.fuses):
             unit, dtype, how = key
             if unit == VECTOR and not dtype.startswith(("f", "b", "c")):
                 continue  # the axis is floating-point operations
@@ -124,7 +123,7 @@ def points(roofline: Roofline, seconds: float | None, kernels: int) -> tuple[Poi
         amount /= roofline.shares
         label = f"{roofline.walk.module.name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
         program = Point(label, amount * roofline.shares / total.bytes, amount / taken, taken)
-    amounts = {kernel.name: getattr(cost * times, counted) for kernel, times, cost in roofline.walk.kernels()}
+    amounts = {kernel.name: getattr(cost * times, counted) for kernel, times, cost in roofline.workload.kernels}
     alike: dict[tuple[int, int], list[Point]] = {}
     for row in roofline.rows:
         amount = amounts[row.name] / roofline.shares

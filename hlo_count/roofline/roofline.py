@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hlo_count.errors import DeviceError, HloCountError
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.bound import Bound
 from hlo_count.roofline.catalog import device as find_device
@@ -18,8 +19,9 @@ from hlo_count.roofline.device import Device
 from hlo_count.roofline.device_table import devices
 from hlo_count.roofline.estimate import Estimate
 from hlo_count.roofline.limits import Busy, Limits, longest
-from hlo_count.roofline.work import WorkKey, counted_work
-from hlo_count.visitors.compulsory import certain_bytes, compulsory_bytes
+from hlo_count.roofline.work import WorkKey
+from hlo_count.roofline.workload import Workload
+from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
@@ -69,17 +71,19 @@ class Roofline:
     """
 
     def __init__(
-        self, walk: Walk, device: Device, *, num_devices: int | None = None, certain: int | None = None
+        self, walk: Walk, device: Device, *, num_devices: int | None = None, workload: Workload | None = None
     ) -> None:
         self.walk = walk
+        self.workload = Workload(walk) if workload is None else workload
         self.device = device
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.shares = walk.module.shares
         self.limits = Limits(device)
-        self._bound = Bound(walk, self.limits, certain_bytes(walk) if certain is None else certain)
-        self._estimate = Estimate(walk, self.limits)
-        self._bound.seconds  # noqa: B018  a figure that is missing is told here, not when a table is printed
-        self.estimate  # noqa: B018
+        with no_garbage_collection():
+            self._bound = Bound(self.workload, self.limits)
+            self._estimate = Estimate(self.workload, self.limits)
+            self._bound.seconds  # noqa: B018  a figure that is missing is told here, not when a table is printed
+            self.estimate  # noqa: B018
 
     @property
     def bound(self) -> float | None:
@@ -145,7 +149,8 @@ class Roofline:
     @cached_property
     def rows(self) -> list[Row]:
         """A row for each kernel, that with the largest estimate first."""
-        found = [self._row(*kernel) for kernel in self.walk.kernels()]
+        with no_garbage_collection():
+            found = [self._row(*kernel) for kernel in self.workload.kernels]
         return sorted((row for row in found if row.estimate or row.bound), key=lambda r: -r.estimate)
 
     def _row(self, kernel: Instruction, times: Any, cost: Cost) -> Row:
@@ -190,9 +195,9 @@ class Roofline:
     @cached_property
     def _matrix_work(self) -> dict[WorkKey, float]:
         found: dict[WorkKey, float] = {}
-        for kernel, times, cost in self.walk.kernels():
+        for kernel, times, cost in self.workload.kernels:
             if any(key[-1] == "matrix" for key in cost.amounts):
-                for key, amount in counted_work(self.walk, kernel, self.limits.fuses).items():
+                for key, amount in self.workload.works.counted(kernel, self.limits.fuses).items():
                     if key[0] == "matrix":
                         found[key] = found.get(key, 0.0) + float(times) * amount
         return found
@@ -356,10 +361,10 @@ def what_if(report: Counted, on: list[Device] | None = None) -> WhatIf:
 
 
 def _each(report: Counted, on: list[Device]) -> Iterator[WhatIfRow]:
-    certain = certain_bytes(report.walk)  # the same on every device
+    workload = Workload(report.walk)
     for device in on:
         try:
-            one = Roofline(report.walk, device, certain=certain)
+            one = Roofline(report.walk, device, workload=workload)
         except DeviceError as problem:
             yield WhatIfRow(device=device.name, problem=str(problem))
         else:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
+from hlo_count.visitors.elementwise import ELEMENTWISE
+from hlo_count.visitors.movement import MOVEMENT
 from hlo_count.visitors.walk import Walk
 
 ROUTINES = (
@@ -23,6 +25,8 @@ its windows; `reduce_tuple` (reductions of several arrays in step, such as argma
 of what is so in the middle of other operations."""
 
 _ONLY_MOVING = frozenset(("parameter", "transpose", "copy", "bitcast"))
+_NO_ROUTINE = (ELEMENTWISE | MOVEMENT) - {"transpose", "copy"}
+"""Opcodes whose operations are of no class that a routine runs."""
 _BY_CLASS = frozenset(("sort", "fft", "linalg", "convolution"))
 
 
@@ -32,6 +36,8 @@ def routines_of(walk: Walk, kernel: Instruction) -> Iterator[tuple[Instruction, 
     inside = [kernel] if callee is None else callee.instructions
     alone = {i.opcode for i in inside} <= _ONLY_MOVING
     for instruction in inside:
+        if instruction.opcode in _NO_ROUTINE:
+            continue
         if instruction.opcode in ("transpose", "copy"):
             if _turns(instruction):
                 yield instruction, "transpose" if alone else "fused_transpose", instruction.shape.size

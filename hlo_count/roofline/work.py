@@ -1,6 +1,6 @@
 """The work of one kernel, by what runs it: unit, dtype, and how.
 
-`least_work` is what any way of computing the same values must do, `counted_work` the counts as they are.
+`Works.least` is what any way of computing the same values must do, `Works.counted` the counts as they are.
 Both are maps from (unit, dtype, how) to an amount of FLOP, operations or evaluations: "matrix" by
 precision or dot algorithm, "vector" by "fma" or the op class, "special" by opcode.
 """
@@ -10,14 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Container, Iterator
 from math import ceil, log2, prod
+from typing import NamedTuple
 
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.roofline.lazy import shares
+from hlo_count.roofline.lazy import Shares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, TRANSCENDENTAL
+from hlo_count.visitors.movement import MOVEMENT
 from hlo_count.visitors.walk import Walk
 
 WorkKey = tuple[str, str, str]
@@ -51,80 +53,211 @@ def precision_of(instruction: Instruction) -> str:
     return min((name for name in named if name in _PRECISIONS), key=_PRECISIONS.index, default="default")
 
 
-def least_work(walk: Walk, kernel: Instruction, fuses: Callable[[str], bool]) -> Work:
-    """Work that no way of computing the kernel's values can leave out.
+Terms = tuple[tuple[WorkKey, float], ...]
 
-    Dots and convolutions by direct algorithms; additions and multiplications in issue slots, of which each
-    pair shares one where the dtype's unit `fuses`; evaluations of special functions. Compares, selects,
-    converts and signs can be part of other instructions, integers form a ring with identities that compilers
-    use (a hundred `x ^ y` are none), and what is not among the opcodes of `_CERTAIN` has other algorithms:
-    none of their own.
-    """
-    work: Work = {}
-    pairs: dict[str, list[float]] = {}
-    for instruction, cost, share in _operations(walk, kernel):
-        if cost.status == "estimate" or instruction.opcode not in _CERTAIN:
-            continue
-        for (counter, op_class, dtype, unit), n in _ops(cost):
-            amount = n * share
-            if op_class in _CONTRACTIONS and unit == "matrix":
-                _add(work, ("matrix", dtype, precision_of(instruction)), amount)
-            elif op_class == "transcendental":
-                steady = instruction.opcode in _STEADY
-                _add(work, ("special", dtype, instruction.opcode if steady else "any"), amount)
-            elif counter == "flops" and op_class in ("add", "multiply", "divide", "minmax"):
-                if DTYPES[dtype].is_complex:  # a complex product is made of fused pairs
-                    _add(work, ("vector", dtype, "add"), amount / FLOP_PER_SLOT)
-                elif op_class in ("add", "multiply") and fuses(dtype):
-                    pairs.setdefault(dtype, [0.0, 0.0])[op_class == "add"] += amount
-                else:
-                    _add(work, ("vector", dtype, "add"), amount)
-    for dtype, (multiplied, added) in pairs.items():
-        _add(work, ("vector", dtype, "add"), max(multiplied, added))
-    return work
+_PAIR = "pair"
+"""The unit of additions and multiplications of floats until it is known whether a device fuses them."""
 
 
-def counted_work(
-    walk: Walk, kernel: Instruction, fuses: Callable[[str], bool], *, leaving_out: Container[Instruction] = ()
-) -> Work:
-    """All that was counted but for the instructions `leaving_out`; multiplications and additions of one kernel
-    in pairs where the dtype's unit `fuses`."""
-    work: Work = {}
-    pairs: dict[str, list[float]] = {}
-    for instruction, cost, times in _operations(walk, kernel, lazily=False):
-        if instruction in leaving_out:
-            continue
-        part = times * _shared_windows(instruction)
-        for (counter, op_class, dtype, unit), count in _ops(cost):
-            n = count * part
-            if unit == "matrix":
-                _add(work, ("matrix", dtype, precision_of(instruction)), n)
-            elif unit == "special":
-                _add(work, ("special", dtype, _function(instruction)), n)
-            elif counter == "flops" and op_class in ("add", "multiply") and fuses(dtype):
-                pairs.setdefault(dtype, [0.0, 0.0])[op_class == "add"] += n
+class Operations(NamedTuple):
+    """An instruction that costs something, and the terms of work that come of it."""
+
+    instruction: Instruction
+    cost: Cost
+    least: Terms
+    counted: Terms
+
+
+class Works:
+    """The work of a program's kernels on any device: each computation looked through once, whatever calls it."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self._shares = Shares()
+        self._operations: dict[Computation, list[Operations]] = {}
+        self._elementwise: dict[tuple[str, int], tuple[Cost, Terms, Terms]] = {}
+        self._bodies: dict[tuple[Computation, bool], Work] = {}
+
+    def least(self, kernel: Instruction, fuses: Callable[[str], bool]) -> Work:
+        """Work that no way of computing the kernel's values can leave out.
+
+        Dots and convolutions by direct algorithms; additions and multiplications in issue slots, of which each
+        pair shares one where the dtype's unit `fuses`; evaluations of special functions. Compares, selects,
+        converts and signs can be part of other instructions, integers form a ring with identities that compilers
+        use (a hundred `x ^ y` are none), and what is not among the opcodes of `_CERTAIN` has other algorithms:
+        none of their own.
+        """
+        work, pairs = _paired(self._of(kernel, least=True), fuses)
+        for dtype, (multiplied, added) in pairs.items():
+            _add(work, ("vector", dtype, "add"), max(multiplied, added))
+        return work
+
+    def counted(
+        self, kernel: Instruction, fuses: Callable[[str], bool], *, leaving_out: Container[Instruction] = ()
+    ) -> Work:
+        """All that was counted but for the instructions `leaving_out`; multiplications and additions of one kernel
+        in pairs where the dtype's unit `fuses`."""
+        work, pairs = _paired(self.unpaired(kernel, leaving_out), fuses)
+        for dtype, (multiplied, added) in pairs.items():
+            _add(work, ("vector", dtype, "fma"), FLOP_PER_SLOT * min(multiplied, added))
+            _add(work, ("vector", dtype, "add"), abs(multiplied - added))
+        return work
+
+    def unpaired(self, kernel: Instruction, leaving_out: Container[Instruction] = ()) -> Work:
+        """The same before it is known what a device fuses."""
+        return self._of(kernel, least=False, leaving_out=leaving_out)
+
+    def operations(self, kernel: Instruction) -> list[Operations]:
+        """The instructions of a kernel that have a cost of their own, without those of fusions inside it."""
+        callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
+        return self._inside(callee) if callee is not None else self._costly([kernel])
+
+    def _inside(self, computation: Computation) -> list[Operations]:
+        found = self._operations.get(computation)
+        if found is None:
+            found = self._operations[computation] = self._costly(computation.instructions)
+        return found
+
+    def _costly(self, instructions: list[Instruction]) -> list[Operations]:
+        found = []
+        for instruction in instructions:
+            opcode = instruction.opcode
+            if opcode in MOVEMENT and opcode != "copy-start":  # which moves between devices' memories
+                continue
+            if opcode in ELEMENTWISE:  # one of a shape costs what another does
+                kind = (opcode, id(instruction.shape))
+                terms = self._elementwise.get(kind)
+                if terms is None:
+                    terms = self._elementwise[kind] = _terms(instruction, self.walk.cost_of(instruction, False))
             else:
-                how = op_class if counter == "flops" and op_class in ("minmax", "divide") else "add"
-                _add(work, ("vector", dtype, how), n)
-    for dtype, (multiplied, added) in pairs.items():
-        _add(work, ("vector", dtype, "fma"), FLOP_PER_SLOT * min(multiplied, added))
-        _add(work, ("vector", dtype, "add"), abs(multiplied - added))
-    return work
+                terms = _terms(instruction, self.walk.cost_of(instruction, False))
+            if terms[0]:
+                found.append(Operations(instruction, *terms))
+        return found
+
+    def _of(self, kernel: Instruction, *, least: bool, leaving_out: Container[Instruction] = ()) -> Work:
+        if kernel.opcode != "fusion":
+            work: Work = {}
+            _put(work, self._costly([kernel]), {}, least, leaving_out)
+            return work
+        callee = kernel.callee("calls")
+        if callee is None:
+            return {}
+        if (callee, least) not in self._bodies:
+            for below in self._callees_first(callee):
+                if (below, least) not in self._bodies:
+                    self._bodies[(below, least)] = self._body(below, least, ())
+        return self._body(callee, least, leaving_out) if leaving_out else self._bodies[(callee, least)]
+
+    def _callees_first(self, start: Computation) -> list[Computation]:
+        """A computation after all that it calls, by a stack of its own: each once, however often it is called."""
+        done: dict[Computation, None] = {}
+        stack = [(start, False)]
+        while stack:
+            computation, ready = stack.pop()
+            if ready:
+                done[computation] = None
+            elif computation not in done:
+                stack.append((computation, True))
+                stack += [(e.callee, False) for _, edges in self.walk.edges(computation) for e in edges]
+        return list(done)
+
+    def _body(self, computation: Computation, least: bool, leaving_out: Container[Instruction]) -> Work:
+        """One run of a computation, with what it calls."""
+        shares = self._shares.of(computation) if least else {}
+        work: Work = {}
+        _put(work, self._inside(computation), shares, least, leaving_out)
+        for caller, edges in self.walk.edges(computation):
+            # how often a loop inside a fusion turns is not worked out: nothing of it is certain
+            certain = shares.get(caller, 1.0) if caller.opcode in ("fusion", "call") or not least else 0.0
+            for edge in edges:
+                times = certain * float(edge.times)
+                for key, amount in self._bodies[(edge.callee, least)].items():
+                    _add(work, key, times * amount)
+        return work
 
 
-def _shared_windows(instruction: Instruction) -> float:
-    """What is left of a reduce-window whose windows are built by doubling: log2 of the size for each
-    output."""
-    if instruction.opcode != "reduce-window":
-        return 1.0
-    sizes = [w.size for w in parse_window(instruction.attribute("window"))]
-    return min(1.0, sum(ceil(log2(size)) for size in sizes) / max(1, prod(sizes) - 1))
+def _put(
+    work: Work,
+    operations: list[Operations],
+    shares: dict[Instruction, float],
+    least: bool,
+    leaving_out: Container[Instruction],
+) -> None:
+    if least:
+        for o in operations:
+            share = shares.get(o.instruction, 1.0) if shares else 1.0
+            for key, n in o.least:
+                _add(work, key, n * share)
+    else:
+        for o in operations:
+            if not leaving_out or o.instruction not in leaving_out:
+                for key, n in o.counted:
+                    _add(work, key, n)
+
+
+def _terms(instruction: Instruction, cost: Cost) -> tuple[Cost, Terms, Terms]:
+    """Its cost, and the terms of the least and of the counted work that come of it."""
+    certain = instruction.opcode in _CERTAIN and cost.status != "estimate"
+    return cost, tuple(_least_terms(instruction, cost)) if certain else (), tuple(_counted_terms(instruction, cost))
+
+
+def _least_terms(instruction: Instruction, cost: Cost) -> Iterator[tuple[WorkKey, float]]:
+    for (counter, op_class, dtype, unit), n in _ops(cost):
+        if op_class in _CONTRACTIONS and unit == "matrix":
+            yield ("matrix", dtype, precision_of(instruction)), n
+        elif op_class == "transcendental":
+            steady = instruction.opcode in _STEADY
+            yield ("special", dtype, instruction.opcode if steady else "any"), n
+        elif counter == "flops" and op_class in ("add", "multiply", "divide", "minmax"):
+            if DTYPES[dtype].is_complex:  # a complex product is made of fused pairs
+                yield ("vector", dtype, "add"), n / FLOP_PER_SLOT
+            elif op_class in ("add", "multiply"):
+                yield (_PAIR, dtype, op_class), n
+            else:
+                yield ("vector", dtype, "add"), n
+
+
+def _counted_terms(instruction: Instruction, cost: Cost) -> Iterator[tuple[WorkKey, float]]:
+    part = _shared_windows(instruction) if instruction.opcode == "reduce-window" else 1.0
+    for (counter, op_class, dtype, unit), count in _ops(cost):
+        n = count * part
+        if unit == "matrix":
+            yield ("matrix", dtype, precision_of(instruction)), n
+        elif unit == "special":
+            yield ("special", dtype, _function(instruction)), n
+        elif counter == "flops" and op_class in ("add", "multiply"):
+            yield (_PAIR, dtype, op_class), n
+        else:
+            how = op_class if counter == "flops" and op_class in ("minmax", "divide") else "add"
+            yield ("vector", dtype, how), n
 
 
 def _ops(cost: Cost) -> Iterator[tuple[tuple[str, str, str, str], int]]:
     for key, n in cost.amounts.items():
         if key[0] in OP_COUNTERS:
             yield (key[0], key[1], key[2], key[3]), n
+
+
+def _paired(unpaired: Work, fuses: Callable[[str], bool]) -> tuple[Work, dict[str, list[float]]]:
+    """The work without the multiplications and additions that a device fuses, and those, by dtype."""
+    work: Work = {}
+    pairs: dict[str, list[float]] = {}
+    for (unit, dtype, how), amount in unpaired.items():
+        if unit != _PAIR:
+            _add(work, (unit, dtype, how), amount)
+        elif fuses(dtype):
+            pairs.setdefault(dtype, [0.0, 0.0])[how == "add"] += amount
+        else:
+            _add(work, ("vector", dtype, "add"), amount)
+    return work, pairs
+
+
+def _shared_windows(reduce_window: Instruction) -> float:
+    """What is left of a reduce-window whose windows are built by doubling: log2 of the size for each
+    output."""
+    sizes = [w.size for w in parse_window(reduce_window.attribute("window"))]
+    return min(1.0, sum(ceil(log2(size)) for size in sizes) / max(1, prod(sizes) - 1))
 
 
 def _add(work: Work, key: WorkKey, amount: float) -> None:
@@ -135,29 +268,3 @@ def _add(work: Work, key: WorkKey, amount: float) -> None:
 def _function(instruction: Instruction) -> str:
     """The special function that it evaluates; "any" where it applies one in its body."""
     return instruction.opcode if instruction.opcode in TRANSCENDENTAL else "any"
-
-
-def _operations(walk: Walk, kernel: Instruction, *, lazily: bool = True) -> Iterator[tuple[Instruction, Cost, float]]:
-    """The instructions of a kernel with their operations, and what share of these has to be done."""
-    if kernel.opcode != "fusion":
-        yield kernel, walk.cost_of(kernel, False), 1.0
-        return
-    callee = kernel.callee("calls")
-    if callee is not None:
-        yield from _inside(walk, callee, 1.0, lazily)
-
-
-def _inside(
-    walk: Walk, computation: Computation, share: float, lazily: bool
-) -> Iterator[tuple[Instruction, Cost, float]]:
-    evaluated = shares(computation) if lazily else {}
-    for instruction in computation.instructions:
-        part = share * evaluated.get(instruction, 1.0)
-        cost = walk.cost_of(instruction, False)
-        if cost and part:
-            yield instruction, cost, part
-    for caller, edges in walk.edges(computation):
-        # how often a loop inside a fusion turns is not worked out: nothing of it is certain
-        certain = evaluated.get(caller, 1.0) if caller.opcode in ("fusion", "call") or not lazily else 0.0
-        for edge in edges:
-            yield from _inside(walk, edge.callee, share * certain * float(edge.times), lazily)

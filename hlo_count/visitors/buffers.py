@@ -23,9 +23,10 @@ from hlo_count.hlo.opcodes import (
     async_sugar,
 )
 from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.traffic import fusion_roots, through_names
+from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
 
 _ELEMENTWISE = (ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY) - {"copy"}
+_REUSING = _ELEMENTWISE | {"fusion", "triangular-solve", "sort"}
 _CALLERS = frozenset(("async-start", "call", "conditional", "while"))
 _SAME_VALUE = frozenset(("add-dependency", "all-reduce-done", "bitcast", "domain", "opt-barrier"))
 
@@ -270,7 +271,7 @@ def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
     """Where the leaves of the element at `path` begin among all of the shape, and how many they are."""
     start = 0
     for index in path:
-        start += sum(len(element.leaves) for element in shape.elements[:index])
+        start += shape.leaf_starts[index]
         shape = shape.elements[index]
     return start, len(shape.leaves)
 
@@ -305,9 +306,9 @@ def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:
             first, _ = leaf_span(instruction.shape, output)
             pairs += [(first + step, number, start + step) for step in range(count)]
     callee = instruction.callee("calls") if opcode == "fusion" else None
-    if callee is not None:
+    if callee is not None and not callee.opcodes.isdisjoint(UPDATES):
         for leaf, source in enumerate(fusion_roots(callee)):
-            if source.opcode in ("dynamic-update-slice", "scatter") and source.shape.is_array:
+            if source.opcode in UPDATES and source.shape.is_array:
                 written = through_names(source.operands[0])
                 if written.opcode == "parameter" and written.shape.is_array:
                     pairs.append((leaf, int(written.operand_text), 0))
@@ -320,58 +321,85 @@ def _through_bitcasts(instruction: Instruction) -> Instruction:
     return instruction
 
 
-def may_reuse(user: Value, operand: Value, *, reshaped: bool = False) -> bool:
+_Given = tuple[Instruction, int | None]
+"""What an operand is behind bitcasts: all that an instruction gives, or one leaf of a tuple."""
+
+
+def can_reuse(definer: Instruction) -> bool:
+    """Whether what an instruction gives may take an operand's place at all."""
+    return definer.opcode in _REUSING
+
+
+class Reuse:
     """Whether a value may take the place of an operand that is last needed when it is computed.
 
     So it may where it is computed element by element from an array of its own shape
     (HloDataflowAnalysis::CanShareOperandBufferWithUser), or with `reshaped` of as many elements of as many
     bytes, as XLA's GPU compiler has it in fusions (FusionCanShareBufferHint).
     """
-    instruction = user.definer
-    opcode = instruction.opcode
-    reshaped = reshaped and opcode == "fusion"
-    if operand.shape != user.shape and not (
-        reshaped and (operand.shape.size, operand.shape.bytes) == (user.shape.size, user.shape.bytes)
-    ):
-        return False
-    numbers = [number for number, o in enumerate(instruction.operands) if _is_value(o, operand)]
-    if not numbers:
-        return False
-    if opcode == "fusion":
-        callee = instruction.callee("calls")
-        if callee is None or instruction.attribute("kind") not in ("kLoop", "kInput"):
+
+    def __init__(self, *, reshaped: bool = False) -> None:
+        self._reshaped = reshaped
+        self._operands: dict[Instruction, dict[_Given, list[int]]] = {}
+        self._elementwise: dict[Computation, set[Instruction]] = {}
+
+    def __call__(self, user: Value, operand: Value) -> bool:
+        instruction = user.definer
+        opcode = instruction.opcode
+        if opcode not in _REUSING:
             return False
-        passing = "bitcast" if reshaped else "copy"
-        return all(_only_elementwise_uses(callee.parameters[number], passing) for number in numbers)
-    if opcode == "triangular-solve":
-        return numbers == [1]
-    if opcode == "sort":
-        return numbers == [user.leaf] and len(operand.definer.computation.users[operand.definer]) == 1
-    return opcode in _ELEMENTWISE
-
-
-def _is_value(instruction: Instruction, value: Value) -> bool:
-    """Whether an instruction gives the value, be it through bitcasts and out of a tuple."""
-    instruction = _through_bitcasts(instruction)
-    if instruction.opcode != "get-tuple-element":
-        return instruction is value.definer
-    held = instruction.operands[0]
-    return held is value.definer and value.leaf == leaf_span(held.shape, (int(instruction.attributes["index"]),))[0]
-
-
-def _only_elementwise_uses(parameter: Instruction, passing: str) -> bool:
-    """Whether all that comes of a fusion's parameter is computed element by element, or passed on."""
-    users = parameter.computation.users
-    work = [parameter]
-    seen = {parameter}
-    while work:
-        current = work.pop()
-        for user in users[current]:
-            opcode = user.opcode
-            in_place = opcode == "dynamic-update-slice" and user.operands[0] is current
-            if not (opcode in _ELEMENTWISE or opcode in (passing, "tuple") or in_place):
+        reshaped = self._reshaped and opcode == "fusion"
+        if operand.shape != user.shape and not (
+            reshaped and (operand.shape.size, operand.shape.bytes) == (user.shape.size, user.shape.bytes)
+        ):
+            return False
+        numbers = self._numbers(instruction, operand)
+        if not numbers:
+            return False
+        if opcode == "fusion":
+            callee = instruction.callee("calls")
+            if callee is None or instruction.attribute("kind") not in ("kLoop", "kInput"):
                 return False
-            if user not in seen:
-                seen.add(user)
-                work.append(user)
-    return True
+            elementwise = self._elementwise.get(callee)
+            if elementwise is None:
+                passing = "bitcast" if self._reshaped else "copy"
+                elementwise = self._elementwise[callee] = _used_elementwise(callee, passing)
+            return all(callee.parameters[number] in elementwise for number in numbers)
+        if opcode == "triangular-solve":
+            return numbers == [1]
+        if opcode == "sort":
+            return numbers == [user.leaf] and len(operand.definer.computation.users[operand.definer]) == 1
+        return True
+
+    def _numbers(self, instruction: Instruction, value: Value) -> list[int]:
+        """Which operands of an instruction are a value, be it through bitcasts and out of a tuple."""
+        found = self._operands.get(instruction)
+        if found is None:
+            found = self._operands[instruction] = {}
+            for number, operand in enumerate(instruction.operands):
+                given = _through_bitcasts(operand)
+                key: _Given = (given, None)
+                if given.opcode == "get-tuple-element":
+                    held = given.operands[0]
+                    key = (held, leaf_span(held.shape, (int(given.attributes["index"]),))[0])
+                found.setdefault(key, []).append(number)
+        whole, element = (found.get((value.definer, leaf), []) for leaf in (None, value.leaf))
+        return sorted(whole + element) if whole and element else whole or element
+
+
+def _used_elementwise(callee: Computation, passing: str) -> set[Instruction]:
+    """Those of a fusion's values of which all that comes is computed element by element, or passed on."""
+    users = callee.users
+    found: set[Instruction] = set()
+    for value in reversed(callee.instructions):
+        if all(
+            user in found
+            and (
+                user.opcode in _ELEMENTWISE
+                or user.opcode in (passing, "tuple")
+                or (user.opcode == "dynamic-update-slice" and user.operands[0] is value)
+            )
+            for user in users[value]
+        ):
+            found.add(value)
+    return found

@@ -7,11 +7,15 @@ and updates in place. A loop that slices another part of an argument each time r
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from itertools import accumulate
 from math import ceil
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.loop_slices import parts_touched
 from hlo_count.hlo.opcodes import async_sugar
@@ -21,9 +25,10 @@ from hlo_count.visitors.buffers import leaf_span
 from hlo_count.visitors.cost import MAIN
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.traffic import (
+    UPDATES,
     fusion_roots,
     is_name,
-    parts_read,
+    part_read,
     sliced,
     through_names,
     touched,
@@ -35,7 +40,15 @@ from hlo_count.visitors.windows import WINDOWED, share_touched
 Origin = tuple[int, int]
 """(parameter number, leaf) that a value is a name for."""
 
+Step = tuple[int, tuple[Instruction, int] | None]
+"""Bytes that an instruction writes of a leaf, and the leaf of another value whose buffer it goes on from."""
+
 _NAMES = frozenset(["bitcast", "opt-barrier", "add-dependency", "domain"])
+_COPIES = frozenset(["copy", "copy-start", "copy-done"])
+_PASSES_ON = _NAMES | _COPIES | UPDATES | {"tuple", "get-tuple-element", "while"}
+"""Opcodes of which less than a whole operand is read where less of their own value is; some fusions are another."""
+_TO_OUTPUT = _NAMES | _COPIES | {"tuple"}
+"""Opcodes behind which a copy is still what its computation gives."""
 
 
 _TRIANGULAR = ("potrf", "trsm", "cholesky", "triangular", "syevd", "heevd", "eigh")
@@ -64,18 +77,49 @@ def certain_bytes(walk: Walk) -> int:
     return _Compulsory(walk, whatever_the_data=True).total()
 
 
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What a fused computation does to what it is given: its outputs, which of them are updates in place, and these by
+    the parameter that they update, with the number of the output."""
+
+    roots: list[Instruction]
+    in_place: set[Instruction]
+    updates: dict[Instruction, list[tuple[int, Instruction]]]
+
+    @staticmethod
+    def of(callee: Computation) -> _Body:
+        in_place = updates_in_place(callee)
+        roots = fusion_roots(callee) if in_place else []
+        updates: dict[Instruction, list[tuple[int, Instruction]]] = {}
+        for n, root in enumerate(roots):
+            if root in in_place:
+                updates.setdefault(through_names(root.operands[0]), []).append((n, root))
+        return _Body(roots, in_place, updates)
+
+
 class _Compulsory:
     def __init__(self, walk: Walk, *, whatever_the_data: bool = False) -> None:
         self.walk = walk
         self._certain_only = whatever_the_data
         self._tracer: Tracer | None = None
         self._reads: dict[Computation, dict[Instruction, list[int]]] = {}
-        self._steps: dict[tuple[Instruction, int], tuple[int, tuple[Instruction, int] | None]] = {}
+        self._written: dict[tuple[Instruction, int], tuple[int, Origin | None]] = {}
+        # what is found out of an instruction or a computation, once for all its operands and leaves
+        self._bodies: dict[Computation, _Body] = {}
+        self._called: dict[Computation, dict[Instruction, list[Edge]]] = {}
+        self._outputs: dict[Computation, set[Instruction]] = {}
+        self._places: dict[Instruction, dict[Instruction, list[int]]] = {}
+        self._starts: dict[Instruction, list[int]] = {}
+        self._takers: dict[Instruction, dict[int, list[tuple[Instruction, int]]]] = {}
 
     def total(self) -> int:
         return sum(size for _, size in self.parts())
 
     def parts(self) -> list[tuple[Instruction, int]]:
+        with no_garbage_collection():
+            return self._parts_of_entry()
+
+    def _parts_of_entry(self) -> list[tuple[Instruction, int]]:
         entry = self.walk.module.entry
         reads = self.reads(entry)
         read = [
@@ -91,32 +135,44 @@ class _Compulsory:
     # Reading: from the users back to the arguments
 
     def reads(self, computation: Computation) -> dict[Instruction, list[int]]:
-        """For each instruction, the bytes of each leaf of its value that one run of the computation reads, wherever
-        it is kept: what a copy on the chip is read for, its source is."""
+        """For each parameter, and each value that one is passed on to, the bytes of each leaf that one run of the
+        computation reads, wherever it is kept: what a copy on the chip is read for, its source is."""
         found = self._reads.get(computation)
         if found is None:
             found = self._reads[computation] = {}
-            for instruction in reversed(computation.instructions):
-                leaves = instruction.shape.leaves
-                sums: list[int] = [0] * len(leaves)
-                for user in computation.users[instruction]:
-                    for n, size in enumerate(self._read_by(user, instruction, found)):
-                        sums[n] += size
-                found[instruction] = [min(size, leaf.bytes) for size, leaf in zip(sums, leaves, strict=True)]
+            for instruction in sorted(_followed(computation), key=lambda i: -i.index):
+                found[instruction] = self._read_of(instruction, found)
         return found
 
-    def _read_by(self, user: Instruction, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
-        """Bytes of each leaf of `value` that `user` and what it passes it on to read."""
+    def _read_of(self, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
+        leaves = value.shape.leaves
+        sums = [0] * len(leaves)
+        for user in value.computation.users[value]:
+            start, parts = self._read_by(user, value, later)
+            for n, size in enumerate(parts, start):
+                sums[n] += size
+            if len(sums) == 1 and sums[0] >= leaves[0].bytes:  # whole already
+                break
+        return [min(size, leaf.bytes) for size, leaf in zip(sums, leaves, strict=True)]
+
+    def _read_by(
+        self, user: Instruction, value: Instruction, later: dict[Instruction, list[int]]
+    ) -> tuple[int, list[int]]:
+        """Bytes of the leaves of `value`, from a first one on, that `user` and what it passes them on to read."""
+        if user.opcode == "get-tuple-element":
+            at = leaf_span(value.shape, (int(user.attributes["index"]),))[0]
+            return at, later[user]
+        return 0, self._read_from_the_first(user, value, later)
+
+    def _read_from_the_first(
+        self, user: Instruction, value: Instruction, later: dict[Instruction, list[int]]
+    ) -> list[int]:
         leaves = value.shape.leaves
         opcode = user.opcode
         if opcode in _NAMES:
-            return later[user] if len(later[user]) == len(leaves) else [0] * len(leaves)
+            return later[user] if len(later[user]) == len(leaves) else []
         if opcode == "tuple":
-            return self._sum(later[user][at : at + len(leaves)] for at in _positions(user, value))
-        if opcode == "get-tuple-element":
-            at = leaf_span(value.shape, (int(user.attributes["index"]),))[0]
-            taken = later[user]
-            return [taken[n - at] if at <= n < at + len(taken) else 0 for n in range(len(leaves))]
+            return self._sum(later[user][at : at + len(leaves)] for at in self._positions(user, value))
         if opcode == "while":
             return self._read_by_loop(user, later[user])
         sugar = async_sugar(opcode)
@@ -140,10 +196,10 @@ class _Compulsory:
         if base in ("slice", "dynamic-slice", "gather") and user.operands[0] is value:
             taken_shape = user.shape.elements[1] if sugar is not None else user.shape
             return [taken_shape.bytes]
-        if opcode in ("copy", "copy-start", "copy-done") and not _is_output(user):
-            return [later[user][0], *[0] * (len(leaves) - 1)]
+        if opcode in _COPIES and not self._is_output(user):
+            return later[user][:1]
         if opcode.endswith(("-done", "-update")):
-            return [0] * len(leaves)
+            return []
         return [leaf.bytes for leaf in leaves]
 
     def _part(self, user: Instruction, value: Instruction, whole: Shape) -> int | None:
@@ -210,24 +266,24 @@ class _Compulsory:
         leaves = value.shape.leaves
         if callee is None or len(leaves) != 1:
             return [leaf.bytes for leaf in leaves]
-        in_place = updates_in_place(callee)
+        body = self._body(callee)
         total = 0
-        for at in _positions(fusion, value):
+        for at in self._positions(fusion, value):
             if at >= len(callee.parameters):
                 continue
             parameter = callee.parameters[at]
-            parts = parts_read(parameter, parameter.shape, in_place, self._part)
-            if any(part is None for part in parts):
+            part = part_read(parameter, body.in_place, self._part)
+            if part is None:
                 return [leaves[0].bytes]
-            total += sum(part for part in parts if part is not None)
-            for n, root in enumerate(fusion_roots(callee)):
-                if root in in_place and through_names(root.operands[0]) is parameter and n < len(later[fusion]):
+            total += part
+            for n, root in body.updates.get(parameter, ()):
+                if n < len(later[fusion]):
                     total += max(0, later[fusion][n] - touched(root))
         return [total]
 
     def _parameter_reads(self, callee: Computation, value: Instruction, caller: Instruction) -> list[int]:
         leaves = len(value.shape.leaves)
-        return self._sum(self._parameter_read(callee, at, leaves) for at in _positions(caller, value))
+        return self._sum(self._parameter_read(callee, at, leaves) for at in self._positions(caller, value))
 
     def _parameter_read(self, callee: Computation, number: int, leaves: int) -> list[int]:
         """Bytes that a callee reads of each leaf of a parameter; none for certain where it has other leaves."""
@@ -243,27 +299,30 @@ class _Compulsory:
     def writes(self, value: Instruction, leaf: int) -> tuple[int, Origin | None]:
         """Bytes written to make one leaf of a value, and the parameter whose buffer it still is, if it is one."""
         size = self._size(value.shape.leaves[leaf])
-        written = 0
+        passed: list[tuple[tuple[Instruction, int], int]] = []
         here: tuple[Instruction, int] | None = (value, leaf)
-        while here is not None and here[0].opcode != "parameter":
-            if here not in self._steps:
-                self._steps[here] = self._write_step(*here)
-            step, here = self._steps[here]
+        while here is not None and here not in self._written and here[0].opcode != "parameter":
+            step, before = self._write_step(*here)
+            passed.append((here, step))
+            here = before
+        written, origin = 0, None
+        if here is not None:
+            written, origin = self._written.get(here) or (0, (int(here[0].operand_text), here[1]))
+        for at, step in reversed(passed):
             written += step
-        origin = (int(here[0].operand_text), here[1]) if here is not None else None
+            self._written[at] = written, origin
         return min(written, size), origin
 
-    def _write_step(self, value: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
+    def _write_step(self, value: Instruction, leaf: int) -> Step:
         """Bytes that the instruction itself writes of the leaf, and the value whose buffer it goes on from."""
         opcode = value.opcode
         if opcode in _NAMES:
             return 0, (value.operands[0], leaf)
         if opcode == "tuple":
-            for operand in value.operands:
-                count = len(operand.shape.leaves)
-                if leaf < count:
-                    return 0, (operand, leaf)
-                leaf -= count
+            starts = self._leaf_starts(value)
+            at = bisect_right(starts, leaf) - 1
+            if at < len(value.operands):
+                return 0, (value.operands[at], leaf - starts[at])
         if opcode == "get-tuple-element":
             source = value.operands[0]
             return 0, (source, leaf + leaf_span(source.shape, (int(value.attributes["index"]),))[0])
@@ -277,7 +336,7 @@ class _Compulsory:
             return min(self.writes(branch.root, leaf)[0] for branch in branches_of(value)), None
         return self._size(value.shape.leaves[leaf]), None
 
-    def _written_by_loop(self, loop: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
+    def _written_by_loop(self, loop: Instruction, leaf: int) -> Step:
         body = loop.callee("body")
         assert body is not None
         trips = next((e.times for e in self._edges(loop) if e.callee is body), 0)
@@ -298,11 +357,11 @@ class _Compulsory:
             self._tracer = Tracer(self.walk.module)
         counts = [
             Fraction(1) if slicing is None else parts_touched(self._tracer, loop, slicing, int(trips), fusion)
-            for slicing, fusion in _slicers(body.parameters[0], leaf, opcode)
+            for slicing, fusion in self._slicers(body.parameters[0], leaf, opcode)
         ]
         return min(counts, default=Fraction(1))
 
-    def _written_by_call(self, call: Instruction, leaf: int) -> tuple[int, tuple[Instruction, int] | None]:
+    def _written_by_call(self, call: Instruction, leaf: int) -> Step:
         callee = call.callee("calls") or call.callee("to_apply")
         whole = self._size(call.shape.leaves[leaf])
         if callee is None:
@@ -310,58 +369,117 @@ class _Compulsory:
         if call.opcode == "call":
             written, origin = self.writes(callee.root, leaf)
             return written, (call.operands[origin[0]], origin[1]) if origin is not None else None
-        roots = fusion_roots(callee)
-        if leaf < len(roots) and len(roots) == len(call.shape.leaves) and roots[leaf] in updates_in_place(callee):
+        body = self._body(callee)
+        roots = body.roots
+        if leaf < len(roots) and len(roots) == len(call.shape.leaves) and roots[leaf] in body.in_place:
             parameter = through_names(roots[leaf].operands[0])
             return touched(roots[leaf]), (call.operands[int(parameter.operand_text)], 0)
         return whole, None
 
+    def _slicers(
+        self, carried: Instruction, leaf: int, opcode: str
+    ) -> Iterator[tuple[Instruction | None, Instruction | None]]:
+        """The slices (or updates) that are taken of one leaf of a value, and the fusion that each stands in;
+        (None, None) for whatever else may read (or write) it."""
+        other = "dynamic-update-slice" if opcode == "dynamic-slice" else "dynamic-slice"
+        left: list[tuple[Instruction, int, Instruction | None]] = [(carried, leaf, None)]
+        while left:
+            value, leaf, fusion = left.pop()
+            for user, at in self._users_of_leaf(value, leaf):
+                if user.opcode == "get-tuple-element":
+                    left.append((user, at, fusion))
+                elif user.opcode == opcode and user.operands[0] is value:
+                    yield user, fusion
+                elif user.opcode == other and user.operands[0] is value and value not in user.operands[1:]:
+                    continue
+                elif is_name(user) or user.opcode in _NAMES:
+                    left.append((user, leaf, fusion))
+                elif user.opcode == "tuple" and user is user.computation.root:
+                    continue
+                elif user.opcode == "fusion" and fusion is None and (callee := user.callee("calls")) is not None:
+                    left += [(callee.parameters[at], leaf, user) for at in self._positions(user, value)]
+                else:
+                    yield None, None
+
+    # What is asked again and again
+
     def _edges(self, instruction: Instruction) -> list[Edge]:
-        return dict(self.walk.edges(instruction.computation)).get(instruction, [])
+        computation = instruction.computation
+        if computation not in self._called:
+            self._called[computation] = dict(self.walk.edges(computation))
+        return self._called[computation].get(instruction, [])
+
+    def _body(self, callee: Computation) -> _Body:
+        found = self._bodies.get(callee)
+        if found is None:
+            found = self._bodies[callee] = _Body.of(callee)
+        return found
+
+    def _is_output(self, copy: Instruction) -> bool:
+        """Whether a copy, or what follows of it, is what its computation gives."""
+        computation = copy.computation
+        found = self._outputs.get(computation)
+        if found is None:
+            found = self._outputs[computation] = {computation.root}
+            left = [computation.root]
+            while left:
+                value = left.pop()
+                new = [o for o in value.operands if o not in found] if value.opcode in _TO_OUTPUT else []
+                found.update(new)
+                left += new
+        return copy in found
+
+    def _leaf_starts(self, value: Instruction) -> list[int]:
+        """Where the leaves of each operand of a tuple begin among its own, and how many these are."""
+        found = self._starts.get(value)
+        if found is None:
+            found = self._starts[value] = [0, *accumulate(len(operand.shape.leaves) for operand in value.operands)]
+        return found
+
+    def _positions(self, user: Instruction, value: Instruction) -> list[int]:
+        """Where `value` stands among the operands of `user`: leaf positions of a tuple, operand numbers of a call."""
+        places = self._places.get(user)
+        if places is None:
+            places = self._places[user] = {}
+            starts = self._leaf_starts(user) if user.opcode == "tuple" else range(len(user.operands))
+            for operand, at in zip(user.operands, starts, strict=False):
+                places.setdefault(operand, []).append(at)
+        return places.get(value, [])
+
+    def _users_of_leaf(self, value: Instruction, leaf: int) -> Iterator[tuple[Instruction, int]]:
+        """The users of a value that may need one leaf of it, and which leaf of theirs it is where they take an
+        element of a tuple."""
+        takers = self._takers.get(value)
+        if takers is None:
+            takers = self._takers[value] = {}
+            for user in value.computation.users[value]:
+                if user.opcode == "get-tuple-element":
+                    start = leaf_span(value.shape, (int(user.attributes["index"]),))[0]
+                    for at in range(len(user.shape.leaves)):
+                        takers.setdefault(start + at, []).append((user, at))
+                else:
+                    takers.setdefault(_ANY_LEAF, []).append((user, 0))
+        yield from takers.get(leaf, ())
+        yield from takers.get(_ANY_LEAF, ())
 
 
-def _slicers(
-    value: Instruction, leaf: int, opcode: str, fusion: Instruction | None = None
-) -> Iterator[tuple[Instruction | None, Instruction | None]]:
-    """The slices (or updates) that are taken of one leaf of a value, and the fusion that each stands in; (None, None)
-    for whatever else may read (or write) it."""
-    other = "dynamic-update-slice" if opcode == "dynamic-slice" else "dynamic-slice"
-    for user in value.computation.users[value]:
-        if user.opcode == "get-tuple-element":
-            at = leaf - leaf_span(value.shape, (int(user.attributes["index"]),))[0]
-            if 0 <= at < len(user.shape.leaves):
-                yield from _slicers(user, at, opcode, fusion)
-        elif user.opcode == opcode and user.operands[0] is value:
-            yield user, fusion
-        elif user.opcode == other and user.operands[0] is value and value not in user.operands[1:]:
-            continue
-        elif is_name(user) or user.opcode in _NAMES:
-            yield from _slicers(user, leaf, opcode, fusion)
-        elif user.opcode == "tuple" and user is user.computation.root:
-            continue
-        elif user.opcode == "fusion" and fusion is None and (callee := user.callee("calls")) is not None:
-            for at in _positions(user, value):
-                yield from _slicers(callee.parameters[at], leaf, opcode, user)
-        else:
-            yield None, None
+_ANY_LEAF = -1
 
 
-def _is_output(copy: Instruction) -> bool:
-    """Whether a copy, or what follows of it, is what its computation gives."""
-    computation = copy.computation
-    return copy is computation.root or any(
-        user.opcode in ("tuple", "copy", "copy-start", "copy-done", *_NAMES) and _is_output(user)
-        for user in computation.users[copy]
-    )
+def _followed(computation: Computation) -> set[Instruction]:
+    """The parameters of a computation, and all that they are passed on to."""
+    found = set(computation.parameters)
+    left = list(found)
+    while left:
+        for user in computation.users[left.pop()]:
+            if user not in found and _passes_on(user):
+                found.add(user)
+                left.append(user)
+    return found
 
 
-def _positions(user: Instruction, value: Instruction) -> list[int]:
-    """Where `value` stands among the operands of `user`: leaf positions of a tuple, operand numbers of a call."""
-    if user.opcode != "tuple":
-        return [n for n, operand in enumerate(user.operands) if operand is value]
-    positions, at = [], 0
-    for operand in user.operands:
-        if operand is value:
-            positions.append(at)
-        at += len(operand.shape.leaves)
-    return positions
+def _passes_on(user: Instruction) -> bool:
+    if user.opcode != "fusion":
+        return user.opcode in _PASSES_ON
+    callee = user.callee("calls")
+    return callee is not None and not callee.opcodes.isdisjoint(UPDATES)

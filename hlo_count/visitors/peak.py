@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate
 
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.buffers import (
     Buffer,
+    Reuse,
     Value,
     alias_pairs,
     buffers,
     leaf_span,
-    may_reuse,
     sequential_computations,
 )
 from hlo_count.visitors.cost import MAIN, Status
+from hlo_count.visitors.first_fit import FirstFit, MayReuse
 from hlo_count.visitors.memory_spaces import backend_of, space_name
-
-_MayReuse = Callable[[Value, Value], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +79,6 @@ def peak_bytes(module: Module) -> Peak:
     )
 
 
-class _Allocation:
-    """Memory that is there throughout, and the values in it by their start, no two at the same time."""
-
-    def __init__(self, size: int, values: list[Value]) -> None:
-        self.size = size
-        self._values: list[Value] = []
-        self.take(values)
-
-    def admits(self, value: Value, may_reuse: _MayReuse) -> bool:
-        after = bisect_right(self._values, value.end, key=_start)
-        for other in reversed(self._values[max(after - 2, 0) : after]):
-            if other.end < value.start:
-                break
-            if not (
-                (other.end == value.start and may_reuse(value, other))
-                or (other.start == value.end and may_reuse(other, value))
-            ):
-                return False
-        return True
-
-    def take(self, values: list[Value]) -> None:
-        for value in values:
-            insort(self._values, value, key=_start)
-
-
 def _start(value: Value) -> int:
     return value.start
 
@@ -113,7 +86,12 @@ def _start(value: Value) -> int:
 def live_temporaries(module: Module) -> list[tuple[int, Buffer]]:
     """The buffers of temporaries that are alive at the worst moment, with their bytes."""
     size = device_bytes(module)
-    reuses: _MayReuse = partial(may_reuse, reshaped=backend_of(module) == "gpu")
+    reuses = Reuse(reshaped=backend_of(module) == "gpu")
+    with no_garbage_collection():
+        return _live(module, reuses, size)
+
+
+def _live(module: Module, reuses: MayReuse, size: Callable[[Shape], int]) -> list[tuple[int, Buffer]]:
     found, end = buffers(module)
     sized = [(max(size(value.shape) for value in buffer.values), buffer) for buffer in found]
     sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
@@ -121,18 +99,10 @@ def live_temporaries(module: Module) -> list[tuple[int, Buffer]]:
     # position.
     positions = _positions(module)
     sized.sort(key=lambda item: (-item[0], min(positions[value.definer] for value in item[1].values)))
-    permanent = [_Allocation(bytes_, buffer.values) for bytes_, buffer in reversed(sized) if buffer.is_output]
-    sizes = [allocation.size for allocation in permanent]
-    left: list[tuple[int, Buffer]] = []
-    for bytes_, buffer in sized:
-        if buffer.is_output:
-            continue
-        for allocation in islice(permanent, bisect_left(sizes, bytes_), None):
-            if all(allocation.admits(value, reuses) for value in buffer.values):
-                allocation.take(buffer.values)
-                break
-        else:
-            left.append((bytes_, buffer))
+    outputs = [(bytes_, buffer.values) for bytes_, buffer in reversed(sized) if buffer.is_output]
+    temporary = [(bytes_, buffer) for bytes_, buffer in sized if not buffer.is_output]
+    into_outputs = FirstFit(outputs, [value for _, buffer in temporary for value in buffer.values], reuses)
+    left = [(bytes_, buffer) for bytes_, buffer in temporary if not into_outputs.take(bytes_, buffer.values)]
     _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], reuses)
     return _at_the_largest_sum(left, end)
 
@@ -155,7 +125,7 @@ def _positions(module: Module) -> dict[Instruction, int]:
     return found
 
 
-def _reuse_dying_operands(alone: list[Value], may_reuse: _MayReuse) -> None:
+def _reuse_dying_operands(alone: list[Value], may_reuse: MayReuse) -> None:
     """Ends a value a moment earlier where the instruction that needs it last puts its own in its place."""
     arrays = {value.definer: value for value in alone if value.definer.shape.is_array}
     for value in sorted(alone, key=_start):

@@ -6,7 +6,7 @@ only a part, also inside a fusion, which moves data at its boundary alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
@@ -27,6 +27,7 @@ FREE = frozenset(
 )
 """Opcodes that move nothing of their own."""
 _PARTIAL = frozenset(["slice", "dynamic-slice", "gather", "dynamic-update-slice", "scatter", "fusion"])
+UPDATES = frozenset(["dynamic-update-slice", "scatter"])
 _FOLLOWED = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
 _IN_PLACE = "output_to_operand_aliasing={{}: (0, {})}"
 _COPIES = frozenset(("parameter", "copy", "bitcast"))
@@ -138,7 +139,7 @@ def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access]
     for operand, parameter in zip(instruction.operands, parameters, strict=False):
         by_operand.setdefault(operand, []).append(parameter)
     for operand, standing_for in by_operand.items():
-        parts = [part for parameter in standing_for for part in parts_read(parameter, parameter.shape, in_place)]
+        parts = [part_read(parameter, in_place) for parameter in standing_for]
         if any(part is None for part in parts):
             reads += _leaves(operand.shape)
         else:
@@ -183,10 +184,12 @@ def fusion_roots(callee: Computation) -> list[Instruction]:
 
 def updates_in_place(callee: Computation) -> set[Instruction]:
     """Updates and scatters whose result can be the buffer of the parameter that they update."""
+    if callee.opcodes.isdisjoint(UPDATES):
+        return set()
     return {
         root
         for root in fusion_roots(callee)
-        if root.opcode in ("dynamic-update-slice", "scatter") and through_names(root.operands[0]).opcode == "parameter"
+        if root.opcode in UPDATES and through_names(root.operands[0]).opcode == "parameter"
     }
 
 
@@ -210,38 +213,63 @@ def sliced(user: Instruction, value: Instruction, whole: Shape) -> int | None:
     return None
 
 
-def parts_read(
-    value: Instruction, whole: Shape, in_place: set[Instruction], partly: Partly = sliced
-) -> list[int | None]:
-    """Bytes that each use of a fusion's parameter (or of a name for it) reads; None where one reads it whole."""
+def part_read(value: Instruction, in_place: Container[Instruction], partly: Partly = sliced) -> int | None:
+    """Bytes that all uses of a fusion's parameter read of it together; None where one reads it whole.
+
+    Followed through names for it, operations element by element and fusions below. What several paths lead to is looked
+    at once, and counts for each of them.
+    """
+    uses: dict[tuple[Instruction, int], _Uses] = {}
+    read: dict[tuple[Instruction, int], int] = {}
+    stack = [(value, value.shape)]
+    while stack:
+        current, whole = stack[-1]
+        key = (current, id(whole))
+        found = uses.get(key)
+        if found is None:
+            found = _uses(current, whole, in_place if current.computation is value.computation else (), partly)
+            if found is None:  # whole already: no other use makes it less
+                return None
+            uses[key] = found
+            stack += [further for further in found[1] if (further[0], id(further[1])) not in read]
+        else:
+            stack.pop()
+            read[key] = found[0] + sum(read[(further, id(shape))] for further, shape in found[1])
+    return read[(value, id(value.shape))]
+
+
+_Uses = tuple[int, list[tuple[Instruction, Shape]]]
+"""Bytes that the uses of a value read, and the values that others pass it on to, each with the whole shape."""
+
+
+def _uses(value: Instruction, whole: Shape, in_place: Container[Instruction], partly: Partly) -> _Uses | None:
     computation = value.computation
     if value is computation.root:
-        return [None]
-    parts: list[int | None] = []
+        return None
+    read = 0
+    followed: list[tuple[Instruction, Shape]] = []
     for user in computation.users[value]:
         part = partly(user, value, whole)
         if part is not None:
-            parts.append(part)
+            read += part
         elif user in in_place and _is_first(user, value):
-            parts.append(0 if user.opcode == "dynamic-update-slice" else touched(user))
+            read += 0 if user.opcode == "dynamic-update-slice" else touched(user)
         elif is_name(user) or (user.opcode == "get-tuple-element" and user is not computation.root):
-            parts += parts_read(user, user.shape if value.shape.is_tuple else whole, in_place, partly)
+            followed.append((user, user.shape if value.shape.is_tuple else whole))
         elif user.opcode == "fusion" and (callee := user.callee("calls")) is not None:
             for operand, parameter in zip(user.operands, callee.parameters, strict=False):
                 if operand is value:
-                    parts += parts_read(parameter, whole, set(), partly)
+                    followed.append((parameter, whole))
         elif (
             user.opcode in _FOLLOWED
             and user.shape.dimensions == value.shape.dimensions
             and len(computation.users[user]) == 1
             and user is not computation.root
         ):
-            parts += parts_read(user, whole, set(), partly)
+            followed.append((user, whole))
         else:
-            return [None]
-        if parts and parts[-1] is None:  # whole already: no other use makes it less
-            return [None]
-    return parts
+            return None
+    return read, followed
 
 
 def _is_first(user: Instruction, value: Instruction) -> bool:

@@ -13,7 +13,7 @@ from hlo_count.hlo import parse
 from hlo_count.roofline.bound import CERTAIN_OF_CALL
 from hlo_count.roofline.catalog import device
 from hlo_count.roofline.device import Device, Figure, MemoryLevel, Network
-from hlo_count.roofline.lazy import shares
+from hlo_count.roofline.lazy import Shares
 from hlo_count.roofline.limits import HEADROOM
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.settings import Settings
@@ -180,7 +180,7 @@ def test_special_functions_have_the_rate_of_their_own() -> None:
 def test_what_is_not_asked_for_is_not_computed(body: str, name: str, share: float) -> None:
     module = parse(fusion("  z = f32[] constant(0)\n" + body).replace("fused (", f"{ADD}\n\nfused ("))
     computation = module.computations["fused"]
-    assert shares(computation)[computation[name]] == pytest.approx(share)
+    assert Shares().of(computation).get(computation[name], 1.0) == pytest.approx(share)
 
 
 # Memory

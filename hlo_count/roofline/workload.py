@@ -1,0 +1,201 @@
+"""What a program has to do whatever the device, worked out once for all devices that it is put on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import cached_property
+
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.trip_counts import trip_count
+from hlo_count.roofline import cpu_runtime
+from hlo_count.roofline.routines import routines_of
+from hlo_count.roofline.work import Work, WorkKey, Works
+from hlo_count.visitors.compulsory import certain_bytes
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
+
+SENT: WorkKey = ("network", "", "")
+"""Bytes that a device must send stand in the same map as the work of its units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the schedule of a computation has next: a kernel, a call, or a half of an asynchronous pair."""
+
+    instruction: Instruction
+    calls: tuple[Edge, ...] = ()
+    sends: bool = False
+    """Whether what it calls uses the network."""
+    half: str = ""
+    """"start", "update" or "done" of an asynchronous pair."""
+    started: Instruction | None = None
+    """The half before that an update or a done goes on from."""
+
+
+class Workload:
+    """The kernels of a program, what each costs and has to compute, and which are alike."""
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.works = Works(walk)
+        self._costs: dict[Instruction, Cost] = {}
+        self._routines: dict[Instruction, list[tuple[Instruction, str, int]]] = {}
+        self._schedules: dict[Computation, list[Step]] = {}
+        self._alike: dict[tuple[Instruction, bool], Instruction] = {}
+        self._first: dict[Hashable, Instruction] = {}
+        self._least: dict[frozenset[str], LeastWork] = {}
+
+    @cached_property
+    def certain_bytes(self) -> int:
+        """Bytes of main memory that must move whatever the data are."""
+        return certain_bytes(self.walk)
+
+    @cached_property
+    def kernels(self) -> list[tuple[Instruction, Times, Cost]]:
+        """The kernels that run, how often, and what one run costs."""
+        return list(self.walk.kernels())
+
+    def cost(self, kernel: Instruction) -> Cost:
+        """One run of a kernel, a fusion with its body."""
+        found = self._costs.get(kernel)
+        if found is None:
+            found = self.walk.cost_of(kernel, True)
+            if kernel.opcode == "fusion":
+                callee = kernel.callee("calls")
+                if callee is not None:
+                    found += self.walk.total_of(callee, kernels=False)
+            self._costs[kernel] = found
+        return found
+
+    def routines(self, kernel: Instruction) -> list[tuple[Instruction, str, int]]:
+        """The instructions of a kernel that are a routine's, with its name and how much work each is."""
+        found = self._routines.get(kernel)
+        if found is None:
+            found = self._routines[kernel] = list(routines_of(self.walk, kernel))
+        return found
+
+    def least(self, fused: frozenset[str]) -> LeastWork:
+        """The work that nothing can leave out, where the dtypes `fused` multiply and add in one slot."""
+        found = self._least.get(fused)
+        if found is None:
+            found = self._least[fused] = LeastWork(self, fused)
+        return found
+
+    def alike(self, kernel: Instruction, *, on_cpu: bool) -> Instruction:
+        """The first kernel of the same computation that takes any device as long: as much work of every kind, and on a
+        CPU run by its runtime in the same way."""
+        found = self._alike.get((kernel, on_cpu))
+        if found is None:
+            routines = tuple(
+                (name, amount, *self.works.unpaired(instruction).items())
+                for instruction, name, amount in self.routines(kernel)
+            )
+            key: Hashable = (
+                kernel.computation,
+                tuple(self.cost(kernel).amounts.items()),
+                tuple(self.works.unpaired(kernel).items()),
+                routines,
+                cpu_runtime.way_of_running(kernel) if on_cpu else None,
+            )
+            found = self._alike[(kernel, on_cpu)] = self._first.setdefault(key, kernel)
+        return found
+
+    def schedule(self, computation: Computation) -> list[Step]:
+        """The instructions of a computation that take time or others wait for, in order."""
+        found = self._schedules.get(computation)
+        if found is None:
+            calls = dict(self.walk.edges(computation))
+            steps = [self._step(instruction, calls) for instruction in computation.instructions]
+            found = self._schedules[computation] = [step for step in steps if step is not None]
+        return found
+
+    def _step(self, instruction: Instruction, calls: dict[Instruction, list[Edge]]) -> Step | None:
+        opcode = instruction.opcode
+        for half in ("update", "done"):
+            if opcode.endswith("-" + half):
+                started = instruction.operands[0] if instruction.operands else None
+                return Step(instruction, half=half, started=started)
+        half = "start" if opcode.endswith("-start") and opcode != "call-start" else ""
+        if instruction in calls and opcode != "fusion":
+            edges = tuple(calls[instruction])
+            sends = any(self.walk.total_of(edge.callee, kernels=True).network_bytes for edge in edges)
+            return Step(instruction, edges, sends, half)
+        return Step(instruction, half=half) if half or self.cost(instruction) else None
+
+
+class LeastWork:
+    """The least work of a program's kernels and computations on the devices that fuse the same dtypes."""
+
+    def __init__(self, workload: Workload, fused: frozenset[str]) -> None:
+        self.walk = workload.walk
+        self._works = workload.works
+        self._fused = fused
+        self._kernels: dict[Instruction, Work] = {}
+        self._computations: dict[Computation, Work] = {}
+
+    def of_kernel(self, kernel: Instruction) -> Work:
+        """One run of a kernel."""
+        found = self._kernels.get(kernel)
+        if found is None:
+            found = self._kernels[kernel] = self._works.least(kernel, self._fused.__contains__)
+            sent = self._sent(kernel)
+            if sent:
+                found[SENT] = sent
+        return found
+
+    def _sent(self, kernel: Instruction) -> float:
+        """Bytes to send. An all-reduce sends its operand twice in a ring, once where switches add up for
+        it."""
+        sent = 0
+        for instruction, cost, _, _ in self._works.operations(kernel):
+            own = cost.network_bytes
+            if own and instruction.opcode.startswith("all-reduce"):
+                own = min(own, sum(operand.shape.bytes for operand in instruction.operands))
+            sent += own
+        return sent
+
+    def of(self, computation: Computation) -> Work:
+        """One run of a computation, with what it calls."""
+        found = self._computations.get(computation)
+        if found is None:
+            found = self._computations[computation] = {}
+            calls = dict(self.walk.edges(computation))
+            for instruction in computation.instructions:
+                if instruction.opcode == "while":
+                    self._loop(instruction, found)
+                elif instruction.opcode == "conditional":
+                    self._conditional(instruction, found)
+                elif instruction in calls and instruction.opcode != "fusion":
+                    for edge in calls[instruction]:
+                        weighted_sum(found, self.of(edge.callee), float(edge.times))
+                else:
+                    weighted_sum(found, self.of_kernel(instruction), 1.0)
+        return found
+
+    def _loop(self, loop: Instruction, into: Work) -> None:
+        trips = self.walk.settings.trip_count(loop)
+        if trips is None:
+            found = trip_count(loop)
+            trips = found.at_least if found.n is None else found.n
+        for role, times in (("body", trips), ("condition", trips + 1)):
+            callee = loop.callee(role)
+            if callee is not None:
+                weighted_sum(into, self.of(callee), times)
+
+    def _conditional(self, conditional: Instruction, into: Work) -> None:
+        branches = [self.of(branch) for branch in branches_of(conditional)]
+        weights = self.walk.settings.weights(conditional, len(branches))
+        if weights is not None:
+            for branch, weight in zip(branches, weights, strict=True):
+                weighted_sum(into, branch, float(weight))
+        elif branches:
+            weighted_sum(into, {key: min(b.get(key, 0.0) for b in branches) for key in branches[0]}, 1.0)
+
+
+def weighted_sum(into: Work, work: Work, times: float) -> None:
+    """into += times * work."""
+    if times:
+        for key, amount in work.items():
+            into[key] = into.get(key, 0.0) + times * amount
