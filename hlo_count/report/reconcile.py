@@ -41,6 +41,7 @@ _BY_OPCODE = {
     **dict.fromkeys(("gather", "scatter"), "gathers and scatters"),
     **dict.fromkeys(("slice", "dynamic-slice", "dynamic-update-slice"), "slices and updates"),
     **dict.fromkeys(("all-reduce", "all-reduce-start", "reduce-scatter"), "collectives"),
+    "reduce-window": "windows: reductions, running ones, padding",
     "custom-call": "custom calls, -1 each",
     "fft": "fft",
     "sort": "sort",

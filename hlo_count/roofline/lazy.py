@@ -16,6 +16,7 @@ from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
+from hlo_count.visitors.window_reductions import reduced_dimensions
 
 _ELEMENTWISE = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
 _ALL_FOR_ALL = frozenset(
@@ -43,7 +44,7 @@ class Shares:
             along = _varying(instruction, varying)
             varying.append(along)
             asked = instruction
-            if instruction.opcode == "reduce":
+            if instruction.opcode in ("reduce", "reduce-window"):
                 asked = instruction.operands[0]
                 along = varying[asked.index]
             if len(along) != len(asked.shape.dimensions):
@@ -125,6 +126,8 @@ def _varying(instruction: Instruction, known: list[frozenset[int]]) -> frozenset
     if opcode == "transpose":
         source = known[instruction.operands[0].index]
         return frozenset([n for n, d in enumerate(instruction.dims("dimensions")) if d in source])
+    if opcode == "reduce-window":
+        return _all_dimensions(shape.rank) - reduced_dimensions(instruction) if shape.is_array else frozenset()
     if opcode in ("bitcast", "reshape") and instruction.operands[0].shape.is_array:
         operand = instruction.operands[0]
         if len(known[operand.index]) != operand.shape.rank:

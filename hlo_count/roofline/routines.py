@@ -14,6 +14,7 @@ from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import ELEMENTWISE
 from hlo_count.visitors.movement import MOVEMENT
 from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.window_reductions import window_applications
 
 ROUTINES = (
     *("sort", "top_k", "fft", "linalg", "convolution", "grouped_convolution", "batched_matmul"),
@@ -49,8 +50,8 @@ def routines_of(walk: Walk, kernel: Instruction) -> Iterator[tuple[Instruction, 
 
 def _routine_of(instruction: Instruction, cost: Cost) -> tuple[str, int] | None:
     opcode = instruction.opcode
-    if opcode == "reduce-window":
-        return "reduce_window", _operations(cost)
+    if opcode == "reduce-window":  # one that is a reduction runs as a reduction does
+        return ("reduce_window", _operations(cost)) if window_applications(instruction).windows else None
     if opcode == "reduce":
         return ("reduce_tuple", instruction.operands[0].shape.size) if instruction.shape.is_tuple else None
     if opcode == "dot":

@@ -12,7 +12,6 @@ from collections.abc import Callable, Container, Iterator
 from math import ceil, log2, prod
 from typing import NamedTuple
 
-from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
@@ -21,6 +20,7 @@ from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, TRANSCENDENTAL
 from hlo_count.visitors.movement import MOVEMENT
 from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.window_reductions import shares_sums, window_applications
 
 WorkKey = tuple[str, str, str]
 Work = dict[WorkKey, float]
@@ -28,7 +28,7 @@ Work = dict[WorkKey, float]
 FLOP_PER_SLOT = 2
 
 _CERTAIN = ELEMENTWISE | frozenset("reduce map dot scaled-dot convolution custom-call".split())
-"""Opcodes whose operations no algorithm avoids. Overlapping windows can share their sums, a scatter may
+"""Opcodes whose operations no algorithm avoids, windows that do not overlap too. Others can share their sums, a scatter may
 drop its updates, a ragged product rows that are in no group, and sort, fft, linear algebra and random
 numbers have other ways."""
 _STEADY = frozenset("exponential exponential-minus-one log log-plus-one logistic tanh erf sqrt rsqrt".split())
@@ -198,8 +198,14 @@ def _put(
 
 def _terms(instruction: Instruction, cost: Cost) -> tuple[Cost, Terms, Terms]:
     """Its cost, and the terms of the least and of the counted work that come of it."""
-    certain = instruction.opcode in _CERTAIN and cost.status != "estimate"
+    certain = _is_certain(instruction) and cost.status != "estimate"
     return cost, tuple(_least_terms(instruction, cost)) if certain else (), tuple(_counted_terms(instruction, cost))
+
+
+def _is_certain(instruction: Instruction) -> bool:
+    if instruction.opcode == "reduce-window":
+        return not shares_sums(instruction)
+    return instruction.opcode in _CERTAIN
 
 
 def _least_terms(instruction: Instruction, cost: Cost) -> Iterator[tuple[WorkKey, float]]:
@@ -255,9 +261,12 @@ def _paired(unpaired: Work, fuses: Callable[[str], bool]) -> tuple[Work, dict[st
 
 def _shared_windows(reduce_window: Instruction) -> float:
     """What is left of a reduce-window whose windows are built by doubling: log2 of the size for each
-    output."""
-    sizes = [w.size for w in parse_window(reduce_window.attribute("window"))]
-    return min(1.0, sum(ceil(log2(size)) for size in sizes) / max(1, prod(sizes) - 1))
+    output. Dimensions that are reductions share all there is to share."""
+    counted = window_applications(reduce_window)
+    if not counted.windows:
+        return 1.0
+    doubled = min(1.0, sum(ceil(log2(size)) for size in counted.sizes) / max(1, prod(counted.sizes) - 1))
+    return (counted.reductions + counted.windows * doubled) / counted.total
 
 
 def _add(work: Work, key: WorkKey, amount: float) -> None:

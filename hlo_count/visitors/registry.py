@@ -1,4 +1,7 @@
-"""The registries: a rule per opcode, a formula per custom-call target. Registering twice needs `override=True`."""
+"""The registries: a rule per opcode, another where a backend does otherwise, a formula per custom-call target.
+
+Registering twice needs `override=True`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ Rule = Callable[[Instruction, Body], Cost]
 Formula = Callable[[Instruction], Cost]
 
 RULES: dict[str, Rule] = {}
+BACKEND_RULES: dict[tuple[str, str], Rule] = {}
+"""By backend (cpu, gpu, tpu) and opcode: where its compiler does otherwise than the rule says."""
 FORMULAS: dict[str, Formula] = {}
 MOVES_NOTHING: set[str] = set()
 """Custom-call targets that are no work to the device: their operands and outputs are no traffic."""
@@ -31,9 +36,26 @@ def rule(*opcodes: str, override: bool = False) -> Callable[[_R], _R]:
             if opcode in RULES and not override:
                 raise HloCountError(f"opcode {opcode!r} has a rule already; pass override=True to replace it")
             RULES[opcode] = function
+            for key in [key for key in BACKEND_RULES if key[1] == opcode]:
+                del BACKEND_RULES[key]  # a rule that replaces another holds for every backend
         return function
 
     return register
+
+
+def backend_rule(backend: str, opcode: str) -> Callable[[_R], _R]:
+    """Register what holds instead of an opcode's rule, registered before, in one backend's programs."""
+
+    def register(function: _R) -> _R:
+        BACKEND_RULES[(backend, opcode)] = function
+        return function
+
+    return register
+
+
+def rule_of(opcode: str, backend: str) -> Rule | None:
+    """The rule that holds for an opcode in the programs of a backend."""
+    return BACKEND_RULES.get((backend, opcode)) or RULES.get(opcode)
 
 
 def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True) -> Callable[[_F], _F]:

@@ -35,8 +35,8 @@ _DONE_ELEMENT = {"copy-start": 0, "all-gather-start": 1, "collective-permute-sta
 """Which element of a start's tuple is what its `-done` gives."""
 
 
-def traffic(instruction: Instruction) -> tuple[list[Access], list[Access]]:
-    """What it reads and what it writes."""
+def traffic(instruction: Instruction, backend: str = "unknown") -> tuple[list[Access], list[Access]]:
+    """What it reads and what it writes, in the programs of a backend."""
     opcode = instruction.opcode
     if opcode in FREE:
         return [], []
@@ -47,7 +47,7 @@ def traffic(instruction: Instruction) -> tuple[list[Access], list[Access]]:
     sugar = async_sugar(opcode)
     if sugar is not None:
         wrapped = unwrapped(instruction) if sugar[1] == "start" else None
-        return traffic(wrapped) if wrapped is not None else ([], [])
+        return traffic(wrapped, backend) if wrapped is not None else ([], [])
     operands = instruction.operands
     if opcode in ("slice", "dynamic-slice", "gather"):
         taken = _capped([_resized(instruction.shape, operands[0].shape)], operands[0].shape)
@@ -69,6 +69,9 @@ def traffic(instruction: Instruction) -> tuple[list[Access], list[Access]]:
         return [], []
     if opcode == "get-dimension-size":  # the size stands beside the array
         return [], _leaves(instruction.shape)
+    if opcode == "fft" and backend == "gpu" and instruction.attribute("fft_type") in ("IFFT", "IRFFT"):
+        result = _leaves(instruction.shape)  # scaled in a pass of its own (xla/backends/gpu/runtime/fft_thunk.cc)
+        return [*_whole(operands), *result], [*result, *result]
     return _whole(operands), _leaves(instruction.shape)
 
 

@@ -24,7 +24,7 @@ from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.raising import raises
-from hlo_count.visitors.registry import RULES, Estimate, UnknownCostOf
+from hlo_count.visitors.registry import Estimate, UnknownCostOf, rule_of
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
@@ -190,7 +190,7 @@ class Walk:
 
     def _add_traffic(self, amounts: dict[Key, int], instruction: Instruction) -> Status:
         status: Status = "exact"
-        for counter, accesses in zip(("bytes_read", "bytes_written"), traffic(instruction), strict=True):
+        for counter, accesses in zip(("bytes_read", "bytes_written"), traffic(instruction, self.backend), strict=True):
             for number, size in accesses:
                 space = space_name(self.backend, number)
                 if space is None:
@@ -223,7 +223,7 @@ class Walk:
         try:
             if opcode == "custom-call":
                 return self._stated(instruction, custom_call_cost(instruction))
-            found = RULES.get(opcode)
+            found = rule_of(opcode, self.backend)
             if found is None:
                 raise UnknownCostOf(
                     f"is a {opcode}, which has no rule",
