@@ -28,9 +28,9 @@ Work = dict[WorkKey, float]
 FLOP_PER_SLOT = 2
 
 _CERTAIN = ELEMENTWISE | frozenset("reduce map dot scaled-dot convolution custom-call".split())
-"""Opcodes whose operations no algorithm avoids, windows that do not overlap too. Others can share their sums, a scatter may
-drop its updates, a ragged product rows that are in no group, and sort, fft, linear algebra and random
-numbers have other ways."""
+"""Opcodes whose operations no algorithm avoids, windows that do not overlap too. Others can share their sums, a
+scatter may drop its updates, a ragged product rows that are in no group, and sort, fft, linear algebra and
+random numbers have other ways."""
 _STEADY = frozenset("exponential exponential-minus-one log log-plus-one logistic tanh erf sqrt rsqrt".split())
 """Special functions that take as long for any argument. Others (sine, power, atan2 ...) are faster for some, and two
 of one argument share work: no more of them is certain than the fastest function there is."""

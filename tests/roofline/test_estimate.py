@@ -18,6 +18,7 @@ from hlo_count.roofline.cpu_runtime import MOST_IN_A_ROW
 from hlo_count.roofline.device import Device, Figure
 from hlo_count.roofline.roofline import what_if
 from hlo_count.roofline.routines import routines_of
+from hlo_count.roofline.work import Works
 from hlo_count.visitors.walk import Walk
 
 TYPICAL = 0.5  # of every ceiling of the toy devices
@@ -53,16 +54,32 @@ def test_memory_is_the_nearest_level_that_holds_the_working_set(elements: int, b
 
 
 def test_windows_that_overlap_share_their_work() -> None:
-    """A window over everything is how TPU prints a reduction that is broadcast again: 2047 wide, 11
-    doublings."""
+    """513 wide: 10 doublings for each of 1024 outputs."""
+    text = entry(
+        "  x = f32[1024] parameter(0)\n  z = f32[] constant(0)\n"
+        "  ROOT r = f32[1024] reduce-window(x, z), window={size=513 pad=256_256}, to_apply=add",
+        "f32[1024]",
+        add=ADD,
+    )
+    assert roofline(text).estimate < 2 * 10 * 1024 / (10 * TYPICAL) + 1
+    assert hlo_count.count(text).flops == 1024 * 512 - 256 * 257
+
+
+def test_a_window_over_everything_is_a_reduction() -> None:
+    """As TPU prints one that is broadcast again: 1023 additions are certain, and no window's routine runs."""
     text = entry(
         "  x = f32[1024] parameter(0)\n  z = f32[] constant(0)\n"
         "  ROOT r = f32[1024] reduce-window(x, z), window={size=2047 pad=1023_1023}, to_apply=add",
         "f32[1024]",
         add=ADD,
     )
-    assert roofline(text).estimate < 2 * 11 * 1024 / (10 * TYPICAL) + 1
-    assert hlo_count.count(text).flops == 1024 * 1024 - 1024
+    walk = hlo_count.count(text).walk
+    kernel = walk.module.entry.root
+    assert hlo_count.count(text).flops == 1023
+    works = Works(walk)
+    for work in (works.least(kernel, lambda _: False), works.counted(kernel, lambda _: False)):
+        assert work == {("vector", "f32", "add"): 1023}
+    assert list(routines_of(walk, kernel)) == []
 
 
 # Routines and threads

@@ -168,6 +168,46 @@ CASES = {
         ADD,
         {"add.flops.f32.vector": sum(range(8))},
     ),
+    "a window over the whole row is a reduction": (
+        "p = f32[8,2048,2048] parameter(0) z = f32[] constant(0) "
+        "ROOT r = f32[8,2048,2048] reduce-window(p, z), window={size=1x1x4095 pad=0_0x0_0x2047_2047}, to_apply=max",
+        MAX,
+        {"minmax.flops.f32.vector": 8 * 2048 * 2047},
+    ),
+    "over two whole dimensions too": (
+        "p = f32[3,5,7] parameter(0) z = f32[] constant(0) "
+        "ROOT r = f32[3,5,7] reduce-window(p, z), window={size=5x1x13 pad=2_2x0_0x6_6}, to_apply=add",
+        ADD,
+        {"add.flops.f32.vector": 5 * (3 * 7 - 1)},
+    ),
+    # five reductions of 3, then windows of 3 over the five values: 4 of them hold 2 or 3 neighbours
+    "reductions first, then the windows over their values": (
+        "p = f32[3,5] parameter(0) z = f32[] constant(0) "
+        "ROOT r = f32[3,5] reduce-window(p, z), window={size=5x3 pad=2_2x1_1}, to_apply=add",
+        ADD,
+        {"add.flops.f32.vector": 5 * (3 - 1) + (1 + 2 + 2 + 2 + 1)},
+    ),
+    # a window with strides takes elements 0 and 4 of the row; only their columns are reduced
+    "what no window takes is not reduced": (
+        "p = f32[3,8] parameter(0) z = f32[] constant(0) "
+        "ROOT r = f32[3,2] reduce-window(p, z), window={size=5x1 stride=1x4 pad=2_2x0_0}, to_apply=add",
+        ADD,
+        {"add.flops.f32.vector": 2 * (3 - 1)},
+    ),
+    # holes between the 3 elements: 5 places, all of them under a window of 9
+    "with holes in it": (
+        "p = f32[3] parameter(0) z = f32[] constant(0) "
+        "ROOT r = f32[5] reduce-window(p, z), window={size=9 pad=4_4 lhs_dilate=2}, to_apply=add",
+        ADD,
+        {"add.flops.f32.vector": 3 - 1},
+    ),
+    "of several arrays: the body once for each application": (
+        "p = f32[4] parameter(0) q = f32[4] parameter(1) z = f32[] constant(0) "
+        "ROOT r = (f32[4], f32[4]) reduce-window(p, q, z, z), window={size=7 pad=3_3}, to_apply=both",
+        "both { a = f32[] parameter(0) b = f32[] parameter(1) c = f32[] parameter(2) d = f32[] parameter(3) "
+        "s = f32[] add(a, c) m = f32[] maximum(b, d) ROOT t = (f32[], f32[]) tuple(s, m) }\n",
+        {"add.flops.f32.vector": 3, "minmax.flops.f32.vector": 3},
+    ),
     "a window in the padding applies nothing": (
         "p = f32[2] parameter(0) z = f32[] constant(0) "
         "ROOT r = f32[6] reduce-window(p, z), window={size=1 pad=2_2}, to_apply=add",
