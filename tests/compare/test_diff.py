@@ -372,8 +372,11 @@ def test_flops_that_the_partitioner_divides_are_not_fused():
         "ENTRY main {\n  a = f32[64,4]{1,0} parameter(0)\n  b = f32[4,16]{1,0} parameter(1)\n"
         "  ROOT f = f32[64,16]{1,0} fusion(a, b), kind=kOutput, calls=fused\n}\n"
     )
-    for optimization, reason in ((True, "partitioned"), (False, "shape changed")):
-        diff = Diff(hc.count(whole), hc.count(part), optimization=optimization)
+    sharded = whole.replace("HloModule m", "HloModule m, num_partitions=8").replace(
+        "parameter(0)", "parameter(0), sharding={devices=[1,8]<=[8]}"
+    )
+    for before, reason in ((sharded, "partitioned"), (whole, "shape changed")):
+        diff = Diff(hc.count(before), hc.count(part))
         assert {row.reason for row in diff.rows} == {f"{reason} ([64,32] to [64,4])"}
         assert diff.change.flops == -2 * 64 * 28 * 16
 

@@ -98,7 +98,7 @@ def test_by() -> None:
 
 def test_header() -> None:
     first = str(hc.count(LINEAR)).splitlines()[0]
-    assert first == "linear · backend not known · 1 device · from text · 1 FMA = 2 FLOP"
+    assert first == "linear · backend not known · 1 device · before optimization · from text · 1 FMA = 2 FLOP"
     two = LINEAR.replace("HloModule linear", "HloModule linear, num_partitions=4, replica_count=2")
     assert "8 devices, counts are for one" in str(hc.count(two)).splitlines()[0]
     assert "convention of XLA" in str(hc.count(LINEAR, convention="xla")).splitlines()[0]

@@ -117,7 +117,7 @@ def test_a_header_breaks_between_its_parts():
         backend="tpu",
         jax_version="0.10.2",
     )
-    long_name = hc.parse(counted.module.text.replace("HloModule m", f"HloModule {'name' * 8}"))
+    long_name = hc.parse(counted.module.text.replace("HloModule m", f"HloModule {'name' * 8}, is_scheduled=true"))
     lines = str(hc.Report(long_name, mesh=counted.mesh, target="tpu:v5e:2x4", jax_version="0.10.2")).splitlines()
     assert len(lines[0]) <= 100
     assert [line.strip() for line in lines[:2]][1].split(" · ")[-1] == "1 FMA = 2 FLOP"

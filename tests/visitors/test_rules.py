@@ -21,7 +21,7 @@ LESS = "less { a = f32[] parameter(0) b = f32[] parameter(1) ROOT c = pred[] com
 
 def split(entry: str, computations: str = "") -> dict[str, int]:
     """`class.counter.dtype.unit` of each amount of a module whose entry has these instructions."""
-    report = hc.count(f"HloModule m\n{computations}ENTRY e {{\n{entry}\n}}\n")
+    report = hc.count(f"HloModule m, replica_count=8\n{computations}ENTRY e {{\n{entry}\n}}\n")
     assert report.unknowns == []
     return {f"{k[1]}.{k[0]}.{k[2]}.{k[3]}": n for k, n in report.total.amounts.items() if k[0] in OP_COUNTERS}
 
