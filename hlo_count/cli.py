@@ -169,7 +169,12 @@ def _add_program_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs, by name or op_name pattern"
     )
-    group.add_argument("--branch", action="append", metavar="CONDITIONAL=I", help="the branch a conditional takes")
+    group.add_argument(
+        "--branch",
+        action="append",
+        metavar="CONDITIONAL=I",
+        help="the branch a conditional takes, or the probability of each: cond.1=0.9,0.1",
+    )
     group.add_argument("--strict", action="store_true", help="fail when anything is not known")
 
 
@@ -356,7 +361,7 @@ def _call(
         keywords["trip_counts"] = {name: given.whole_number(n, "--trip-count") for name, n in pairs.items()}
     if options.branch:
         pairs = given.assignments(options.branch, "--branch")
-        keywords["branches"] = {name: given.whole_number(n, "--branch") for name, n in pairs.items()}
+        keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
         found = _opened(program)
         is_hlo = isinstance(found, hlo_count.Module)

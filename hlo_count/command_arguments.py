@@ -147,6 +147,16 @@ def whole_number(text: str, option: str) -> int:
         raise HloCountError(f"{option}: {text!r} is no whole number") from None
 
 
+def branch(text: str) -> int | list[float]:
+    """The index of a branch, or with commas the probability of each: `1`, `0.9,0.1`."""
+    try:
+        return [float(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError:
+        raise HloCountError(
+            f"--branch: {text!r} is neither the index of a branch nor the probability of each, such as 0.9,0.1"
+        ) from None
+
+
 def compiler_options(given: list[str]) -> dict[str, Any]:
     """`NAME=VALUE` with true, false, numbers, and words as they stand; the first = is the one, and --NAME is NAME."""
     found: dict[str, Any] = {}

@@ -242,6 +242,7 @@ BAD = {
     "a depth of nothing": (["count", "DUMP", "--by", "scope", "--depth", "0"], "depth=0"),
     "a trip count that is no number": (["count", "DUMP", "--trip-count", "w=x"], "'x' is no whole number"),
     "a trip count of no loop": (["count", "DUMP", "--trip-count", "w=3"], "matches no while"),
+    "a branch that is no number": (["count", "DUMP", "--branch", "c=x"], "neither the index of a branch nor the prob"),
     "an unknown device": (["roofline", "DUMP", "--device", "h101"], "h100"),
     "a folder": (["count", "FOLDER"], "irectory"),
 }  # fmt: skip

@@ -357,4 +357,10 @@ def _notes(diff: Diff) -> list[str]:
     for word, report in zip(("before", "after"), reports, strict=True):
         if report.status != "exact":
             notes.append(f"{word} is {'an' if report.status == 'estimate' else 'a'} {report.status}: see its unknowns")
+    said = {
+        note: [word for word, r in zip(("before", "after"), reports, strict=True) if note in r.notes]
+        for report in reports
+        for note in report.notes
+    }
+    notes += [f"{' and '.join(words)}: {note}" for note, words in said.items()]
     return notes

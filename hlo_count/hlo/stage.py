@@ -18,6 +18,10 @@ _TILED = re.compile(r"sharding=\{[^\n]{0,2000}?devices=\[([\d,]+)\]")
 """A sharding that gives devices different parts, with the number of parts of each dimension."""
 _SHARDY = re.compile(r"xla\.sdy\.sharding=\"#sdy\.sharding[^\n>]*\{\\\"")
 """The same as Shardy spells it, by the axes of a mesh."""
+_MESH = re.compile(r"#sdy\.mesh<\[([^\]\n]*)\]")
+"""A mesh of Shardy's, `["a"=4, "b"=2]`, with the size of each axis."""
+_LIBRARY = re.compile(r'custom_call_target="__(cublas|onednn|cudnn\$conv)')
+"""What XLA makes of dots and convolutions, and JAX does not write itself (as it does `__cudnn$fmha…`)."""
 _BY_PARTITIONER = re.compile(r"_spmd(\.clone|\.\d+)*\Z")
 """What the partitioner calls the entry that it makes of another."""
 SHARD_MAPS = ("SPMDFullToShardShape", "xla.sdy.GlobalToLocalShape")
@@ -27,16 +31,17 @@ SHARD_MAPS = ("SPMDFullToShardShape", "xla.sdy.GlobalToLocalShape")
 def stage_of(module: Module) -> Stage:
     """The stage of a text, by what only a compiler writes, and by shardings that the partitioner has yet to take up.
 
-    A schedule is the compiler's last word, and fusions, asynchronous pairs and tiled layouts come after the
-    partitioner. It leaves shardings on parameters and results, but the entry that it makes is named `…_spmd`
-    (XLA, spmd_partitioner.cc). A text without any mark is taken for one that is not optimized.
+    A schedule is the compiler's last word; fusions, asynchronous pairs, tiled layouts, bitcasts and calls of a library
+    in place of dots come after the partitioner. It leaves shardings on parameters and results, but the entry that it
+    makes is named `…_spmd` (XLA, spmd_partitioner.cc). A text without any mark is taken for one that is not optimized.
     """
     if module.is_scheduled:
         return "optimized"
     if sharded_for(module) > 1 and not _BY_PARTITIONER.search(module.entry.name):
         return "unpartitioned"
     opcodes = frozenset[str]().union(*(computation.opcodes for computation in module.computations.values()))
-    if "fusion" in opcodes or any(opcode.endswith("-start") for opcode in opcodes) or ":T(" in module.text:
+    by_compiler = not opcodes.isdisjoint(("fusion", "bitcast")) or any(opcode.endswith("-start") for opcode in opcodes)
+    if by_compiler or ":T(" in module.text or _LIBRARY.search(module.text):
         return "optimized"
     return "unoptimized"
 
@@ -44,7 +49,7 @@ def stage_of(module: Module) -> Stage:
 def sharded_for(module: Module) -> int:
     """Over how many devices the shardings of a text split its arrays; 1 where nothing is split.
 
-    By the header; by the shardings where that has no number, as JAX prints a `Lowered`.
+    By the header; by the shardings and Shardy's meshes where that has no number, as JAX prints a `Lowered`.
     """
     text = module.text
     tiles = [prod(int_list(dims)) for dims in _TILED.findall(text)] if "sharding={" in text else []
@@ -52,5 +57,6 @@ def sharded_for(module: Module) -> int:
     if split > 1:
         return max(split, module.num_partitions)
     if _SHARDY.search(text) or any(f'"{target}"' in text for target in SHARD_MAPS):
-        return module.num_partitions
+        meshes = [prod(map(int, re.findall(r"=(\d+)", axes))) for axes in _MESH.findall(text)]
+        return max([module.num_partitions, *meshes])
     return 1

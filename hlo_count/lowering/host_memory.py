@@ -38,7 +38,7 @@ class HostMemory:
             return ()
         return (
             f"host memory ({PINNED}) is not kept when compiling for this target: {', '.join(lost)}; counted as device "
-            f"memory, and nothing that moves between host and device for it",
+            f"memory, without what moves between host and device, so the bytes are a lower bound",
         )
 
 

@@ -112,7 +112,7 @@ def lower(
     program = _described(lowered, compiler_options, optimized, target=name, place=found.name, mesh=placed.mesh)
     if optimized:
         dropped = placed.host_memory.dropped(program.text, program.backend)
-        program = replace(program, notes=(*program.notes, *dropped))
+        program = replace(program, notes=(*program.notes, *dropped), moves_more=bool(dropped))
     if not set(devices_of(lowered)) <= set(placed.devices) or program.num_devices != len(placed.devices):
         raise TargetError(f"JAX did not move this program to {found.name}: use jax.jit with NamedShardings")
     return program

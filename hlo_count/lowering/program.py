@@ -44,6 +44,8 @@ class Program:
     """Gives the module as JAX emits it, where it is still there: source lines that the compiler loses are in it."""
     notes: tuple[str, ...] = ()
     """What a reader must know of how it was compiled: an option that was set, memory kinds that were dropped."""
+    moves_more: bool = False
+    """Whether it moves bytes that the compiled text does not show: to and from host memory that was dropped."""
 
 
 def describe(

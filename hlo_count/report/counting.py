@@ -82,6 +82,7 @@ def count(
         device_kind=program.device_kind,
         compiled=program.compiled,
         notes=program.notes,
+        moves_more=program.moves_more,
         lost_lines=lost_lines(module, program.unoptimized),
         **options,
     )

@@ -74,6 +74,7 @@ class Report:
         strict: bool = False,
         notes: tuple[str, ...] = (),
         lost_lines: Mapping[str, str] | None = None,
+        moves_more: bool = False,
     ) -> None:
         if convention not in CONVENTIONS:
             raise HloCountError(f"convention {convention!r} does not exist: use 'default' or 'xla'")
@@ -88,6 +89,7 @@ class Report:
         self.device_kind = device_kind
         self.compiled = compiled
         self._lost_lines = dict(lost_lines or {})
+        self._moves_more = moves_more
         self.notes = list(notes)
         """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
@@ -180,8 +182,10 @@ class Report:
 
     @property
     def bytes_status(self) -> Status:
-        """The status of `bytes`: no better than an estimate where the compiler has yet to form its kernels."""
-        return weakest(self.status, "exact" if self.stage == "optimized" else "estimate")
+        """The status of `bytes`: no better than an estimate where the compiler has yet to form its kernels, and a lower
+        bound where more moves than the text shows, which `notes` say."""
+        counted: Status = "exact" if self.stage == "optimized" else "estimate"
+        return weakest(self.status, "lower bound" if self._moves_more else counted)
 
     @property
     def unknowns(self) -> list[Unknown]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from math import isfinite
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.instruction import Instruction
@@ -64,7 +65,7 @@ class Settings:
                     f"branches: {conditional.name} has no branch {int(chosen)}; it has 0 to {number - 1}"
                 )
             return [Fraction(index == int(chosen)) for index in range(number)]
-        weights = [Fraction(str(probability)) for probability in chosen]
+        weights = [Fraction(str(probability)) for probability in chosen] if all(map(isfinite, chosen)) else []
         if len(weights) != number or min(weights) < 0 or abs(sum(weights, Fraction()) - 1) > Fraction(1, 10**6):
             raise HloCountError(
                 f"branches: {conditional.name} has {number} branches; pass an index, or {number} probabilities that "

@@ -57,6 +57,17 @@ STAGES = {
         ),
         "unpartitioned",
     ),
+    "shardings of Shardy, and the number of devices in its mesh alone": (
+        single(
+            'ROOT a = f32[8] add(p, p), frontend_attributes={xla.sdy.sharding="#sdy.sharding<@mesh, [{\\"d\\"}]>"}',
+            ', frontend_attributes={xla.sdy.meshes={mesh = #sdy.mesh<["d"=4, "e"=2]>}}',
+        ),
+        "unpartitioned",
+    ),
+    "a mesh that nothing is split over": (
+        single("ROOT a = f32[8] add(p, p)", ', frontend_attributes={xla.sdy.meshes={mesh = #sdy.mesh<["d"=8]>}}'),
+        "unoptimized",
+    ),
     "a function of the user's named _spmd": (
         BEFORE.replace("ENTRY", "inner_spmd.3 {\n  ROOT q = f32[] parameter(0)\n}\n\nENTRY"),
         "unpartitioned",
@@ -72,6 +83,15 @@ STAGES = {
     "plain": (single("ROOT a = f32[8] add(p, p)"), "unoptimized"),
     "scheduled": (single("ROOT a = f32[8] add(p, p)", ", is_scheduled=true"), "optimized"),
     "tiled": (single("ROOT a = f32[8]{0:T(128)} add(p, p)"), "optimized"),
+    "a bitcast": (single("ROOT a = f32[2,4] bitcast(p)"), "optimized"),
+    "a matmul of a library": (
+        single('ROOT a = f32[8] custom-call(p, p), custom_call_target="__cublas$gemm"'),
+        "optimized",
+    ),
+    "attention of a library, which JAX writes itself": (
+        single('ROOT a = f32[8] custom-call(p, p), custom_call_target="__cudnn$fmhaSoftmax"'),
+        "unoptimized",
+    ),
     "asynchronous": (
         single("s = (f32[8], f32[8], u32[]) copy-start(p)\n  ROOT a = f32[8] copy-done(s)"),
         "optimized",
@@ -105,6 +125,45 @@ def test_the_whole_is_said_to_be_the_whole(header: str) -> None:
     data = report.to_dict()
     assert data["all_devices"]["flops"] == WHOLE
     assert (data["bytes_status"], data["peak_status"]) == ("estimate", "estimate")
+
+
+LOWERED_SHARD_MAP = """HloModule jit_f, frontend_attributes={xla.sdy.meshes={mesh = #sdy.mesh<["a"=4, "b"=2]>}}
+
+add {
+  x = f32[] parameter(0)
+  y = f32[] parameter(1)
+  ROOT z = f32[] add(x, y)
+}
+
+body {
+  p = f32[128,128] parameter(0)
+  ROOT r = f32[128,128] all-reduce(p), channel_id=1, replica_groups={{0,1},{2,3},{4,5},{6,7}}, use_global_device_ids=true,
+    to_apply=add
+}
+
+ENTRY main {
+  x = f32[512,256] parameter(0)
+  g = f32[128,128] custom-call(x), custom_call_target="xla.sdy.GlobalToLocalShape"
+  c = f32[128,128] call(g), to_apply=body
+  ROOT l = f32[512,128] custom-call(c), custom_call_target="xla.sdy.LocalToGlobalShape"
+}
+"""
+
+
+def test_a_shard_map_as_jax_prints_it_before_compiling() -> None:
+    """Without a number of devices in the header: that of the mesh, so that groups of 8 devices are no surprise."""
+    report = hc.count(LOWERED_SHARD_MAP)
+    assert (report.stage, report.num_devices, report.status) == ("unpartitioned", 8, "lower bound")
+    (unknown,) = report.unknowns
+    assert unknown.instruction == "g" and "shard_map" in unknown.reason
+
+
+def test_a_diff_says_what_its_reports_say() -> None:
+    one, other = hc.count(AFTER), hc.count(AFTER)
+    other.notes.append("compiled with an option")
+    assert "after: compiled with an option" in hc.diff(one, other).notes
+    one.notes.append("compiled with an option")
+    assert "before and after: compiled with an option" in hc.diff(one, other).notes
 
 
 def test_replicas_each_run_the_whole() -> None:

@@ -60,6 +60,7 @@ def test_what_a_gpu_target_drops_is_said(name):
     assert "host" not in report.by("memory_space")
     (note,) = report.notes
     assert "host memory (pinned_host)" in note and said in note
+    assert (report.bytes_status, report.status) == ("lower bound", "exact")  # of the bytes alone
 
 
 @WITH_GPU
@@ -74,7 +75,7 @@ def test_what_is_kept_is_counted_and_not_noted(target):
         return jax.checkpoint(lambda w: jnp.cos(checkpoint_name(jnp.sin(x @ w), "h") @ w).sum(), policy=policy)(w)
 
     report = hc.count(jax.grad(loss), X, X, target=target)
-    assert report.notes == []
+    assert (report.notes, report.bytes_status) == ([], "exact")
     assert report.by("memory_space")["host"].bytes == 2 * BYTES  # there, and back
 
 
