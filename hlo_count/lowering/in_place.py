@@ -82,8 +82,8 @@ def _nothing_lost(fn: Callable[..., Any]) -> Iterator[None]:
             list.__setitem__(held, slice(None), old)
     if lost:
         raise HloCountError(
-            f"the function puts what it computes into a {lost[0]} that is none of its arguments, which jax.jit drops with all that "
-            f"computes it: have it take what it changes as an argument and return the new one"
+            f"the function puts what it computes into a {lost[0]} that is none of its arguments, which jax.jit drops "
+            f"with all that computes it: have it take what it changes as an argument and return the new one"
         )
 
 
