@@ -52,7 +52,7 @@ def _has_shared_object(value: Any, seen: set[int]) -> bool:
     return any(_has_shared_object(each, seen) for each in inside[0])
 
 
-_MOST_CONTAINERS = 100_000
+_MOST_CONTAINERS = _MOST_ENTRIES = 10_000
 """Of what a function holds no more is looked through: a data set in memory has no end of entries."""
 
 
@@ -105,9 +105,9 @@ def _containers(fn: Any) -> Iterator[tuple[str, Any]]:
             inside = [value.func, *value.args, *value.keywords.values()]
         elif isinstance(value, (dict, list)):
             yield type(value).__name__ if owner == "global" else owner, value
-            inside = _values(value)
+            inside = _values(value) if len(value) <= _MOST_ENTRIES else []
         elif isinstance(value, tuple):
-            inside = list(value)
+            inside = list(value[:_MOST_ENTRIES])
         elif type(held := getattr(value, "__dict__", None)) is dict:
             owner = type(value).__name__
             yield owner, held
