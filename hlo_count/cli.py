@@ -402,6 +402,8 @@ def _opened(program: str) -> Any:
     path = Path(program)
     if not path.exists():
         raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
+    if path.suffix == ".py":
+        raise HloCountError(f"{program}: name the function in it, {program}:function")
     return opened(path)
 
 

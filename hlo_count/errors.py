@@ -10,7 +10,7 @@ class HloCountError(Exception):
 
 
 class ParseError(HloCountError):
-    """HLO text that cannot be read; the message holds file, line, column, the line itself and a caret."""
+    """HLO text that cannot be read; the message holds file, line, column, and the line with a caret if it has text."""
 
     def __init__(self, message: str, *, filename: str | None, line: int, column: int, source: str) -> None:
         self.reason = message
@@ -19,7 +19,9 @@ class ParseError(HloCountError):
         self.column = column
         self.source = source
         shown, caret_at = _excerpt(source, column - 1)
-        super().__init__(f"{self.filename}:{line}:{column}: {message}\n    {shown}\n    {' ' * caret_at}^")
+        # A caret under nothing, or under what a terminal would obey, shows nobody where to look.
+        below = f"\n    {shown}\n    {' ' * caret_at}^" if shown.strip() and shown.isprintable() else ""
+        super().__init__(f"{self.filename}:{line}:{column}: {message}{below}")
 
     def __reduce__(self) -> tuple[object, ...]:
         again = partial(ParseError, filename=self.filename, line=self.line, column=self.column, source=self.source)

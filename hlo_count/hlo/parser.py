@@ -19,6 +19,7 @@ from hlo_count.hlo.scanner import Scanner
 from hlo_count.hlo.structure import check_calls, check_elements
 
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
+_TUPLE_ELEMENT = re.compile(r"[\w.\-]#\d+[,)#]")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
 
 
@@ -71,6 +72,8 @@ def _printed_computation(module: Module, text: str, at: int) -> tuple[Computatio
     closing = _AFTER_BRACE.search(text, start - 1)
     if closing is None:
         return None
+    if text.find("#", start, closing.start()) >= 0 and _TUPLE_ELEMENT.search(text, start, closing.start()):
+        return None  # an operand that is short for a get-tuple-element is none of the lines
     try:
         printed = read_printed(text, start, closing.start(), module.kinds)
     except HloCountError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def dump_passes(
     options = {**(compiler_options or {}), **dumping}
     there = set(path.iterdir())
     program = lower(fn, args, kwargs, target=target, mesh=mesh, in_specs=in_specs, compiler_options=options)
-    if program.backend == "gpu":  # the one compiler with fallbacks; TPU's goes on in a module of another number
+    if program.backend == "gpu":  # the one with fallbacks; TPU's goes on with a copy that has a number of its own
         _remove_failed(set(path.iterdir()) - there, program.name)
     return program
 
@@ -49,4 +50,7 @@ def _remove_failed(written: set[Path], name: str) -> None:
     own = [number for file, number in numbered.items() if file.name.startswith(f"module_{number:04}.{name}.")]
     for file, number in numbered.items():
         if number < max(own, default=0):
-            file.unlink()
+            if file.is_dir():
+                shutil.rmtree(file)
+            else:
+                file.unlink()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import types
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hlo_count.errors import HloCountError
@@ -22,7 +25,8 @@ def with_updates(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[
         import jax
 
         before = _held(args, kwargs)
-        result = fn(*args, **kwargs)
+        with _nothing_lost(fn):
+            result = fn(*args, **kwargs)
         known = {*map(id, before.values()), *map(id, jax.tree.leaves(result))}
         updates = [leaf for leaf in _held(args, kwargs).values() if id(leaf) not in known]
         if updates and is_shared:
@@ -46,6 +50,101 @@ def _has_shared_object(value: Any, seen: set[int]) -> bool:
             return True
         seen.add(id(value))
     return any(_has_shared_object(each, seen) for each in inside[0])
+
+
+_MOST_CONTAINERS = _MOST_ENTRIES = 10_000
+"""Of what a function holds no more is looked through: a data set in memory has no end of entries."""
+
+
+@contextmanager
+def _nothing_lost(fn: Callable[..., Any]) -> Iterator[None]:
+    """Raise HloCountError for what `fn` computes into an object that it holds, and take it out of there again.
+
+    `jax.jit` would leave it out of the program, with all that computes it, and the object with a tracer.
+    """
+    import jax
+    from jax.core import Tracer
+
+    before = [(owner, held, _copy(held)) for owner, held in itertools.islice(_containers(fn), _MOST_CONTAINERS)]
+    yield
+    known = {id(value) for _, _, old in before for value in _values(old)}
+    lost = [
+        owner
+        for owner, held, _ in before
+        for value in _values(held)
+        if id(value) not in known and any(isinstance(each, Tracer) for each in jax.tree.leaves(value))
+    ]
+    for _, held, old in before if lost else ():
+        if isinstance(held, dict):
+            dict.clear(held)  # a library's own kind of dict may keep watch on changes
+            dict.update(held, old)
+        else:
+            list.__setitem__(held, slice(None), old)
+    if lost:
+        raise HloCountError(
+            f"the function puts what it computes into a {lost[0]} that is none of its arguments, which jax.jit drops "
+            f"with all that computes it: have it take what it changes as an argument and return the new one"
+        )
+
+
+def _containers(fn: Any) -> Iterator[tuple[str, Any]]:
+    """The dicts (of attributes too) and lists that a function leads to, each with the name of the object's type."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("global", fn)]
+    while waiting:
+        owner, value = waiting.pop()
+        if id(value) in seen or isinstance(value, (type, types.ModuleType, str, bytes, int, float)) or is_array(value):
+            continue
+        seen.add(id(value))
+        inside: list[Any] = []
+        if isinstance(value, types.MethodType):
+            inside = [value.__self__]
+        elif isinstance(value, types.FunctionType):
+            inside = _closed_over(value)
+        elif isinstance(value, functools.partial):
+            inside = [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, (dict, list)):
+            yield type(value).__name__ if owner == "global" else owner, value
+            inside = _values(value) if len(value) <= _MOST_ENTRIES else []
+        elif isinstance(value, tuple):
+            inside = list(value[:_MOST_ENTRIES])
+        elif type(held := getattr(value, "__dict__", None)) is dict:
+            owner = type(value).__name__
+            yield owner, held
+            inside = _values(held)
+        waiting += [(owner, each) for each in inside]
+
+
+def _values(held: Any) -> list[Any]:
+    return list(dict.values(held)) if isinstance(held, dict) else list(held)
+
+
+def _copy(held: Any) -> Any:
+    return dict.copy(held) if isinstance(held, dict) else list(held)
+
+
+def _closed_over(fn: types.FunctionType) -> list[Any]:
+    """What a function names outside of itself: its cells, and globals but for functions of other modules."""
+    found = []
+    for cell in fn.__closure__ or ():
+        with suppress(ValueError):  # not filled yet
+            found.append(cell.cell_contents)
+    codes = [fn.__code__]
+    for code in codes:
+        codes += [each for each in code.co_consts if isinstance(each, types.CodeType)]
+        named = (fn.__globals__.get(name) for name in code.co_names)
+        found += [each for each in named if getattr(each, "__globals__", fn.__globals__) is fn.__globals__]
+    return found
+
+
+def refuse_closed_over(error: Exception) -> None:
+    """Raise HloCountError where `error` is nnx's, about an object that comes from outside of the function."""
+    if "different trace level" in str(error):
+        said = str(error).partition("\n")[0].partition(" (http")[0].partition(", got ")[0]
+        raise HloCountError(
+            f"the function changes an object that it closes over ({said}): have it take that as an argument, such as "
+            f"nnx.jit(lambda model, x: model(x)) with model and x"
+        ) from error
 
 
 def refuse_opaque(error: TypeError, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:

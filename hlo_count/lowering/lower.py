@@ -14,7 +14,7 @@ from typing import Any
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import gpu
 from hlo_count.lowering.fallbacks import compile_with_fallbacks
-from hlo_count.lowering.in_place import refuse_opaque, with_updates
+from hlo_count.lowering.in_place import refuse_closed_over, refuse_opaque, with_updates
 from hlo_count.lowering.program import Program, describe, devices_of
 from hlo_count.lowering.quiet import (
     default_devices,
@@ -169,11 +169,15 @@ def _lower_here(jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], targ
 def _lower_for(target: str, lower: Callable[[], Any], has_mesh: bool = False) -> Any:
     try:
         return lower()
+    except HloCountError:
+        raise
     except Exception as error:  # whatever it is: the same function has just been traced without one
         operation = _failing_operation(lower)
         culprit = f"{operation} " if operation and operation not in str(error) else ""
         clash = has_mesh and re.search(r"incompatible devices|context mesh|does not match the sharding", str(error))
         hint = f"; {MESH_CLASH}" if clash else ""
+        if "callback" in str(operation) or "debug_print" in str(operation):
+            hint = "; JAX writes calls to Python only for a device that is here: leave them out of what is counted"
         raise TargetError(f"{culprit}cannot be lowered for {target}: {_first_line(error)}{hint}") from error
 
 
@@ -219,6 +223,9 @@ def _opaque_refused(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[N
         yield
     except TypeError as error:
         refuse_opaque(error, args, kwargs)
+        raise
+    except Exception as error:  # of a library's own class
+        refuse_closed_over(error)
         raise
 
 

@@ -99,11 +99,15 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
     written_elsewhere = any(is_foreign(each, move) for each in inside) or any(
         map(is_abstract, (*traced.in_shardings, *traced.out_shardings))
     )
-    if arrays and not written_elsewhere and is_jax_jit(jitted):
+    anchor = None
+    if not (traced.options.get("keep_unused") or _uses_inputs(traced.jaxpr)):  # JAX looks at nothing that it drops
+        within = [*shardings_in([traced.out_shardings, traced.jaxpr])]
+        anchor = None if within else SingleDeviceSharding(move.order[0]) if len(move.order) == 1 else replicated
+    if arrays and anchor is None and not written_elsewhere and is_jax_jit(jitted):
         args, kwargs = jax.tree.map(lambda leaf: on_target(leaf) if is_array(leaf) else leaf, (args, kwargs))
     else:
         structs = [on_target(*each) for each in zip(traced.operands, traced.in_shardings, strict=True)]
-        jitted, args, kwargs = _rebuilt(traced, move, structs, jitted, len(args))
+        jitted, args, kwargs = _rebuilt(traced, move, structs, jitted, len(args), anchor)
     return Placed(
         jitted=jitted,
         args=args,
@@ -191,9 +195,8 @@ def _of_equation(equation: Any | None, outer: Any, given: dict[int, Any], jitted
             f"the function that it was made of, or what its own lower(...) gives"
         )
     constants = dict(zip(map(id, outer.jaxpr.constvars), outer.consts, strict=True))
-    operands = tuple(
-        getattr(each, "val", given.get(id(each), constants.get(id(each), each.aval))) for each in equation.invars
-    )
+    # A Python scalar is a literal there, whose value is no array in every version: its shape does.
+    operands = tuple(given.get(id(each), constants.get(id(each), each.aval)) for each in equation.invars)
     return Traced(
         jaxpr=equation.params["jaxpr"],
         name=equation.params["name"],
@@ -258,9 +261,12 @@ def _own(leaf: Any) -> Any:
 
 
 def _rebuilt(
-    traced: Traced, move: Move, structs: list[Any], jitted: Any, given: int
+    traced: Traced, move: Move, structs: list[Any], jitted: Any, given: int, anchor: Any | None
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """The moved program as a jitted function: the user's would write the old devices into it once more."""
+    """The moved program as a jitted function: the user's would write the old devices into it once more.
+
+    `anchor` is the sharding of its results where nothing else tells JAX the devices.
+    """
     import jax
     from jax.extend.core import jaxpr_as_fun
 
@@ -282,10 +288,18 @@ def _rebuilt(
     }
     if any(each is not None for each in traced.out_shardings):
         options["out_shardings"] = [None if each is None else move.sharding(each) for each in traced.out_shardings]
-    elif not structs:
-        options["out_shardings"] = jax.sharding.SingleDeviceSharding(move.order[0])
+    elif anchor is not None:
+        options["out_shardings"] = anchor
     args, kwargs = jax.tree.unflatten(traced.in_tree, structs)
     return jax.jit(call, **options), args, kwargs
+
+
+def _uses_inputs(jaxpr: Any) -> bool:
+    """Whether any input reaches a result or an effect."""
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
+    return any(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[1])
 
 
 def _donated(info: Any) -> bool:

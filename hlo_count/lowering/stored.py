@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
-from hlo_count.lowering.quiet import settle_default_backend
+from hlo_count.lowering.quiet import quiet, settle_default_backend
+from hlo_count.lowering.sharding import check_count
 from hlo_count.lowering.targets import Target
 
 _MLIR_MAGIC = b"ML\xefR"
@@ -101,10 +102,20 @@ class Export:
     jitted: Any
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    name: str
+    """What messages call it."""
 
     def lower(self) -> Any:
-        """The `jax.stages.Lowered`."""
-        return self.jitted.lower(*self.args, **self.kwargs)
+        """The `jax.stages.Lowered`. Raises HloCountError where XLA cannot read the program in the export."""
+        try:
+            with quiet():
+                return self.jitted.lower(*self.args, **self.kwargs)
+        except Exception as problem:  # XLA's status, of a class that differs by version
+            if "Failed to deserialize StableHLO" not in str(problem):
+                raise
+            raise HloCountError(
+                f"{self.name} holds StableHLO that this jaxlib cannot read, too new for it or damaged: export it again"
+            ) from problem
 
 
 def export_of(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], target: Target, mesh: Any) -> Export:
@@ -133,14 +144,10 @@ def export_of(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], targ
             f"{name} has calling convention version {exported.calling_convention_version}, jax {jax.__version__} takes "
             f"{lowest} to {highest}: export it again with this jax"
         )
-    _check_platform(exported, platform)
+    _check_platform(exported, platform, name)
     leaves = _arguments(exported, args, kwargs, name)
     number = exported.nr_devices
-    if number > len(target.devices):
-        raise TargetError(
-            f"{name} is for {number} devices, {target.name} has {len(target.devices)}: name a target with as many, "
-            f"such as tpu:v5e:{_grid(number)} or h100-sxm:{number}"
-        )
+    check_count(number, target.devices, target.name)
     chosen = target.devices[:number]
     if number == 1:
         shardings: Any = [SingleDeviceSharding(chosen[0])] * len(leaves)
@@ -162,7 +169,7 @@ def export_of(program: Any, args: Sequence[Any], kwargs: Mapping[str, Any], targ
     call.__name__ = call.__qualname__ = exported.fun_name
     positional, keywords = jax.tree.unflatten(exported.in_tree, structs)
     jitted = jax.jit(call) if structs or out is None else jax.jit(call, out_shardings=out)
-    return Export(jitted=jitted, args=positional, kwargs=keywords)
+    return Export(jitted=jitted, args=positional, kwargs=keywords, name=name)
 
 
 def _prime_factors(number: int) -> list[int]:
@@ -175,19 +182,15 @@ def _prime_factors(number: int) -> list[int]:
     return found
 
 
-def _grid(number: int) -> str:
-    side = 1
-    while side * side * 4 <= number:
-        side *= 2
-    return f"{side}x{number // side}"
-
-
-def _check_platform(exported: Any, platform: str) -> None:
-    wanted = ("cuda", "rocm", "gpu") if platform == "gpu" else (platform,)
-    if not set(wanted) & set(exported.platforms):
-        asked = "cuda" if platform == "gpu" else platform
+def _check_platform(exported: Any, platform: str, name: str) -> None:
+    own = {"gpu" if each in ("cuda", "rocm") else each for each in exported.platforms}
+    if platform not in own:
+        example = {"tpu": "tpu:v5e", "gpu": "h100-sxm"}
+        wanted = "cuda" if platform == "gpu" else platform
         raise TargetError(
-            f"exported for {', '.join(exported.platforms)}, not for {asked}: export it with platforms=[{asked!r}]"
+            f"{name} is a program for {', '.join(exported.platforms)} and was to be compiled for {platform}: name a "
+            f"target that it is for, such as {example.get(min(own), min(own))}, or export it with "
+            f"platforms=[{wanted!r}]"
         )
 
 
@@ -278,16 +281,17 @@ def _read(program: Any, name: str) -> Any:
 
     xla: Any = jaxlib.xla_client
     data: Any = program.data if isinstance(program, StableHlo) else program.operation.get_asm(enable_debug_info=True)
+    binary = isinstance(data, bytes) and data.startswith(_MLIR_MAGIC)
     try:
-        if isinstance(data, bytes) and data.startswith(_MLIR_MAGIC) and b"StableHLO_v" in data[:32]:
-            plain: Any = xla._xla.mlir.deserialize_portable_artifact(data)  # read by no public name
-            return plain if isinstance(plain, ir.Module) else ir.Module.parse(plain)
-        binary = isinstance(data, bytes) and data.startswith(_MLIR_MAGIC)
-        return ir.Module.parse(data.decode() if isinstance(data, bytes) and not binary else data)
+        with quiet():  # MLIR says on the screen what its error says too
+            if binary and b"StableHLO_v" in data[:32]:
+                plain: Any = xla._xla.mlir.deserialize_portable_artifact(data)  # read by no public name
+                return plain if isinstance(plain, ir.Module) else ir.Module.parse(plain)
+            return ir.Module.parse(data.decode() if isinstance(data, bytes) and not binary else data)
     except Exception as problem:  # MLIR's own error, of a class that differs by version
         where = re.search(r'error: (?:"-"|loc\("-"|-):?(\d+):(\d+)\)?:? *:? *([^\n]*)', str(problem))
         if where and where[1] != "0":  # bytecode has no lines
-            raise HloCountError(f"{name}:{where[1]}:{where[2]}: {where[3]}") from problem
+            raise HloCountError(f"{name}:{where[1]}:{where[2]}: {where[3]}: write it again") from problem
         wrote = re.search(rb"StableHLO_v([\d.]+)", data[:40]) if isinstance(data, bytes) else None
         if wrote:
             version = wrote[1].decode()
@@ -334,7 +338,8 @@ def proto_text(data: bytes, name: str) -> str:
         )
     reader = _hlo_module()
     try:
-        return str(reader.from_serialized_hlo_module_proto(module).to_string())
+        with quiet():
+            return str(reader.from_serialized_hlo_module_proto(module).to_string())
     except Exception as problem:  # XLA's status, of a class that differs by version
         raise HloCountError(f"{name}: this HLO module is damaged ({_line(problem)}): dump it again") from problem
 

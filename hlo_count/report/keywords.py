@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ def of_function(
     """The keywords of `fn`: those that only it has, `named`, and those of `kwargs`, whose names may be ours.
 
     `own` are the values of our own keywords. Raises HloCountError where one of them was meant for the function: an
-    array, or what `fn` would lack.
+    array, or what `fn` would lack; warns where it could be either's.
     """
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise HloCountError(
@@ -26,27 +27,33 @@ def of_function(
         raise HloCountError(f"{twice[0]}= is given twice, as a keyword and in kwargs=")
     keywords = {**named, **(kwargs or {})}
     given = {name: value for name, value in own.items() if value is not None and value is not False}
-    lacking = _lacking(fn, args, keywords)
+    unbound = _unbound(fn, args, keywords)
     for name, value in given.items():
-        if _holds_array(value) or name in lacking:
+        if _holds_array(value) or unbound.get(name):
             raise HloCountError(
                 f"{name}= is a keyword of {caller} itself: pass that of the function in kwargs={{{name!r}: …}}"
+            )
+        if name in unbound and kwargs is None:
+            warnings.warn(
+                f"{name}= is taken as {caller}'s own keyword; the function has one too, which keeps its default: pass "
+                f"that in kwargs={{{name!r}: …}}, or kwargs={{}} where nothing is meant for it",
+                stacklevel=3,
             )
     return keywords
 
 
-def _lacking(fn: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> set[str]:
-    """The parameters that `fn` needs and was not given."""
+def _unbound(fn: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, bool]:
+    """The named parameters of `fn` that it was not given, and whether it needs them."""
     if not callable(fn):
-        return set()
+        return {}
     try:
         signature = inspect.signature(fn)
         given = signature.bind_partial(*args, **keywords).arguments
     except (TypeError, ValueError):  # no signature, or arguments that do not fit it, which JAX will say
-        return set()
+        return {}
     kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     every = signature.parameters.values()
-    return {p.name for p in every if p.kind in kinds and p.default is p.empty and p.name not in given}
+    return {p.name: p.default is p.empty for p in every if p.kind in kinds and p.name not in given}
 
 
 def _holds_array(value: Any) -> bool:

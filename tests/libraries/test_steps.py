@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -15,16 +17,39 @@ import hlo_count as hc
 from hlo_count.errors import HloCountError
 
 DOCS = Path(__file__).parents[2] / "docs"
-_made: dict[str, Step] = {}
+
+
+class Made(Step):
+    """A step that the tests share, with what they make of it once."""
+
+    @functools.cached_property
+    def lowered(self):
+        return self.jitted.lower(*self.args)
+
+    @functools.cached_property
+    def compiled(self):
+        return self.lowered.compile()
+
+    @functools.cached_property
+    def whole(self):
+        return hc.count(self.jitted, *self.args)
+
+
+@functools.cache
+def made(library: str) -> Made:
+    return Made(*(getattr(LIBRARIES[library](), field.name) for field in dataclasses.fields(Step)))
+
+
+@functools.cache
+def flops_of_plain_jax(target: str | None) -> int:
+    return hc.count(made("plain JAX").jitted, *made("plain JAX").args, target=target).flops
 
 
 @pytest.fixture(params=LIBRARIES)
-def step(request) -> Step:
+def step(request) -> Made:
     if request.param == "flax.nnx" and version("flax") < (0, 11):
         pytest.skip("nnx.jit of this flax is refused: its modules are no pytrees")
-    if request.param not in _made:
-        _made[request.param] = LIBRARIES[request.param]()
-    return _made[request.param]
+    return made(request.param)
 
 
 def matmul(report) -> int:
@@ -33,37 +58,38 @@ def matmul(report) -> int:
 
 @pytest.mark.parametrize("target", [None, *compiled_for("tpu:v5e", "h100-sxm")])
 def test_the_function_is_counted_whole(step, target):
-    report = hc.count(step.jitted, *step.args, target=target)
+    report = hc.count(step.jitted, *step.args, target=target) if target else step.whole
     assert (matmul(report), report.status) == (MATMUL, "exact")
     if step.plain:
-        plain = plain_jax()
-        assert report.flops == hc.count(plain.jitted, *plain.args, target=target).flops
+        assert report.flops == flops_of_plain_jax(target)
 
 
 def test_its_stages_and_its_shapes_are_counted_as_it_is(step):
-    whole = hc.count(step.jitted, *step.args)
-    lowered = step.jitted.lower(*step.args)
-    for same in (hc.count(lowered), hc.count(lowered.compile()), hc.count(step.jitted, *shapes(step.args))):
-        assert (same.total, same.parameters) == (whole.total, whole.parameters)
+    for same in (hc.count(step.lowered), hc.count(step.compiled), hc.count(step.jitted, *shapes(step.args))):
+        assert (same.total, same.parameters) == (step.whole.total, step.whole.parameters)
 
 
 def test_its_stages_are_bound_to_their_devices(step):
-    lowered = step.jitted.lower(*step.args)
     with pytest.raises(HloCountError, match="Lowered is already bound to its devices: pass the function"):
-        hc.count(lowered, mesh={"data": 1})
+        hc.count(step.lowered, mesh={"data": 1})
     with pytest.raises(HloCountError, match="Compiled already holds its arguments"):
-        hc.count(lowered.compile(), *step.args)
+        hc.count(step.compiled, *step.args)
 
 
 def test_diff_and_passes_have_the_whole_step(step):
     d = hc.diff(step.jitted, *step.args)
     assert matmul(d.before) == matmul(d.after) == MATMUL
-    lowered = step.jitted.lower(*step.args)
-    assert not hc.diff(lowered, lowered.compile())
+    assert not hc.diff(step.whole, step.compiled)
     assert hc.passes(step.jitted, *step.args, pass_filter="fusion").after == d.after.total
-    assert hc.passes(lowered, pass_filter="fusion").after == d.after.total
     with pytest.raises(HloCountError, match="compiled already: pass the function"):
-        hc.passes(lowered.compile())
+        hc.passes(step.compiled)
+
+
+def test_diff_and_passes_take_a_stage_of_a_library():
+    step = made("Equinox")
+    d = hc.diff(step.lowered)
+    assert matmul(d.before) == matmul(d.after) == MATMUL
+    assert hc.passes(step.lowered, pass_filter="fusion").after == d.after.total
 
 
 @pytest.mark.parametrize(
@@ -71,7 +97,7 @@ def test_diff_and_passes_have_the_whole_step(step):
     [pytest.param("flax.nnx", "tpu:v5e", marks=WITH_TPU), pytest.param("Equinox", "h100-sxm", marks=WITH_GPU)],
 )
 def test_diff_and_passes_for_targets_have_the_whole_step(library, target):
-    step = LIBRARIES[library]()
+    step = made(library)
     d = hc.diff(step.jitted, *step.args, target=target)
     assert matmul(d.before) == matmul(d.after) == MATMUL
     assert hc.passes(step.jitted, *step.args, target=target, pass_filter="fusion").after.flops == d.after.flops
@@ -83,7 +109,7 @@ def test_diff_and_passes_for_targets_have_the_whole_step(library, target):
 )
 def test_a_step_is_spread_over_a_mesh(library, target):
     """The gradients of all four parameters are reduced over the devices that share the batch."""
-    step = LIBRARIES[library]()
+    step = made(library)
     *rest, x, y = step.args
     batch = (jax.ShapeDtypeStruct((128 * ROWS, each.shape[1]), each.dtype) for each in (x, y))
     specs = (*[None] * len(rest), PartitionSpec("data"), PartitionSpec("data"))

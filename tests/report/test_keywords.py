@@ -48,8 +48,12 @@ def test_a_keyword_that_cannot_be_ours_says_where_it_belongs(use, fn, keywords):
         use(fn, X, **keywords)
 
 
-def test_what_can_be_ours_is_ours():
-    assert hc.count(loss_with_default, X, X, strict=True, trip_counts={}).flops == FLOP
+def test_what_can_be_ours_is_ours_and_what_could_be_the_function_s_too_is_said(recwarn):
+    assert hc.count(loss_with_default, X, X, target="cpu", trip_counts={}).flops == FLOP  # it has its target
+    assert hc.count(loss_with_default, X, X, strict=True, kwargs={}).flops == FLOP
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"strict= is taken as count's own.*kwargs=\{'strict': …\}"):
+        assert hc.count(loss_with_default, X, X, strict=True).flops == FLOP
 
 
 @pytest.mark.parametrize(
