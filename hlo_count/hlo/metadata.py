@@ -64,6 +64,10 @@ def _records(text: str) -> dict[int, dict[str, int]]:
 _ATTRIBUTE = re.compile(r', metadata=\{(?:[^"{}]++|"(?:[^"\\]|\\.)*+")*+\}(?=,|\s*\Z)')
 
 
+_SCHEDULED = re.compile(r'(, metadata=\{(?:[^"{}]|"(?:[^"\\]|\\.)*+")*?)\bscheduling_name="(?:[^"\\]|\\.)*+" ?')
+"""What GPU's XLA says of each instruction, its own name again: nothing here asks for it."""
+
+
 def without_metadata(attribute_text: str) -> str:
     """An instruction's attributes but for its metadata."""
     found = _metadata_in(attribute_text)
@@ -94,7 +98,12 @@ class MetadataTable(dict[str, Metadata]):
         if "metadata={" not in attribute_text:
             return NO_METADATA
         found = _metadata_in(attribute_text)
-        return self[attribute_text if found is None else found[0]]
+        if found is None:
+            return self[attribute_text]
+        text = found[0]
+        if "scheduling_name=" in text and (scheduled := _SCHEDULED.match(text)) is not None:
+            text = scheduled[1] + text[scheduled.end() :]
+        return self[text]
 
 
 _METADATA_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s{}"]+)|\{[^{}]*\})', re.S)

@@ -115,5 +115,6 @@ class Places:
     @cached_property
     def _callers(self) -> dict[str, Instruction]:
         """The fusion that runs a computation, by its name."""
-        fusions = (i for i in self._module.instructions() if i.opcode == "fusion")
+        calling = (c for c in self._module.computations.values() if "fusion" in c.opcodes)
+        fusions = (i for c in calling for i in c.instructions if i.opcode == "fusion")
         return {callee.name: i for i in fusions if (callee := i.callee("calls")) is not None}

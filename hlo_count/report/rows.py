@@ -65,11 +65,15 @@ def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]
 def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
     """The scopes as a tree, largest first, at most `limit` rows; what is not shown is one row."""
     root = _Node()
+    path_to: dict[str, list[_Node]] = {}
     for entry in report.rows:
-        node = root
-        node.entries.append(entry)
-        for part in [readable(p) for p in scope(entry[0].metadata.op_name)][:depth] or [NO_SCOPE]:
-            node = node.children.setdefault(part, _Node())
+        name = entry[0].metadata.op_name
+        path = path_to.get(name)
+        if path is None:
+            path = path_to[name] = [root]
+            for part in [readable(p) for p in scope(name)][:depth] or [NO_SCOPE]:
+                path.append(path[-1].children.setdefault(part, _Node()))
+        for node in path:
             node.entries.append(entry)
     _sum(root)
     shown: list[Row] = []

@@ -56,23 +56,26 @@ def rows_of(
     """
     kinds, metadata = computation.module.kinds, computation.module.metadata
     lines = computation.kinds_and_attributes()
+    said: dict[tuple[str, str], Metadata] = {}
     numbers: dict[object, int] = {}
     first: dict[object, int] = {}
     costed = {kind for kind in {kind for kind, _ in lines} if by_kind[kind]}
     for index, line in enumerate(lines):
-        key: object = line
+        key: object = index
         if line[0] in costed:
-            if line not in numbers and not metadata.of(line[1]).source:
-                key = index
-        elif index in by_index:
-            key = index
-        else:
+            own = said.get(line)
+            if own is None:
+                own = said[line] = metadata.of(line[1])
+            if own.source:
+                key = line[0], id(own)
+        elif index not in by_index:
             continue
         numbers[key] = numbers.get(key, 0) + 1
         first.setdefault(key, index)
     rows: list[tuple[Alike, Cost]] = []
     for key, index in first.items():
-        kind, attributes = lines[index]
-        alike = Alike(computation, index, numbers[key], *kinds[kind], metadata.of(attributes))
-        rows.append((alike, by_index[index] if index in by_index else by_kind[kind]))
+        line = lines[index]
+        own = said[line] if line in said else metadata.of(line[1])
+        alike = Alike(computation, index, numbers[key], *kinds[line[0]], own)
+        rows.append((alike, by_index[index] if index in by_index else by_kind[line[0]]))
     return rows
