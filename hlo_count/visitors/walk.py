@@ -139,8 +139,7 @@ class Walk:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
         for (computation, kernels), times in self.runs.items():
             if times:
-                for instruction in computation.instructions:
-                    cost = self.cost_of(instruction, kernels)
+                for instruction, cost in self.costs_of(computation, kernels):
                     if cost:
                         yield instruction, times, cost * times
 
@@ -153,11 +152,8 @@ class Walk:
 
     def _rows_of(self, computation: Computation, kernels: bool) -> Iterable[tuple[Instruction | Alike, Cost]]:
         """What costs anything in a computation, with the cost of one run of one instruction."""
-        if self._has_unbounded or not (kernels or computation.is_printed):
-            costs = ((i, self.cost_of(i, kernels)) for i in computation.instructions)
-            return [(i, cost) for i, cost in costs if cost]
-        if kernels:
-            return [(i, cost) for i, cost in self._costs_of_kernels(computation) if cost]
+        if kernels or self._has_unbounded or not computation.is_printed:
+            return [(i, cost) for i, cost in self.costs_of(computation, kernels) if cost]
         return rows_of(computation, self._by_kind, self._special_costs(computation))
 
     def kernels(self) -> Iterator[tuple[Instruction, Times, Cost]]:
@@ -169,8 +165,7 @@ class Walk:
             if not times or not is_kernel:
                 continue
             inside = dict(self.edges(computation))
-            for instruction in computation.instructions:
-                cost = self.cost_of(instruction, True)
+            for instruction, cost in self._costs_of_kernels(computation):
                 for edge in inside.get(instruction, ()):
                     if not edge.kernels:
                         cost += self.total_of(edge.callee, kernels=False) * edge.times
@@ -341,8 +336,14 @@ class Walk:
             self._own[key] = found
         return found
 
+    def costs_of(self, computation: Computation, kernels: bool) -> Iterable[tuple[Instruction, Cost]]:
+        """The instructions of a computation that may cost anything, each with the cost of one run."""
+        if kernels:
+            return self._costs_of_kernels(computation)
+        return ((i, self.cost_of(i, False)) for i in computation.instructions)
+
     def _costs_of_kernels(self, computation: Computation) -> list[tuple[Instruction, Cost]]:
-        """The instructions of a computation that run as kernels, each with its own cost."""
+        """The instructions of a computation that may run as kernels, each with its own cost: worked out once."""
         found = self._kernel_costs.get(computation)
         if found is None:
             found = self._kernel_costs[computation] = [
