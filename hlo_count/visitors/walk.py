@@ -26,7 +26,7 @@ from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.raising import raises
-from hlo_count.visitors.registry import Estimate, UnknownCostOf, foreign_rules, rule_of
+from hlo_count.visitors.registry import Estimate, UnknownCostOf, has_foreign_rules, rule_of
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
@@ -75,7 +75,7 @@ class Walk:
         self._kernel_costs: dict[Computation, list[tuple[Instruction, Cost]]] = {}
         self._special: dict[Computation, dict[int, Cost]] = {}
         self._by_kind = _KindCosts(module.kinds)
-        self._foreign = foreign_rules()
+        self._foreign = has_foreign_rules()
 
     @cached_property
     def total(self) -> Cost:
@@ -370,7 +370,7 @@ class Walk:
             if computation.opcodes <= _ALIKE:
                 found = {}
             elif (
-                self._foreign.isdisjoint(computation.opcodes)
+                not self._foreign
                 and (twin := computation.twin) is not computation
                 and all(cost.status == "exact" for cost in self._special_costs(twin).values())
             ):
