@@ -2,6 +2,7 @@
 
 Ours: hlo_count.parse and every counter, bytes included. XLA's: its own parser and analysis on the same text.
 Prints medians and their ratio; the program is an unrolled transformer training step, some 5,000 instructions a layer.
+Then what a user sees of the report, each view of a fresh one beside its count, in times of XLA's.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import gc
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -86,6 +88,37 @@ def xla(text: str) -> None:
     _jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, module)
 
 
+def _what_if(report: Any) -> object:
+    import hlo_count
+
+    return hlo_count.what_if(report)
+
+
+VIEWS: dict[str, Callable[[Any], object]] = {
+    "print": str,
+    "entries": lambda report: report.entries,
+    "by scope": lambda report: report.by("scope"),
+    "roofline": lambda report: report.roofline("tpu-v5e"),
+    "what_if": _what_if,
+}
+
+
+def views(text: str, repeat: int) -> dict[str, float]:
+    """Median seconds of each view of a report of its own, without the count before it."""
+    import hlo_count
+
+    medians: dict[str, float] = {}
+    for name, view in VIEWS.items():
+        seconds: list[float] = []
+        for _ in range(repeat):
+            report = hlo_count.count(text)
+            start = time.perf_counter()
+            view(report)
+            seconds.append(time.perf_counter() - start)
+        medians[name] = statistics.median(seconds)
+    return medians
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--layers", type=int, default=24)
@@ -110,7 +143,11 @@ def main() -> None:
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, seconds in times.items():
         print(f"{name:>10}  {medians[name]:.3f} s  (fastest {min(seconds):.3f}, slowest {max(seconds):.3f})")
-    print(f"     ratio  {medians['hlo_count'] / medians['XLA']:.2f}")
+    counted = medians["hlo_count"] / medians["XLA"]
+    print(f"     ratio  {counted:.2f}")
+    for name, view_seconds in views(text, min(3, given.repeat)).items():
+        alone = view_seconds / medians["XLA"]
+        print(f"{name:>10}  {alone:.2f} × XLA's, with the count {counted + alone:.2f}")
 
 
 if __name__ == "__main__":

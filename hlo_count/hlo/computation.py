@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,7 +11,10 @@ from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import split_attributes
-from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
+from hlo_count.hlo.metadata import without_metadata
+from hlo_count.hlo.opcodes import CALLING, COLLECTIVES, OPCODES
 from hlo_count.hlo.printed import Printed
 from hlo_count.hlo.shapes import Shape
 
@@ -21,6 +25,14 @@ if TYPE_CHECKING:
 
 NUMBERS = [str(n) for n in range(10_000)]
 """What stands in the parentheses of parameters, by number."""
+
+_CALLEE = re.compile(r"=%([\w.\-]+)")
+_NEVER_ALIKE = (
+    frozenset("call conditional custom-call infeed outfeed partition-id recv replica-id send while".split())
+    | COLLECTIVES
+    | {opcode for opcode in OPCODES if opcode.endswith(("-start", "-update", "-done"))}
+)
+"""Opcodes of which more than shapes, operands and attributes is asked: names, neighbours, formulas of users."""
 
 
 class Computation:
@@ -40,11 +52,11 @@ class Computation:
         if self._printed is None:
             return []  # the scanner appends them
         kinds = self.module.kinds
-        made: list[Instruction] = []
-        for index, (_, name, kind, operands, attributes) in enumerate(self._printed.lines()):
-            opcode, shape = kinds[kind]
-            made.append(Instruction(self, index, name, opcode, shape, operands, attributes))
-        return made
+        with no_garbage_collection():
+            return [
+                Instruction(self, index, name, *kinds[kind], operands, attributes)
+                for index, (_, name, kind, operands, attributes) in enumerate(self._printed.lines())
+            ]
 
     @cached_property
     def root(self) -> Instruction:
@@ -60,6 +72,48 @@ class Computation:
         by_id = {id(i.shape): i.shape for i in self.instructions}
         made = Counter([(i.opcode, id(i.shape)) for i in self.instructions])
         return [(opcode, by_id[shape], number) for (opcode, shape), number in made.items()]
+
+    def kinds_and_attributes(self) -> list[tuple[str, str]]:
+        """(kind, attributes) of its instructions in order, without making them; the text must be printed."""
+        assert self._printed is not None
+        return self._printed.kinds_and_attributes()
+
+    @cached_property
+    def twin(self) -> Computation:
+        """The first computation of the module that says the same, names and metadata aside; often itself.
+
+        What is worked out from shapes, operands and attributes holds of both, instruction by instruction: compilers
+        for accelerators print some dozens of fused bodies a thousand times.
+        """
+        said = self._said() if self._printed is not None and self.opcodes.isdisjoint(_NEVER_ALIKE) else None
+        return self if said is None else self.module.twins.setdefault(said, self)
+
+    def _said(self) -> tuple[object, ...] | None:
+        """Its lines with the positions of operands for their names; None where a line needs a closer look."""
+        assert self._printed is not None
+        lines = self._printed.lines()
+        position = {"%" + name: index for index, (_, name, _, _, _) in enumerate(lines)}
+        if len(position) < len(lines):
+            return None
+        said: list[object] = []
+        for index, (root, _, kind, operands, attributes) in enumerate(lines):
+            inside: object = operands
+            if operands and self.module.kinds[kind][0] not in LEAF_OPCODES:
+                taken = [position.get(operand, index) for operand in operands.split(", ")]
+                if max(taken) >= index:
+                    return None
+                inside = tuple(taken)
+            said.append((root, kind, inside, self._said_by(attributes)))
+        return tuple(said)
+
+    def _said_by(self, attributes: str) -> str:
+        text = without_metadata(attributes) if "metadata={" in attributes else attributes
+        return _CALLEE.sub(self._twin_of, text) if "=%" in text else text
+
+    def _twin_of(self, callee: re.Match[str]) -> str:
+        """A callee that calls nothing itself by its twin, so that no depth of calls is a depth of Python's."""
+        called = self.module.computations.get(callee[1])
+        return "=%" + (called.twin.name if called is not None and called.opcodes.isdisjoint(CALLING) else callee[1])
 
     @cached_property
     def by_name(self) -> dict[str, Instruction]:

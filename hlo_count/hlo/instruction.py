@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list, parse_config, split_attributes
-from hlo_count.hlo.metadata import NO_METADATA, Metadata, parse_metadata
+from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import FEWEST_OPERANDS
 from hlo_count.hlo.shapes import Shape
 
@@ -120,9 +120,7 @@ class Instruction:
     @property
     def metadata(self) -> Metadata:
         """op_name, source file and line, through the tables at the top of the module where the text uses them."""
-        if "metadata={" not in self.attribute_text:
-            return NO_METADATA
-        return parse_metadata(self.attributes.get("metadata"), self.computation.module.source_tables)
+        return self.computation.module.metadata.of(self.attribute_text)
 
     @property
     def backend_config(self) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from hlo_count.hlo.attributes import unquote
+from hlo_count.hlo.attributes import split_attributes, unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,51 @@ class SourceTables:
 
 def _records(text: str) -> dict[int, dict[str, int]]:
     return {int(n): {k: int(v) for k, v in _FIELD.findall(body)} for n, body in _RECORD.findall(text)}
+
+
+_ATTRIBUTE = re.compile(r', metadata=\{(?:[^"{}]++|"(?:[^"\\]|\\.)*+")*+\}(?=,|\s*\Z)')
+
+
+_SCHEDULED = re.compile(r'(, metadata=\{(?:[^"{}]|"(?:[^"\\]|\\.)*+")*?)\bscheduling_name="(?:[^"\\]|\\.)*+" ?')
+"""What GPU's XLA says of each instruction, its own name again: nothing here asks for it."""
+
+
+def without_metadata(attribute_text: str) -> str:
+    """An instruction's attributes but for its metadata."""
+    found = _metadata_in(attribute_text)
+    return attribute_text if found is None else attribute_text[: found.start()] + attribute_text[found.end() :]
+
+
+def _metadata_in(attribute_text: str) -> re.Match[str] | None:
+    """Where `, metadata={...}` stands; None where what stands before it may be an open string or bracket."""
+    found = _ATTRIBUTE.search(attribute_text)
+    if found is None or '"' in (before := attribute_text[: found.start()]) or before.count("{") != before.count("}"):
+        return None
+    return found
+
+
+class MetadataTable(dict[str, Metadata]):
+    """Metadata by its text, each read once: 100,000 instructions have a few hundred."""
+
+    def __init__(self, tables: SourceTables) -> None:
+        super().__init__()
+        self._tables = tables
+
+    def __missing__(self, text: str) -> Metadata:
+        found = self[text] = parse_metadata(split_attributes(text).get("metadata"), self._tables)
+        return found
+
+    def of(self, attribute_text: str) -> Metadata:
+        """That which the attributes of an instruction hold."""
+        if "metadata={" not in attribute_text:
+            return NO_METADATA
+        found = _metadata_in(attribute_text)
+        if found is None:
+            return self[attribute_text]
+        text = found[0]
+        if "scheduling_name=" in text and (scheduled := _SCHEDULED.match(text)) is not None:
+            text = scheduled[1] + text[scheduled.end() :]
+        return self[text]
 
 
 _METADATA_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s{}"]+)|\{[^{}]*\})', re.S)

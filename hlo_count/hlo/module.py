@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.metadata import SourceTables
+from hlo_count.hlo.metadata import MetadataTable, SourceTables
 from hlo_count.hlo.printed import Kinds
 from hlo_count.hlo.stage import Stage, sharded_for, stage_of
 
@@ -31,10 +31,17 @@ class Module:
         self.computations: dict[str, Computation] = {}
         self.entry: Computation
         self.kinds = Kinds()
+        self.twins: dict[object, Computation] = {}
+        """The first computation of all that differ in names and metadata alone, by what they say."""
         self.backend: str | None = None
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.call_depth = 0
         """How deep its calls nest."""
+
+    @cached_property
+    def metadata(self) -> MetadataTable:
+        """What the instructions say of where they come from, by its text."""
+        return MetadataTable(self.source_tables)
 
     @cached_property
     def source_tables(self) -> SourceTables:

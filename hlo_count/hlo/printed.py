@@ -21,6 +21,9 @@ _ATTRIBUTES = r", *[\w\-]++=[^\n]*[^\s,]|"
 _UP_TO_ATTRIBUTES = rf"^[ \t]++(ROOT )?+%?+([\w.\-]++) = ((?:{_SHAPE}) [a-z][\w\-]*+)\(({_OPERANDS})\)"
 _WITHOUT_ATTRIBUTES = re.compile(rf"{_UP_TO_ATTRIBUTES}(?:{_ATTRIBUTES})[ \t]*+$", re.M)
 _WITH_ATTRIBUTES = re.compile(rf"{_UP_TO_ATTRIBUTES}({_ATTRIBUTES})[ \t]*+$", re.M)
+_KIND_AND_ATTRIBUTES = re.compile(
+    rf"^[ \t]++(?:ROOT )?+%?+[\w.\-]++ = ((?:{_SHAPE}) [a-z][\w\-]*+)\({_OPERANDS}\)({_ATTRIBUTES})[ \t]*+$", re.M
+)
 _COMMENT = re.compile(r"/\*(?!index=\d+\*/)")
 
 Line = tuple[str, str, str, str, str]
@@ -62,6 +65,10 @@ class Printed:
 
     def lines(self) -> list[Line]:
         return _WITH_ATTRIBUTES.findall(self.text, self.start, self.stop)
+
+    def kinds_and_attributes(self) -> list[tuple[str, str]]:
+        """(kind, attributes) of each line: all that is shown of an instruction in a fused body but its name."""
+        return _KIND_AND_ATTRIBUTES.findall(self.text, self.start, self.stop)
 
     def __len__(self) -> int:
         return sum(number for _, _, number in self.kinds)

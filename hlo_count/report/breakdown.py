@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from functools import lru_cache
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.collectives import collective_label
 from hlo_count.report.places import Places
+from hlo_count.visitors.alike import Alike
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
 from hlo_count.visitors.movement import COMMUNICATION, CONTROL, MOVEMENT
 from hlo_count.visitors.walk import Times
 
-Entry = tuple[Instruction, Times, Cost]
-"""An instruction that runs, how often, and what all its runs cost together."""
+Entry = tuple[Instruction | Alike, Times, Cost]
+"""An instruction that runs, or several that are alike, how often, and what all its runs cost together."""
 
 KEYS = (
     *("opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"),
@@ -104,7 +106,7 @@ def _always(name: str) -> Callable[[Key], str | None]:
 
 
 def _namer(
-    key: str, i: Instruction, cost: Cost, depth: int, backend: str, mesh: Mapping[str, int]
+    key: str, i: Instruction | Alike, cost: Cost, depth: int, backend: str, mesh: Mapping[str, int]
 ) -> Callable[[Key], str | None]:
     """Which group each amount of an instruction belongs to."""
     if key in ("class", "dtype", "unit"):
@@ -125,7 +127,7 @@ def _namer(
     return lambda amount: name
 
 
-def _name(key: str, i: Instruction, depth: int) -> str:
+def _name(key: str, i: Instruction | Alike, depth: int) -> str:
     if key == "opcode":
         return i.opcode
     if key == "instruction":
@@ -135,7 +137,7 @@ def _name(key: str, i: Instruction, depth: int) -> str:
     return "/".join(scope(i.metadata.op_name)[:depth]) or NO_SCOPE
 
 
-def _rest(key: str, i: Instruction, cost: Cost) -> Callable[[Key], str]:
+def _rest(key: str, i: Instruction | Alike, cost: Cost) -> Callable[[Key], str]:
     """Where the bytes of an instruction go: they have no class, dtype or unit of their own."""
     if key == "unit":
         return lambda amount: "network" if amount[0] == "network_bytes" else "memory"
@@ -146,7 +148,7 @@ def _rest(key: str, i: Instruction, cost: Cost) -> Callable[[Key], str]:
     return lambda amount: name
 
 
-def op_class(i: Instruction, cost: Cost) -> str:
+def op_class(i: Instruction | Alike, cost: Cost) -> str:
     """The op class of an instruction: that of most of its operations, else what kind of movement or control it is."""
     ops = [(amount, key[1]) for key, amount in cost.amounts.items() if key[0] in OP_COUNTERS]
     if ops:
@@ -166,7 +168,10 @@ _COMPONENT = re.compile(r"(?:[^/()\[\]]+|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\
 _EMPTY_TRANSFORM = re.compile(r"(?:\w+\()+\)+$")
 
 
-def scope(op_name: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def scope(op_name: str) -> tuple[str, ...]:
     """The components of an op_name that are scopes: without the primitive at its end and control flow's plumbing."""
     parts = _COMPONENT.findall(op_name)[:-1]
-    return [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]
+    return tuple(
+        [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]
+    )

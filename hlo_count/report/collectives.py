@@ -13,7 +13,9 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.report.units import amount, column, percent
+from hlo_count.visitors.alike import Alike, first_of
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.elementwise import ELEMENTWISE
 from hlo_count.visitors.network import collective
 from hlo_count.visitors.walk import Times
 
@@ -61,13 +63,16 @@ def collective_rows(entries: Iterable[Entry], mesh: Mapping[str, int]) -> list[C
     return sorted(rows, key=lambda row: (row.cost.network_bytes, row.cost.flops, row.cost.bytes), reverse=True)
 
 
-def collective_label(instruction: Instruction, cost: Cost, mesh: Mapping[str, int]) -> str | None:
+def collective_label(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, int]) -> str | None:
     """The label of the row that an instruction belongs to; None where it begins no collective and sends nothing."""
     kind = _kind_of(instruction, cost, mesh)
     return None if kind is None else _label(*kind)
 
 
-def _kind_of(instruction: Instruction, cost: Cost, mesh: Mapping[str, int]) -> _Kind | None:
+def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, int]) -> _Kind | None:
+    if instruction.opcode in ELEMENTWISE:
+        return None
+    instruction = first_of(instruction)
     found = collective(instruction)
     if found is not None:
         axes = _axes(tuple(found.groups), tuple(mesh.items())) if mesh and found.groups else None

@@ -23,7 +23,7 @@ def render_html(report: Report) -> str:
         f"<p><b>{escape(header(report))}</b></p>",
         _table(totals_rows(report), ("counter", "amount", "status", "")),
     ]
-    if report.convention == "default" and report.entries:
+    if report.convention == "default" and report.rows:
         key, rows = default_rows(report, 3, 12)
         cells = zip(
             ["\u2003" * row.depth + row.name for row in rows],

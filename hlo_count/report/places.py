@@ -9,6 +9,7 @@ from itertools import islice
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.parser import parse
+from hlo_count.visitors.alike import Alike
 
 _NEAR = 16
 """How many neighbours are looked at: a tuple may hold ten thousand values."""
@@ -56,7 +57,9 @@ class Places:
         self._found: dict[Instruction, str] = {}
         self._inside: dict[Instruction, str] = {}
 
-    def of(self, instruction: Instruction) -> str:
+    def of(self, instruction: Instruction | Alike) -> str:
+        if isinstance(instruction, Alike):
+            return instruction.metadata.source or self.of(instruction.instruction)
         found = self._found.get(instruction)
         if found is None:
             found = self._stated(instruction)
@@ -112,5 +115,6 @@ class Places:
     @cached_property
     def _callers(self) -> dict[str, Instruction]:
         """The fusion that runs a computation, by its name."""
-        fusions = (i for i in self._module.instructions() if i.opcode == "fusion")
+        calling = (c for c in self._module.computations.values() if "fusion" in c.opcodes)
+        fusions = (i for c in calling for i in c.instructions if i.opcode == "fusion")
         return {callee.name: i for i in fusions if (callee := i.callee("calls")) is not None}

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError, UnknownCostError
-from hlo_count.hlo import Module
+from hlo_count.hlo import Instruction, Module
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.stage import Stage
 from hlo_count.hlo.travel import Packed, pack, unpack
 from hlo_count.report.breakdown import Entry, breakdown
@@ -24,7 +25,7 @@ from hlo_count.visitors.most import most_of
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
-from hlo_count.visitors.walk import Walk
+from hlo_count.visitors.walk import Times, Walk
 from hlo_count.visitors.xla import xla_cost
 
 if TYPE_CHECKING:
@@ -253,10 +254,16 @@ class Report:
     # Breakdowns
 
     @cached_property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[tuple[Instruction, Times, Cost]]:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
         with _reading(self.module):
             return list(self.walk.executed())
+
+    @cached_property
+    def rows(self) -> list[Entry]:
+        """As `entries`, but what is alike in a fused body is one row: tables are summed from them."""
+        with _reading(self.module), no_garbage_collection():
+            return list(self.walk.rows())
 
     @cached_property
     def places(self) -> Places:
@@ -275,13 +282,14 @@ class Report:
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
         with _reading(self.module):
             mesh = dict(self.mesh)
-            return breakdown(self.entries, key, depth=depth, backend=self.backend, mesh=mesh, places=self.places)
+            rows = self.entries if key == "instruction" else self.rows
+            return breakdown(rows, key, depth=depth, backend=self.backend, mesh=mesh, places=self.places)
 
     @cached_property
     def collectives(self) -> list[CollectiveRow]:
         """The collectives that are alike, with their group size, axes of the mesh, and how often they run."""
         with _reading(self.module):
-            return collective_rows(self.entries, dict(self.mesh))
+            return collective_rows(self.rows, dict(self.mesh))
 
     @cached_property
     def devices(self) -> Devices:

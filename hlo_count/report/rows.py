@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, scope
 from hlo_count.report.places import Places
+from hlo_count.visitors.alike import how_many
 from hlo_count.visitors.cost import ZERO, Cost
 from hlo_count.visitors.walk import Times
 
@@ -50,7 +51,7 @@ def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
 
 def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]]:
     """What tells most without being asked, and its rows: scopes, lines where scopes say little, else opcodes."""
-    metadata = [instruction.metadata for instruction, _, _ in report.entries]
+    metadata = {instruction.metadata for instruction, _, _ in report.rows}
     if any(each.op_name for each in metadata):
         rows = scope_rows(report, depth, limit)
         unexplained = Cost.sum(row.cost for row in rows if row.name == _REST)
@@ -64,11 +65,15 @@ def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]
 def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
     """The scopes as a tree, largest first, at most `limit` rows; what is not shown is one row."""
     root = _Node()
-    for entry in report.entries:
-        node = root
-        node.entries.append(entry)
-        for part in [readable(p) for p in scope(entry[0].metadata.op_name)][:depth] or [NO_SCOPE]:
-            node = node.children.setdefault(part, _Node())
+    path_to: dict[str, list[_Node]] = {}
+    for entry in report.rows:
+        name = entry[0].metadata.op_name
+        path = path_to.get(name)
+        if path is None:
+            path = path_to[name] = [root]
+            for part in [readable(p) for p in scope(name)][:depth] or [NO_SCOPE]:
+                path.append(path[-1].children.setdefault(part, _Node()))
+        for node in path:
             node.entries.append(entry)
     _sum(root)
     shown: list[Row] = []
@@ -130,12 +135,18 @@ def _weight(cost: Cost, total: Cost) -> float:
 
 
 def _row(name: str, depth: int, node: _Node, places: Places) -> Row:
-    dearest = max(node.entries, key=lambda entry: (entry[2].flops, entry[2].bytes))
+    dearest = max(node.entries, key=_of_one)
     sources: Counter[str] = Counter()
     for instruction, _, cost in node.entries:
         sources[places.of(instruction) or NO_SOURCE] += cost.flops + cost.bytes
     source = sources.most_common(1)[0][0]
     return Row(name, depth, dearest[1], node.cost, "" if source == NO_SOURCE else source)
+
+
+def _of_one(entry: Entry) -> tuple[int, int]:
+    """Flops and bytes of one instruction of a row."""
+    instruction, _, cost = entry
+    return cost.flops // how_many(instruction), cost.bytes // how_many(instruction)
 
 
 def readable(component: str) -> str:

@@ -111,13 +111,14 @@ class Cost:
         for cost in costs:
             for key, amount in cost.amounts.items():
                 amounts[key] = amounts.get(key, 0) + amount
-            status = weakest(status, cost.status)
+            if cost.status != status:
+                status = weakest(status, cost.status)
         return Cost(amounts, status)
 
     # Totals
 
     def _total(self, counter: str) -> int:
-        return sum(n for key, n in self.amounts.items() if key[0] == counter)
+        return sum([n for key, n in self.amounts.items() if key[0] == counter])
 
     @property
     def flops(self) -> int:

@@ -9,6 +9,7 @@ from math import ceil
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.trace import Tracer
+from hlo_count.visitors.alike import first_of
 from hlo_count.visitors.cost import Cost, Key
 from hlo_count.visitors.network import sent_by_device
 from hlo_count.visitors.settings import Settings
@@ -48,7 +49,8 @@ def all_devices(walk: Walk) -> Devices:
     if module.stage == "unpartitioned":
         return Devices([walk.total] * module.replica_count)
     computations = module.computations.values()
-    conditionals = [i for c in computations for i in c.instructions if i.opcode == "conditional"]
+    with_conditionals = [c for c in computations if "conditional" in c.opcodes]
+    conditionals = [i for c in with_conditionals for i in c.instructions if i.opcode == "conditional"]
     choosing = [i for i in conditionals if walk.settings.weights(i, len(branches_of(i))) is None]
     by_id = bool(choosing) and any(not c.opcodes.isdisjoint(_IDS) for c in computations)
     taken: dict[tuple[int | None, ...], list[int]] = {}
@@ -80,9 +82,10 @@ def _sending(walk: Walk, devices: Sequence[int]) -> dict[int, Cost]:
     """The walk's cost for each of `devices`, with the bytes that it sends itself."""
     same = 0
     sent = dict.fromkeys(devices, 0)
-    for instruction, times, cost in walk.executed():
+    for row, times, cost in walk.rows():
         if not cost.network_bytes:
             continue
+        instruction = first_of(row)  # what sends is a row of its own
         by_device = sent_by_device(instruction)
         if not by_device:  # a formula of the user's, or a send whose pairs are not in the text
             same += cost.network_bytes

@@ -57,7 +57,7 @@ def _own(walk: Walk, computation: Computation, kernels: bool) -> Cost | None:
     if own.status == "exact":
         return own
     courses = ("while", "conditional")
-    status = Cost.sum(walk.cost_of(i, kernels) for i in computation.instructions if i.opcode not in courses).status
+    status = Cost.sum(cost for i, cost in walk.costs_of(computation, kernels) if i.opcode not in courses).status
     return None if status == "lower bound" else Cost(own.amounts, status)
 
 

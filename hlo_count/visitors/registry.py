@@ -58,6 +58,13 @@ def rule_of(opcode: str, backend: str) -> Rule | None:
     return BACKEND_RULES.get((backend, opcode)) or RULES.get(opcode)
 
 
+def has_foreign_rules() -> bool:
+    """Whether a rule is not of this package: it may look at anything of an instruction, its metadata too."""
+    own = __name__.partition(".")[0] + "."
+    rules = [*RULES.values(), *BACKEND_RULES.values()]
+    return not all(getattr(function, "__module__", "").startswith(own) for function in rules)
+
+
 def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True) -> Callable[[_F], _F]:
     """Register a formula for custom-call targets: `formula(instruction) -> Cost` of one execution.
 

@@ -135,6 +135,7 @@ def _scatter(instruction: Instruction) -> tuple[list[Access], list[Access]]:
 def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access], list[Access]]:
     if callee.opcodes.isdisjoint(_PARTIAL):
         return _plain_fusion_reads(instruction, callee), _leaves(instruction.shape)
+    callee = callee.twin
     in_place = updates_in_place(callee)
     reads: list[Access] = []
     parameters = callee.parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -13,18 +13,20 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, async_sugar
+from hlo_count.hlo.printed import Kinds
 from hlo_count.hlo.replica_groups import largest_device
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.stage import SHARD_MAPS
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
+from hlo_count.visitors.alike import Alike, how_many, rows_of
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.raising import raises
-from hlo_count.visitors.registry import Estimate, UnknownCostOf, rule_of
+from hlo_count.visitors.registry import Estimate, UnknownCostOf, has_foreign_rules, rule_of
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
@@ -70,6 +72,10 @@ class Walk:
         self._own: dict[tuple[Computation, bool], Cost] = {}
         self._edges: dict[Computation, list[tuple[Instruction, list[Edge]]]] = {}
         self._bodies: dict[Computation, Cost] = {}
+        self._kernel_costs: dict[Computation, list[tuple[Instruction, Cost]]] = {}
+        self._special: dict[Computation, dict[int, Cost]] = {}
+        self._by_kind = _KindCosts(module.kinds)
+        self._foreign = has_foreign_rules()
 
     @cached_property
     def total(self) -> Cost:
@@ -133,10 +139,22 @@ class Walk:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
         for (computation, kernels), times in self.runs.items():
             if times:
-                for instruction in computation.instructions:
-                    cost = self.cost_of(instruction, kernels)
+                for instruction, cost in self.costs_of(computation, kernels):
                     if cost:
                         yield instruction, times, cost * times
+
+    def rows(self) -> Iterator[tuple[Instruction | Alike, Times, Cost]]:
+        """As `executed`, but what is alike in a fused body is one row, and its cost that of all together."""
+        for (computation, kernels), times in self.runs.items():
+            if times:
+                for each, cost in self._rows_of(computation, kernels):
+                    yield each, times, cost * times * how_many(each)
+
+    def _rows_of(self, computation: Computation, kernels: bool) -> Iterable[tuple[Instruction | Alike, Cost]]:
+        """What costs anything in a computation, with the cost of one run of one instruction."""
+        if kernels or self._has_unbounded or not computation.is_printed:
+            return [(i, cost) for i, cost in self.costs_of(computation, kernels) if cost]
+        return rows_of(computation, self._by_kind, self._special_costs(computation))
 
     def kernels(self) -> Iterator[tuple[Instruction, Times, Cost]]:
         """What the device runs as kernels: instructions outside fusions that cost anything, fusions with bodies.
@@ -147,8 +165,7 @@ class Walk:
             if not times or not is_kernel:
                 continue
             inside = dict(self.edges(computation))
-            for instruction in computation.instructions:
-                cost = self.cost_of(instruction, True)
+            for instruction, cost in self._costs_of_kernels(computation):
                 for edge in inside.get(instruction, ()):
                     if not edge.kernels:
                         cost += self.total_of(edge.callee, kernels=False) * edge.times
@@ -313,12 +330,25 @@ class Walk:
         found = self._own.get(key)
         if found is None:
             if kernels:
-                found = Cost.sum(
-                    self.cost_of(i, True) for i in computation.instructions if i.opcode not in _KERNEL_FREE
-                )
+                found = Cost.sum(cost for _, cost in self._costs_of_kernels(computation))
             else:
                 found = self._own_operations(computation)
             self._own[key] = found
+        return found
+
+    def costs_of(self, computation: Computation, kernels: bool) -> Iterable[tuple[Instruction, Cost]]:
+        """The instructions of a computation that may cost anything, each with the cost of one run."""
+        if kernels:
+            return self._costs_of_kernels(computation)
+        return ((i, self.cost_of(i, False)) for i in computation.instructions)
+
+    def _costs_of_kernels(self, computation: Computation) -> list[tuple[Instruction, Cost]]:
+        """The instructions of a computation that may run as kernels, each with its own cost: worked out once."""
+        found = self._kernel_costs.get(computation)
+        if found is None:
+            found = self._kernel_costs[computation] = [
+                (i, self.cost_of(i, True)) for i in computation.instructions if i.opcode not in _KERNEL_FREE
+            ]
         return found
 
     def _own_operations(self, computation: Computation) -> Cost:
@@ -328,9 +358,28 @@ class Walk:
         parts = [
             _elementwise(opcode, shape) * number for opcode, shape, number in computation.kinds if opcode in ELEMENTWISE
         ]
-        if not computation.opcodes <= _ALIKE:
-            parts += [self.cost_of(i, False) for i in computation.instructions if i.opcode not in _ALIKE]
-        return Cost.sum(parts)
+        return Cost.sum([*parts, *self._special_costs(computation).values()])
+
+    def _special_costs(self, computation: Computation) -> dict[int, Cost]:
+        """Of a fused computation, what costs anything for more reasons than its opcode and shape, by position.
+
+        Bodies that differ in names and metadata alone share it, unless something is not known: that has a place.
+        """
+        found = self._special.get(computation)
+        if found is None:
+            if computation.opcodes <= _ALIKE:
+                found = {}
+            elif (
+                not self._foreign
+                and (twin := computation.twin) is not computation
+                and all(cost.status == "exact" for cost in self._special_costs(twin).values())
+            ):
+                found = self._special[twin]
+            else:
+                costs = {i.index: self.cost_of(i, False) for i in computation.instructions if i.opcode not in _ALIKE}
+                found = {index: cost for index, cost in costs.items() if cost}
+            self._special[computation] = found
+        return found
 
     # What calls what
 
@@ -412,6 +461,19 @@ def _elementwise(opcode: str, shape: Shape) -> Cost:
     """That of the array, also where it lies in a buffer: `b(f32[8])`."""
     leaf = shape if shape.is_array else shape.first_leaf
     return ZERO if leaf is None else elementwise_cost(opcode, leaf.dtype, leaf.size)
+
+
+class _KindCosts(dict[str, Cost]):
+    """The cost of an elementwise instruction by its kind, `f32[8]{0} add`; that of other kinds is not told by it: 0."""
+
+    def __init__(self, kinds: Kinds) -> None:
+        super().__init__()
+        self._kinds = kinds
+
+    def __missing__(self, text: str) -> Cost:
+        opcode, shape = self._kinds[text]
+        found = self[text] = _elementwise(opcode, shape) if opcode in ELEMENTWISE else ZERO
+        return found
 
 
 def _is_unbounded(instruction: Instruction) -> bool:

@@ -1,0 +1,81 @@
+"""What is alike is counted once and shown as one row, and is not taken for alike where it is not."""
+
+import pytest
+
+import hlo_count as hc
+from hlo_count.hlo import Instruction, parse
+from hlo_count.visitors.alike import how_many
+from hlo_count.visitors.registry import RULES, Body
+
+BODY = """
+%body.NUMBER (p.NUMBER: f32[8,8]) -> f32[8,8] {
+  %p.NUMBER = f32[8,8]{1,0} parameter(0)
+  %d.NUMBER = f32[8,8]{1,0} dot(%p.NUMBER, %p.NUMBER), lhs_contracting_dims={1}, rhs_contracting_dims={0}, \
+metadata={op_name="f/SCOPE/dot" source_file="SCOPE.py" source_line=1}
+  %a.NUMBER = f32[8,8]{1,0} add(%d.NUMBER, %p.NUMBER), \
+metadata={op_name="f/SCOPE/add" scheduling_name="a.NUMBER" source_file="SCOPE.py" source_line=2}
+  %b.NUMBER = f32[8,8]{1,0} add(%a.NUMBER, %p.NUMBER), \
+metadata={op_name="f/SCOPE/add" scheduling_name="b.NUMBER" source_file="SCOPE.py" source_line=2}
+  ROOT %c.NUMBER = f32[8,8]{1,0} add(%b.NUMBER, %p.NUMBER), metadata={op_name="f/SCOPE/add" source_file="o.py"}
+}
+"""
+ENTRY = """
+ENTRY %main (x: f32[8,8]) -> f32[8,8] {
+  %x = f32[8,8]{1,0} parameter(0)
+  %one = f32[8,8]{1,0} fusion(%x), kind=kLoop, calls=%body.1
+  ROOT %two = f32[8,8]{1,0} fusion(%one), kind=kLoop, calls=%body.2
+}
+"""
+
+
+def twins(first: str = "left", second: str = "right") -> str:
+    bodies = [BODY.replace("NUMBER", n).replace("SCOPE", scope) for n, scope in (("1", first), ("2", second))]
+    return "HloModule twins\n" + "".join(bodies) + ENTRY
+
+
+def test_instructions_of_one_shape_and_place_are_one_row() -> None:
+    report = hc.count(twins())
+    rows = [(how_many(row), row.opcode, cost.flops) for row, _, cost in report.rows if cost.flops]
+    a_dot, an_add = 2 * 8 * 8 * 8, 8 * 8
+    assert rows == 2 * [(1, "dot", a_dot), (2, "add", 2 * an_add), (1, "add", an_add)]
+    assert report.flops == 2 * (a_dot + 3 * an_add)
+    assert {name: cost.flops for name, cost in report.by("scope").items() if cost.flops} == {
+        "f/left": a_dot + 3 * an_add,
+        "f/right": a_dot + 3 * an_add,
+    }
+
+
+def test_bodies_that_differ_in_names_and_metadata_are_twins() -> None:
+    bodies = parse(twins()).computations
+    assert bodies["body.1"].twin is bodies["body.1"]
+    assert bodies["body.2"].twin is bodies["body.1"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("add(%b.2, %p.2)", "add(%p.2, %p.2)"),
+        ("ROOT %c.2 = f32[8,8]{1,0} add", "ROOT %c.2 = f32[8,8]{1,0} multiply"),
+        ("%d.2 = f32[8,8]{1,0}", "%d.2 = f32[8,8]{0,1}"),
+    ],
+    ids=["operand", "opcode", "layout"],
+)
+def test_bodies_that_differ_otherwise_are_no_twins(old: str, new: str) -> None:
+    text = twins()
+    assert text.count(old) == 1
+    bodies = parse(text.replace(old, new)).computations
+    assert bodies["body.1"].twin is not bodies["body.2"].twin
+
+
+def test_a_rule_from_outside_sees_the_metadata_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    def by_scope(instruction: Instruction, body: Body) -> hc.Cost:
+        return hc.Cost.ops("flops", 1000 if "left" in instruction.metadata.op_name else 1, "matmul", "f32")
+
+    monkeypatch.setitem(RULES, "dot", by_scope)
+    assert hc.count(twins()).flops == 1001 + 6 * 8 * 8
+
+
+def test_a_name_in_a_scope_is_no_scheduling_name() -> None:
+    text = twins('a scheduling_name=\\"x\\" b', "plain")
+    names = {i.metadata.op_name for i in parse(text).computations["body.1"].instructions}
+    assert 'f/a scheduling_name="x" b/add' in names
