@@ -9,7 +9,7 @@ import pytest
 import hlo_count as hc
 from hlo_count.hlo.opcodes import OPCODES
 from hlo_count.visitors.cost import OP_COUNTERS
-from hlo_count.visitors.registry import RULES
+from hlo_count.visitors.registry import BACKEND_RULES, RULES
 from hlo_count.visitors.walk import _CALLS
 
 ADD = "add { a = f32[] parameter(0) b = f32[] parameter(1) ROOT c = f32[] add(a, b) }\n"
@@ -349,3 +349,43 @@ def test_registering_twice_needs_override():
     assert unknown.status == "lower bound"
     assert "nobody_knows" in unknown.unknowns[0].remedy
     assert unknown.bytes == 72
+
+
+PREFIXES = {
+    # 127 additions a row: each output goes on from the one before it
+    "prefix": ("f32[16,128]", "f32[16,128]", "size=1x128 pad=0_0x127_0", 16 * 127),
+    "prefix that begins empty": ("f32[16,8]", "f32[16,9]", "size=1x8 pad=0_0x8_0", 16 * 7),
+    # a suffix begins anew for each output
+    "suffix": ("f32[16,128]", "f32[16,128]", "size=1x128 pad=0_0x0_127", 16 * 127 * 128 // 2),
+    # the first row runs on; each other one adds to every output the 1 .. 8 elements of its own row
+    "prefix of two dimensions": ("f32[8,8]", "f32[8,8]", "size=8x8 pad=7_0x7_0", 7 + 7 * 36),
+    "whole row": ("f32[16,128]", "f32[16,128]", "size=1x255 pad=0_0x127_127", 16 * 127),
+}
+
+
+@pytest.mark.parametrize("name", PREFIXES)
+def test_prefix_windows_run_on_tpu(name):
+    source, result, window, applications = PREFIXES[name]
+    text = (
+        f"HloModule m\n{ADD}ENTRY e {{\np = {source}{{1,0:T(8,128)}} parameter(0) z = f32[] constant(0) "
+        f"ROOT r = {result}{{1,0:T(8,128)}} reduce-window(p, z), window={{{window}}}, to_apply=add }}\n"
+    )
+    report = hc.count(text)
+    assert (report.backend, report.flops) == ("tpu", applications)
+    row = {row.cause: row.flops for row in report.reconcile().rows}
+    assert sum(row.values()) + report.flops == report.reconcile().xla.flops
+    if "prefix" in name:  # no other backend runs on: each output walks its window
+        assert hc.count(text.replace(":T(8,128)", "")).flops > applications
+
+
+def test_a_rule_of_ones_own_holds_for_every_backend():
+    before, by_backend = dict(RULES), dict(BACKEND_RULES)
+    try:
+        hc.rule("reduce-window", override=True)(lambda instruction, body: hc.Cost.ops("flops", 1, "minmax", "f32"))
+        for layout in ("{0:T(128)}", ""):
+            entry = f"p = f32[8]{layout} parameter(0) z = f32[] constant(0)"
+            entry += f" ROOT r = f32[8]{layout} reduce-window(p, z), window={{size=8 pad=7_0}}, to_apply=add"
+            assert split(entry, ADD) == {"minmax.flops.f32.vector": 1}
+    finally:
+        RULES.update(before)
+        BACKEND_RULES.update(by_backend)

@@ -422,3 +422,20 @@ def test_a_comment_does_not_tell_the_backend(comment):
     assert hc.count(comment.format(mark=mark) + program).backend == "unknown"
     called = program.replace("add(p, p)", f"custom-call(p), {mark}")
     assert hc.count(comment.format(mark=mark) + called).backend == "gpu"
+
+
+@pytest.mark.parametrize(("kind", "source", "result"), [
+    ("FFT", "c64[8,1024]", "c64[8,1024]"), ("IFFT", "c64[8,1024]", "c64[8,1024]"),
+    ("RFFT", "f32[8,1024]", "c64[8,513]"), ("IRFFT", "c64[8,513]", "f32[8,1024]"),
+])  # fmt: skip
+def test_an_inverse_transform_on_gpu_is_scaled_in_a_pass_of_its_own(kind, source, result):
+    text = (
+        'HloModule m, frontend_attributes={fingerprint_before_lhs="0"}\n'
+        f"ENTRY e {{\np = {source} parameter(0) ROOT r = {result} fft(p), fft_type={kind}, fft_length={{1024}} }}\n"
+    )
+    gpu, other = hc.count(text), hc.count(text.replace("fingerprint_before_lhs", "x"))
+    assert (gpu.backend, other.backend) == ("gpu", "unknown")
+    size = {"c64[8,1024]": 8 * 8 * 1024, "c64[8,513]": 8 * 8 * 513, "f32[8,1024]": 4 * 8 * 1024}[result]
+    again = size if kind.startswith("I") else 0
+    assert (gpu.bytes_read - other.bytes_read, gpu.bytes_written - other.bytes_written) == (again, again)
+    assert gpu.flops == other.flops
