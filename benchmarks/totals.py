@@ -1,6 +1,6 @@
 """Total FLOP of programs that softmax, normalization and attention are made of, as each target compiles them.
 
-python benchmarks/totals.py [--targets cpu,tpu:v5e,h100-sxm] [--programs dot_product_attention] [--sizes 512,1024,2048,4096]
+python benchmarks/totals.py [--targets cpu,tpu:v5e,h100-sxm] [--programs dot_product_attention] [--sizes 512,1024]
 
 A row for each program, length and target: the matmul FLOP, all FLOP, and their ratio. Where targets' products are not
 those of the program, they are named. Only compiles; needs no device.
