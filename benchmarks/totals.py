@@ -82,12 +82,6 @@ PROGRAMS: dict[str, Program] = {
     "softmax": (softmax, lambda n: (struct(HEADS, n, n),), lambda n: 0),
     "layer_norm": (layer_norm, lambda n: (struct(HEADS, n, n),), lambda n: 0),
     "attention": (attention, lambda n: (struct(HEADS, n, DEPTH),) * 3, lambda n: 2 * 2 * HEADS * n * n * DEPTH),
-    # In bf16 as JAX writes it: here TPU's compiler prints a row's maximum as a window over the row.
-    "dot_product_attention": (
-        jax.nn.dot_product_attention,
-        lambda n: (struct(1, n, HEADS, DEPTH, dtype=jnp.bfloat16),) * 3,
-        lambda n: 2 * 2 * HEADS * n * n * DEPTH,
-    ),
     # The two products again for what the backward pass keeps, and a gradient for each of their operands.
     "attention_backward": (
         attention_backward,
@@ -101,6 +95,13 @@ PROGRAMS: dict[str, Program] = {
     ),
 }
 """By name: the function, its arguments at a length, and the FLOP of its products."""
+if hasattr(jax.nn, "dot_product_attention"):  # from jax 0.4.31 on
+    # In bf16 as JAX writes it: here TPU's compiler prints a row's maximum as a window over the row.
+    PROGRAMS["dot_product_attention"] = (
+        jax.nn.dot_product_attention,
+        lambda n: (struct(1, n, HEADS, DEPTH, dtype=jnp.bfloat16),) * 3,
+        lambda n: 2 * 2 * HEADS * n * n * DEPTH,
+    )
 
 
 def counted(name: str, n: int, target: str) -> hc.Report:
