@@ -107,7 +107,8 @@ def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
         )
         if report.network_bytes:
             balanced = report.devices.imbalance("network_bytes") == 1
-            by_whom = "sent by one device" if balanced else "sent by the largest sender of each collective"
+            whom = _whom(report) if report.stage == "unpartitioned" else "one device"
+            by_whom = f"sent by {whom}" if balanced else "sent by the largest sender of each collective"
             rows.append(("network", amount(report.network_bytes, "B"), report.status, by_whom))
     else:
         rows.append(("bytes", amount(report.bytes, "B"), report.bytes_status, ""))
