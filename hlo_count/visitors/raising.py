@@ -32,7 +32,7 @@ def raises(branch: Computation) -> str:
     """How a branch does nothing but raise: "calls back into Python" or "gives NaN"; "" where it does anything else."""
     if not _does_nothing_else(branch):
         return ""
-    given = [(leaf.shape, leaf) for leaf in _leaves(branch.root)]
+    given = [(shape, leaf) for leaf in _leaves(branch.root) for shape in leaf.shape.leaves]
     kinds = [
         (shape.element_type.is_float or shape.element_type.is_complex, _origins(i))
         for shape, i in given
