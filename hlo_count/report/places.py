@@ -35,7 +35,8 @@ _KERNEL = "ragged_dot_tiling"
 def _is_ragged_dot(instruction: Instruction) -> bool:
     """A kernel that the TPU compiler put for a ragged dot, or the dense product that it makes of a gradient's.
 
-    The second is a convolution that bears no op_name, as no other does: at top level or in a fusion.
+    The second is a convolution that bears no op_name, at top level or in a fusion. That no other is without one was
+    seen, not promised: it is asked only in programs that hold such a kernel.
     """
     if instruction.opcode == "custom-call":
         return _KERNEL in (instruction.attribute("frontend_attributes") or "")

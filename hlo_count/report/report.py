@@ -325,9 +325,12 @@ class Report:
     def __getstate__(self) -> dict[str, Any]:
         """What it was made with, the program as compressed text, and the totals: all else is worked out again when it
         is asked for. A `jax.stages.Compiled` belongs to its process and stays there."""
-        remade = {name for name, value in vars(Report).items() if isinstance(value, cached_property)} - {"total"}
+        return {**self._made_with(), "_packed": self._packed}
+
+    def _made_with(self) -> dict[str, Any]:
+        remade = {name for name, value in vars(Report).items() if isinstance(value, cached_property)}
         state = {name: value for name, value in vars(self).items() if name not in remade}
-        return {**state, "total": self.total, "compiled": None, "_packed": self._packed}
+        return {**state, "total": self.total, "compiled": None}
 
     @cached_property
     def module(self) -> Module:
@@ -347,9 +350,7 @@ class Report:
         """Whether it is the same program, counted in the same way, with the same result."""
         if not isinstance(other, Report):
             return NotImplemented
-        mine, others = self.__getstate__(), other.__getstate__()
-        del mine["_packed"], others["_packed"]
-        return mine == others and self.module.text == other.module.text
+        return self._made_with() == other._made_with() and self.module.text == other.module.text
 
     __hash__ = object.__hash__
 

@@ -65,22 +65,26 @@ def _times(cost: Cost | None, edge: Edge) -> Cost | None:
     return Cost() if not edge.times else None if cost is None else cost * edge.times
 
 
-def _sum(parts: Iterable[Cost | None]) -> Cost | None:
-    known: list[Cost] = []
+def _known(parts: Iterable[Cost | None]) -> list[Cost] | None:
+    """All of them, or None where one is not known."""
+    found: list[Cost] = []
     for part in parts:
         if part is None:
             return None
-        known.append(part)
-    return Cost.sum(known)
+        found.append(part)
+    return found
+
+
+def _sum(parts: Iterable[Cost | None]) -> Cost | None:
+    known = _known(parts)
+    return None if known is None else Cost.sum(known)
 
 
 def _dearest(costs: Iterable[Cost | None]) -> Cost | None:
     """Of each counter what stands in the cost that has most of it."""
-    known: list[Cost] = []
-    for cost in costs:
-        if cost is None:
-            return None
-        known.append(cost)
+    known = _known(costs)
+    if known is None:
+        return None
     largest: dict[Key, dict[Key, int]] = {}
     for cost in known:
         groups: dict[Key, dict[Key, int]] = {}
