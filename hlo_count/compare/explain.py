@@ -19,7 +19,7 @@ from hlo_count.compare.match import Pair, match
 from hlo_count.compare.reasons import UNCHANGED, Reason
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
+from hlo_count.hlo.opcodes import COLLECTIVES, halved
 from hlo_count.report.breakdown import op_class
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.walk import Times
@@ -238,7 +238,7 @@ class _View:
     def of_arrival(self, item: Item, found: dict[Pair, Reason]) -> Reason:
         """Why these runs are in `after` and not in `before`."""
         opcode, instruction = item.opcode, item.instruction
-        wrapped, _ = async_sugar(opcode) or (opcode.removesuffix("-start").removesuffix("-done"), "")
+        wrapped = halved(opcode)[0] or opcode
         if wrapped in COLLECTIVES:
             return Reason("collective inserted", after=wrapped)
         if item.left != item.times:

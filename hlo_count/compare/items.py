@@ -8,17 +8,18 @@ from functools import cached_property, lru_cache
 from hlo_count.compare.constants import Constants
 from hlo_count.compare.values import Values
 from hlo_count.hlo.computation import Computation
-from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import Metadata
+from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.report import Report
 from hlo_count.report.rows import readable
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.elementwise import ELEMENTWISE
+from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Times, Walk
 
-SILENT = LEAF_OPCODES | frozenset("tuple get-tuple-element while call conditional after-all".split())
+SILENT = LEAVES | frozenset("tuple get-tuple-element while call conditional after-all".split())
 """Opcodes that cost nothing of their own and say little: they are not matched."""
 _NAMING = frozenset(
     "calls to_apply condition body select scatter true_computation false_computation branch_computations "
@@ -168,7 +169,7 @@ class Program:
 
     def _cost(self, walk: Walk, instruction: Instruction, kernel: bool) -> Cost:
         """What one run costs: one object for elementwise instructions that are alike."""
-        if instruction.opcode not in ELEMENTWISE:
+        if instruction.opcode not in COMPUTING:
             return walk.cost_of(instruction, kernel)
         shapes = [id(operand.shape) for operand in dict.fromkeys(instruction.operands)] if kernel else ()
         key = (instruction.opcode, id(instruction.shape), *shapes)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hlo_count.compare.items import REMATERIALIZED, Item, Program
+from hlo_count.hlo.opcodes import having
 from hlo_count.visitors.walk import Times
 
 
@@ -27,7 +28,7 @@ class Pair:
 Key = Callable[[Program, Item], Hashable]
 """What two items must share to be matched; None for an item that this says nothing about."""
 
-CONTRACTIONS = frozenset("dot convolution custom-call ragged-dot scaled-dot".split())
+CONTRACTIONS = having("contraction") | {"custom-call"}
 """Opcodes that a compiler may turn into each other."""
 
 

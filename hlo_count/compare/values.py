@@ -7,12 +7,12 @@ from collections.abc import Callable, Hashable, Sequence
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.visitors.elementwise import ELEMENTWISE
+from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.visitors.walk import Walk
 
-_SAME = frozenset(("copy", "optimization-barrier"))
+_SAME = having("name") | {"copy"}
 """Opcodes whose value is that of operand 0."""
-_ONCE = frozenset("rng rng-bit-generator rng-get-and-update-state infeed recv recv-done partition-id".split())
+_ONCE = having("varies")
 """Opcodes that give another value each time, as far as one can tell."""
 _STRUCTURE = frozenset("parameter tuple get-tuple-element fusion call".split())
 

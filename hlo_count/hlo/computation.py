@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import split_attributes
 from hlo_count.hlo.garbage import no_garbage_collection
-from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
-from hlo_count.hlo.opcodes import CALLING, COLLECTIVES, OPCODES
+from hlo_count.hlo.opcodes import CALLING, COLLECTIVES, LEAVES, OPCODES, having
 from hlo_count.hlo.printed import Printed
 from hlo_count.hlo.shapes import Shape
 
@@ -28,9 +28,9 @@ NUMBERS = [str(n) for n in range(10_000)]
 
 _CALLEE = re.compile(r"=%([\w.\-]+)")
 _NEVER_ALIKE = (
-    frozenset("call conditional custom-call infeed outfeed partition-id recv replica-id send while".split())
+    ((having("runs", "host", "device") | {"custom-call"}) - {"fusion"})
     | COLLECTIVES
-    | {opcode for opcode in OPCODES if opcode.endswith(("-start", "-update", "-done"))}
+    | {opcode for opcode, row in OPCODES.items() if row.half}
 )
 """Opcodes of which more than shapes, operands and attributes is asked: names, neighbours, formulas of users."""
 
@@ -98,7 +98,7 @@ class Computation:
         said: list[object] = []
         for index, (root, _, kind, operands, attributes) in enumerate(lines):
             inside: object = operands
-            if operands and self.module.kinds[kind][0] not in LEAF_OPCODES:
+            if operands and self.module.kinds[kind][0] not in LEAVES:
                 taken = [position.get(operand, index) for operand in operands.split(", ")]
                 if max(taken) >= index:
                     return None

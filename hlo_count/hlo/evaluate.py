@@ -9,13 +9,14 @@ from ctypes import c_float
 from functools import cache, partial
 
 from hlo_count.hlo.dtypes import DType
-from hlo_count.hlo.opcodes import ELEMENTWISE_UNARY
+from hlo_count.hlo.opcodes import elementwise
 
 Scalar = int | float | bool
 """Of a `pred` a bool, of an integer type an int, of a float type a float that the type can hold."""
 
 Function = Callable[..., Scalar]
 
+_UNARY = elementwise(1)
 _COMPARISONS: dict[str, Function] = {
     "EQ": operator.eq,
     "NE": operator.ne,
@@ -80,7 +81,7 @@ def arithmetic(opcode: str, dtype: DType) -> Function | None:
     if function is None or opcode in ("maximum", "minimum", "clamp"):
         return function
     raw = function
-    if opcode in ELEMENTWISE_UNARY:
+    if opcode in _UNARY:
         return lambda a: into(raw(a))
     return lambda a, b: into(raw(a, b))
 

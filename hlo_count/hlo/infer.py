@@ -16,10 +16,10 @@ from hlo_count.hlo.dims import array_of, dims_of, joined, merged, met, taken, wi
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_UNARY
+from hlo_count.hlo.opcodes import elementwise, having
 from hlo_count.hlo.shapes import UNBOUNDED, Shape, array, tuple_of
 
-_RECOMPUTED = frozenset(("send", "send-done", "recv", "recv-done", "infeed", "outfeed", "add-dependency"))
+_RECOMPUTED = having("host") | {"add-dependency"}
 _TOKEN = Shape("token")
 _U32 = array("u32", ())
 
@@ -382,8 +382,8 @@ def _token(i: Instruction) -> Shape:
 
 
 _RULES: dict[str, Callable[[Instruction], Shape]] = {
-    **dict.fromkeys(ELEMENTWISE_UNARY - {"convert", "bitcast-convert"}, _same),
-    **dict.fromkeys(ELEMENTWISE_BINARY - {"stochastic-convert"}, _binary),
+    **dict.fromkeys(elementwise(1) - {"convert", "bitcast-convert"}, _same),
+    **dict.fromkeys(elementwise(2) - {"stochastic-convert"}, _binary),
     "clamp": _second,
     "select": _select,
     "compare": _compare,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list, parse_config, split_attributes
 from hlo_count.hlo.metadata import Metadata
-from hlo_count.hlo.opcodes import FEWEST_OPERANDS
+from hlo_count.hlo.opcodes import CALLING_ATTRIBUTES, LEAVES, OPCODES
 from hlo_count.hlo.shapes import Shape
 
 if TYPE_CHECKING:
@@ -19,11 +19,6 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _CALLEE = re.compile(
     r", (calls|to_apply|body|condition|select|scatter|true_computation|false_computation)=%?([\w.\-]+)"
 )
-_CALLING_ATTRIBUTES = (
-    *("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation"),
-    *("branch_computations", "called_computations"),
-)
-LEAF_OPCODES = frozenset(("parameter", "constant"))
 """Opcodes whose parentheses hold a number or a literal, no operands."""
 
 
@@ -67,7 +62,7 @@ class Instruction:
     @property
     def operand_names(self) -> list[str]:
         """Names of the operands in order, repeats included."""
-        if self.opcode in LEAF_OPCODES or not self.operand_text:
+        if self.opcode in LEAVES or not self.operand_text:
             return []
         names = _NAMES.findall(self.operand_text)
         if len(names) == self.operand_text.count(", ") + 1:
@@ -93,7 +88,8 @@ class Instruction:
                     raise HloCountError(
                         f"{self.place}: {self.name} takes the operand {operand.name}, which stands after it"
                     )
-            if len(found) < FEWEST_OPERANDS.get(self.opcode, 0):
+            row = OPCODES.get(self.opcode)
+            if row is not None and len(found) < row.fewest:
                 raise HloCountError(f"{self.place}: {self.name} is a {self.opcode} with too few operands: {len(found)}")
             self._operands = found
         return found
@@ -144,7 +140,7 @@ class Instruction:
             pairs = [
                 (name, callee.strip().lstrip("%"))
                 for name, value in self.attributes.items()
-                if name in _CALLING_ATTRIBUTES
+                if name in CALLING_ATTRIBUTES
                 for callee in value.strip("{}").split(",")
                 if callee.strip()
             ]
@@ -187,7 +183,7 @@ class Instruction:
     def to_text(self) -> str:
         """One line of HLO: operands as names, attributes in the order of the text."""
         inside = self.operand_text
-        if self.opcode not in LEAF_OPCODES:
+        if self.opcode not in LEAVES:
             inside = ", ".join("%" + name for name in self.operand_names)
         attributes = "".join(f", {name}={value}" for name, value in self.attributes.items())
         root = "ROOT " if self.is_root else ""
@@ -196,7 +192,7 @@ class Instruction:
     def content(self) -> tuple[object, ...]:
         """All that it says, as a value to compare."""
         inside: object = self.operand_names
-        if self.opcode in LEAF_OPCODES:
+        if self.opcode in LEAVES:
             inside = " ".join(self.operand_text.split())
         return (self.name, self.opcode, self.shape, inside, self.attributes)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.shapes import Shape
 
 View = tuple[int, ...]
 WHOLE = -1
 
 _BOUNDS = re.compile(r"\[(\d+):(\d+)(?::(\d+))?\]")
-_ONCE = frozenset(("copy", "opt-barrier", "add-dependency", "domain"))
+_UNCHANGED = having("name") | {"copy"}
 _Rule = tuple[tuple[object, ...], list[View]]
 
 
@@ -42,7 +43,7 @@ def operand_view(i: Instruction, view: View | None) -> View | None:
     if view is None or not i.operands[0].shape.is_array:
         return None if view is None else view
     source = i.operands[0].shape
-    if i.opcode in _ONCE:
+    if i.opcode in _UNCHANGED:
         return view
     if i.opcode == "broadcast":
         seen = _before_broadcast(i, view)

@@ -14,24 +14,21 @@ from math import prod
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVES, async_sugar
+from hlo_count.hlo.opcodes import COLLECTIVES, halved, having
 
 Groups = tuple[tuple[int, ...], ...]
 
-_TAKE_GLOBAL_IDS = frozenset(("all-gather", "all-reduce", "reduce-scatter"))
-_NATIVE_STARTS = frozenset(("all-gather-start", "all-reduce-start", "collective-permute-start"))
-_PAIRED = frozenset(("collective-permute", "send", "recv"))
+_TAKE_GLOBAL_IDS = having("global ids")
+_PAIRED = having("paired")
 
 
 def collective_kind(instruction: Instruction) -> str | None:
     """The collective that the instruction begins, without `-start`; `send` and `recv` too; else None."""
     opcode = instruction.opcode
-    if opcode in COLLECTIVES or opcode in _PAIRED:
+    if opcode in COLLECTIVES or opcode in ("send", "recv"):
         return opcode
-    if opcode in _NATIVE_STARTS:
-        return opcode.removesuffix("-start")
-    sugar = async_sugar(opcode)
-    return sugar[0] if sugar is not None and sugar[1] == "start" and sugar[0] in COLLECTIVES else None
+    wrapped, half = halved(opcode)
+    return wrapped if half == "start" and wrapped in COLLECTIVES else None
 
 
 def groups(instruction: Instruction) -> list[tuple[int, ...]] | None:

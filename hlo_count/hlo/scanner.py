@@ -11,8 +11,9 @@ import re
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.attributes import skip_string
 from hlo_count.hlo.computation import Computation
-from hlo_count.hlo.instruction import LEAF_OPCODES, Instruction
+from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.shapes import COMMENT, GAP, Shape, scan_shape, static
 
 _SKIP = re.compile(GAP, re.S)
@@ -197,7 +198,7 @@ class Scanner:
         at = self.expect("(", word.end(), f"after the opcode {opcode}")
         if opcode == "constant" and shape is not None:
             shape = static(shape)  # a literal has all its elements
-        if opcode in LEAF_OPCODES:
+        if opcode in LEAVES:
             end = self.balanced(at - 1)
             operand_text = " ".join(self._uncommented(at, end - 1, joined=False).split())
             at = end

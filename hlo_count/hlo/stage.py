@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Literal
 
 from hlo_count.hlo.attributes import int_list
+from hlo_count.hlo.opcodes import halved
 
 if TYPE_CHECKING:
     from hlo_count.hlo.module import Module
@@ -40,7 +41,8 @@ def stage_of(module: Module) -> Stage:
     if sharded_for(module) > 1 and not _BY_PARTITIONER.search(module.entry.name):
         return "unpartitioned"
     opcodes = frozenset[str]().union(*(computation.opcodes for computation in module.computations.values()))
-    by_compiler = not opcodes.isdisjoint(("fusion", "bitcast")) or any(opcode.endswith("-start") for opcode in opcodes)
+    halves = {half for _, half in map(halved, opcodes)}
+    by_compiler = "start" in halves or not opcodes.isdisjoint(("fusion", "bitcast"))
     if by_compiler or ":T(" in module.text or _LIBRARY.search(module.text):
         return "optimized"
     return "unoptimized"

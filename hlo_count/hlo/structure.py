@@ -8,7 +8,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import CALLING, OPCODES
 
-_CALL_NOTHING = OPCODES - CALLING
+_CALL_NOTHING = OPCODES.keys() - CALLING
 
 
 def check_calls(module: Module) -> None:

@@ -15,16 +15,13 @@ from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, conver
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.lanes import View, asks_lanes, every_lane, operand_view, same_elsewhere
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
+from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.hlo.shapes import Shape
 
 Path = tuple[int, ...]
 """Which element of a tuple, outermost index first; () is the value itself."""
 
-_ELEMENTWISE = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
-_SAME_VALUE = frozenset(
-    ("copy", "reshape", "broadcast", "transpose", "reverse", "opt-barrier", "add-dependency", "domain")
-)
+_SAME_VALUE = having("name", "rearranges")
 _MAX_DEPTH = 200
 """Calls within calls that are followed; XLA's own programs nest a tenth as deep."""
 
@@ -269,7 +266,7 @@ class Tracer:
             return self._unknown(f"the outcome of the loop {i.name}")
         if opcode == "conditional":
             return (yield from self._conditional(i, path, frame, view))
-        if opcode in _ELEMENTWISE:
+        if opcode in ELEMENTWISE:
             return (yield from self._elementwise(i, leaf, frame, view))
         if view is None and asks_lanes(i):
             return (yield from self._reduced_predicate(i, frame))

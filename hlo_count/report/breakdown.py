@@ -10,11 +10,11 @@ from functools import lru_cache
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import having
 from hlo_count.report.collectives import collective_label
 from hlo_count.report.places import Places
 from hlo_count.visitors.alike import Alike
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
-from hlo_count.visitors.movement import COMMUNICATION, CONTROL, MOVEMENT
 from hlo_count.visitors.walk import Times
 
 Entry = tuple[Instruction | Alike, Times, Cost]
@@ -25,6 +25,8 @@ KEYS = (
     *("collective", "memory_space"),
 )
 NO_SCOPE, NO_SOURCE = "(no scope)", "(no source)"
+_MOVEMENT, _COMMUNICATION = having("movement"), having("communication")
+_CONTROL = having("control") | {"while", "conditional", "call"}
 _PLUMBING = frozenset(
     (
         "while body cond closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat remat2 "
@@ -153,11 +155,11 @@ def op_class(i: Instruction | Alike, cost: Cost) -> str:
     ops = [(amount, key[1]) for key, amount in cost.amounts.items() if key[0] in OP_COUNTERS]
     if ops:
         return max(ops)[1]
-    if i.opcode in MOVEMENT:
+    if i.opcode in _MOVEMENT:
         return "movement"
-    if i.opcode in COMMUNICATION:
+    if i.opcode in _COMMUNICATION:
         return "collective"
-    if i.opcode in CONTROL or i.opcode in ("while", "conditional", "call"):
+    if i.opcode in _CONTROL:
         return "control"
     if i.opcode == "custom-call":
         return f"custom-call {unquote(i.attribute('custom_call_target') or '')}".rstrip()

@@ -15,7 +15,7 @@ from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, first_of
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.elementwise import ELEMENTWISE
+from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
 from hlo_count.visitors.walk import Times
 
@@ -70,7 +70,7 @@ def collective_label(instruction: Instruction | Alike, cost: Cost, mesh: Mapping
 
 
 def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, int]) -> _Kind | None:
-    if instruction.opcode in ELEMENTWISE:
+    if instruction.opcode in COMPUTING:
         return None
     instruction = first_of(instruction)
     found = collective(instruction)

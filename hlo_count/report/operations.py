@@ -12,10 +12,8 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import OPCODES
+from hlo_count.hlo.opcodes import OPCODES, halved
 from hlo_count.visitors.network import collective
-
-_CONTINUES = ("-done", "-update")
 
 
 def operation(instruction: Instruction) -> str | None:
@@ -30,10 +28,8 @@ def operation(instruction: Instruction) -> str | None:
     opcode = instruction.opcode
     if opcode == "custom-call":
         return f"custom-call:{unquote(instruction.attribute('custom_call_target') or '')}"
-    if opcode.endswith(_CONTINUES):
-        return None
-    plain = opcode.removesuffix("-start")
-    return plain if plain in OPCODES else opcode
+    wrapped, half = halved(opcode)
+    return None if half in ("update", "done") else wrapped or opcode
 
 
 def op_counts(module: Module) -> dict[str, int]:

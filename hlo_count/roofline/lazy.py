@@ -15,17 +15,16 @@ from math import prod
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
+from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.visitors.window_reductions import reduced_dimensions
 
-_ELEMENTWISE = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
 _ALL_FOR_ALL = frozenset(
     "bitcast bitcast-convert broadcast copy reduce reshape reverse transpose tuple get-tuple-element dot scaled-dot "
     "all-reduce all-gather reduce-scatter all-to-all collective-permute real imag complex".split()
 )
-_SAME_SHARE = (_ELEMENTWISE | _ALL_FOR_ALL) - {"select"}
+_SAME_SHARE = (ELEMENTWISE | _ALL_FOR_ALL) - {"select"}
 """Opcodes of which a share of the result needs at least the same share of each operand."""
-_WINDOWED = frozenset(("reduce-window", "convolution"))
+_WINDOWED = having("window") - {"select-and-scatter"}
 
 
 class Shares:
@@ -110,7 +109,7 @@ def _distinct(instruction: Instruction, varying: frozenset[int]) -> float:
 def _varying(instruction: Instruction, known: list[frozenset[int]]) -> frozenset[int]:
     """The dimensions along which its elements may differ; `known` those of what stands before it."""
     opcode, shape = instruction.opcode, instruction.shape
-    if opcode in _ELEMENTWISE:
+    if opcode in ELEMENTWISE:
         operands = instruction.operands
         found = known[operands[0].index]
         for operand in operands[1:]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import MOVEMENT
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
-from hlo_count.visitors.elementwise import ELEMENTWISE
-from hlo_count.visitors.movement import MOVEMENT
+from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.window_reductions import window_applications
 
@@ -26,7 +26,7 @@ its windows; `reduce_tuple` (reductions of several arrays in step, such as argma
 of what is so in the middle of other operations."""
 
 _ONLY_MOVING = frozenset(("parameter", "transpose", "copy", "bitcast"))
-_NO_ROUTINE = (ELEMENTWISE | MOVEMENT) - {"transpose", "copy"}
+_NO_ROUTINE = (COMPUTING | MOVEMENT) - {"transpose", "copy"}
 """Opcodes whose operations are of no class that a routine runs."""
 _BY_CLASS = frozenset(("sort", "fft", "linalg", "convolution"))
 

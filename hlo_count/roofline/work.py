@@ -15,10 +15,10 @@ from typing import NamedTuple
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import MOVEMENT
 from hlo_count.roofline.lazy import Shares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
-from hlo_count.visitors.elementwise import ELEMENTWISE, TRANSCENDENTAL
-from hlo_count.visitors.movement import MOVEMENT
+from hlo_count.visitors.elementwise import COMPUTING, TRANSCENDENTAL
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.window_reductions import shares_sums, window_applications
 
@@ -27,7 +27,7 @@ Work = dict[WorkKey, float]
 
 FLOP_PER_SLOT = 2
 
-_CERTAIN = ELEMENTWISE | frozenset("reduce map dot scaled-dot convolution custom-call".split())
+_CERTAIN = COMPUTING | frozenset("reduce map dot scaled-dot convolution custom-call".split())
 """Opcodes whose operations no algorithm avoids, windows that do not overlap too. Others can share their sums, a
 scatter may drop its updates, a ragged product rows that are in no group, and sort, fft, linear algebra and
 random numbers have other ways."""
@@ -124,7 +124,7 @@ class Works:
             opcode = instruction.opcode
             if opcode in MOVEMENT and opcode != "copy-start":  # which moves between devices' memories
                 continue
-            if opcode in ELEMENTWISE:  # one of a shape costs what another does
+            if opcode in COMPUTING:  # one of a shape costs what another does
                 kind = (opcode, id(instruction.shape))
                 terms = self._elementwise.get(kind)
                 if terms is None:

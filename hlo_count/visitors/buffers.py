@@ -16,19 +16,14 @@ from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import (
-    ELEMENTWISE_BINARY,
-    ELEMENTWISE_TERNARY,
-    ELEMENTWISE_UNARY,
-    async_sugar,
-)
+from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
 
-_ELEMENTWISE = (ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY) - {"copy"}
+_ELEMENTWISE = ELEMENTWISE - {"copy"}
 _REUSING = _ELEMENTWISE | {"fusion", "triangular-solve", "sort"}
-_CALLERS = frozenset(("async-start", "call", "conditional", "while"))
-_SAME_VALUE = frozenset(("add-dependency", "all-reduce-done", "bitcast", "domain", "opt-barrier"))
+_CALLERS = having("runs") - {"fusion"}
+_SAME_VALUE = having("name") | {"bitcast", "all-reduce-done"}
 
 
 @dataclass(slots=True, eq=False)

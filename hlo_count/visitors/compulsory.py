@@ -18,7 +18,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.loop_slices import parts_touched
-from hlo_count.hlo.opcodes import async_sugar
+from hlo_count.hlo.opcodes import async_sugar, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.buffers import leaf_span
@@ -43,8 +43,8 @@ Origin = tuple[int, int]
 Step = tuple[int, tuple[Instruction, int] | None]
 """Bytes that an instruction writes of a leaf, and the leaf of another value whose buffer it goes on from."""
 
-_NAMES = frozenset(["bitcast", "opt-barrier", "add-dependency", "domain"])
-_COPIES = frozenset(["copy", "copy-start", "copy-done"])
+_NAMES = having("name") | {"bitcast"}
+_COPIES = having("copy")
 _PASSES_ON = _NAMES | _COPIES | UPDATES | {"tuple", "get-tuple-element", "while"}
 """Opcodes of which less than a whole operand is read where less of their own value is; some fusions are another."""
 _TO_OUTPUT = _NAMES | _COPIES | {"tuple"}

@@ -8,6 +8,7 @@ from functools import cached_property
 from math import ceil
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.alike import first_of
 from hlo_count.visitors.cost import Cost, Key
@@ -16,7 +17,7 @@ from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.walk import Walk, branches_of
 
 _SENT: Key = ("network_bytes",)
-_IDS = frozenset(("partition-id", "replica-id"))
+_IDS = having("device")
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,11 @@ from functools import lru_cache
 
 from hlo_count.hlo.dtypes import DTYPES, DType
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.registry import Body, rule
 
-TRANSCENDENTAL = frozenset(
-    (
-        "exponential exp2 exponential-minus-one log log2 log-plus-one logistic tanh tan sine cosine atan2 power sqrt "
-        "rsqrt cbrt erf acos acosh asin asinh atanh cosh sinh"
-    ).split()
-)
+TRANSCENDENTAL = having("transcendental")
 _ARITHMETIC = {
     "add": ("add", 1),
     "subtract": ("add", 1),
@@ -35,9 +31,9 @@ _OTHER = {
     **dict.fromkeys(("negate abs sign floor ceil round-nearest-afz round-nearest-even is-finite").split(), "sign"),
 }
 _BITWISE = ("and", "or", "xor", "not")
-_INTEGER = (*["shift-left", "shift-right-arithmetic", "shift-right-logical", "popcnt", "count-leading-zeros", "mulhi"],)
 
-ELEMENTWISE = frozenset((*TRANSCENDENTAL, *_ARITHMETIC, *_OTHER, *_BITWISE, *_INTEGER))
+COMPUTING = ELEMENTWISE - having("movement") - {"bitcast-convert"}
+"""Elementwise opcodes whose cost is so many operations an element, by the opcode and the dtype of the result."""
 
 
 @lru_cache(maxsize=4096)
@@ -61,7 +57,7 @@ def elementwise_cost(opcode: str, dtype: str, elements: int) -> Cost:
     return Cost.ops("int_ops", elements, "integer", dtype)
 
 
-@rule(*sorted(ELEMENTWISE))
+@rule(*sorted(COMPUTING))
 def elementwise(instruction: Instruction, body: Body) -> Cost:
     """N of one kind: arithmetic by the dtype, transcendental evaluations, or other operations."""
     return elementwise_cost(instruction.opcode, instruction.shape.dtype, instruction.shape.size)

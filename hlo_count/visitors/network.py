@@ -11,6 +11,7 @@ from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, groups_text, source_target_pairs
 from hlo_count.hlo.shapes import Shape
 
@@ -22,7 +23,7 @@ _ROUNDS = {
     "ragged-all-to-all": 1,
 }
 """How often (g − 1)/g of the full operand goes round a ring of g devices; a ragged exchange is a bound."""
-_PAIRED = frozenset(("collective-permute", "send"))
+_PAIRED = having("paired") - {"recv"}
 _DATA_FIRST = _PAIRED | {"ragged-all-to-all"}
 """Their further operands are buffers to write into, offsets and sizes."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import having
 
 CALLBACKS = frozenset(
     (
@@ -18,13 +19,10 @@ CALLBACKS = frozenset(
 )
 """Custom-call targets that are Python code on the host. On TPU it is a send to the host and a recv of the answer."""
 
-_PASSES_ON = frozenset(
-    (
-        "tuple get-tuple-element bitcast copy copy-start copy-done reshape broadcast transpose convert after-all "
-        "add-dependency opt-barrier call fusion"
-    ).split()
+_PASSES_ON = having("name", "copy") | frozenset(
+    "tuple get-tuple-element bitcast reshape broadcast transpose convert after-all call fusion".split()
 )
-_HOST_HALVES = frozenset(("send", "send-done", "recv", "recv-done"))
+_HOST_HALVES = having("host") - {"infeed", "outfeed"}
 _CALLBACK, _NAN, _NUMBER, _ARGUMENT = "callback", "nan", "number", "argument"
 
 

@@ -11,24 +11,18 @@ from collections.abc import Callable, Container, Iterable
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY, async_sugar
+from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.registry import MOVES_NOTHING
 
 Access = tuple[int, int]
 """(memory space, bytes)."""
 
-FREE = frozenset(
-    (
-        "bitcast tuple get-tuple-element parameter constant while conditional call opt-barrier after-all "
-        "add-dependency domain async-start async-update async-done all-gather-done all-reduce-done "
-        "collective-permute-done copy-done send-done recv-done"
-    ).split()
-)
+FREE = having("free")
 """Opcodes that move nothing of their own."""
-_PARTIAL = frozenset(["slice", "dynamic-slice", "gather", "dynamic-update-slice", "scatter", "fusion"])
-UPDATES = frozenset(["dynamic-update-slice", "scatter"])
-_FOLLOWED = ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY
+SLICES = having("slices")
+UPDATES = having("updates")
+_PARTIAL = SLICES | UPDATES | {"fusion"}
 _IN_PLACE = "output_to_operand_aliasing={{}: (0, {})}"
 _COPIES = frozenset(("parameter", "copy", "bitcast"))
 _DONE_ELEMENT = {"copy-start": 0, "all-gather-start": 1, "collective-permute-start": 1, "recv": 0}
@@ -49,7 +43,7 @@ def traffic(instruction: Instruction, backend: str = "unknown") -> tuple[list[Ac
         wrapped = unwrapped(instruction) if sugar[1] == "start" else None
         return traffic(wrapped, backend) if wrapped is not None else ([], [])
     operands = instruction.operands
-    if opcode in ("slice", "dynamic-slice", "gather"):
+    if opcode in SLICES:
         taken = _capped([_resized(instruction.shape, operands[0].shape)], operands[0].shape)
         return [*taken, *_whole(operands[1:])], _leaves(instruction.shape)
     if opcode == "dynamic-update-slice":
@@ -212,7 +206,7 @@ Partly = Callable[[Instruction, Instruction, Shape], int | None]
 
 def sliced(user: Instruction, value: Instruction, whole: Shape) -> int | None:
     """What slices and gathers take."""
-    if user.opcode in ("slice", "dynamic-slice", "gather") and _is_first(user, value):
+    if user.opcode in SLICES and _is_first(user, value):
         return _resized(user.shape, whole)
     return None
 
@@ -265,7 +259,7 @@ def _uses(value: Instruction, whole: Shape, in_place: Container[Instruction], pa
                 if operand is value:
                     followed.append((parameter, whole))
         elif (
-            user.opcode in _FOLLOWED
+            user.opcode in ELEMENTWISE
             and user.shape.dimensions == value.shape.dimensions
             and len(computation.users[user]) == 1
             and user is not computation.root

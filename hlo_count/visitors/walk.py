@@ -12,7 +12,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, async_sugar
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, COLLECTIVES, MOVEMENT, OPCODES, async_sugar, having
 from hlo_count.hlo.printed import Kinds
 from hlo_count.hlo.replica_groups import largest_device
 from hlo_count.hlo.shapes import Shape
@@ -22,7 +22,7 @@ from hlo_count.visitors import applied, contractions, elementwise, formulas, mov
 from hlo_count.visitors.alike import Alike, how_many, rows_of
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
-from hlo_count.visitors.elementwise import ELEMENTWISE, elementwise_cost
+from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.raising import raises
@@ -33,15 +33,15 @@ from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_
 
 Times = int | Fraction
 
-_SILENT = frozenset(movement.MOVEMENT - {"copy-start"})
+_SILENT = MOVEMENT - {"copy-start"}
 """Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
-_ALIKE = ELEMENTWISE | _SILENT
+_ALIKE = COMPUTING | _SILENT
 """Opcodes whose cost inside a fusion follows from the opcode and the shape."""
-_SENDS = frozenset((*COLLECTIVES, "send", "all-gather-start", "all-reduce-start", "collective-permute-start"))
-_CALLS = frozenset(("fusion", "call", "while", "conditional", "async-start"))
+_SENDS = COLLECTIVES | COLLECTIVE_STARTS | {"send"}
+_CALLS = having("runs")
 _MOST_CALLS = 100
 """Calls inside calls that are followed: programs have a dozen, and Python's stack has an end."""
-_CALL_NOTHING = OPCODES - _CALLS
+_CALL_NOTHING = OPCODES.keys() - _CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ class Walk:
                 "works on an array with a dimension `?`, which may have any size",
                 "count a module with that dimension's size, or its bound as in f32[<=1024]",
             )
-        if opcode in ELEMENTWISE:
+        if opcode in COMPUTING:
             cost = _elementwise(opcode, instruction.shape)
         elif opcode in _SILENT:
             cost = ZERO
@@ -356,7 +356,7 @@ class Walk:
         if self._has_unbounded:
             return Cost.sum(self.cost_of(i, False) for i in computation.instructions)
         parts = [
-            _elementwise(opcode, shape) * number for opcode, shape, number in computation.kinds if opcode in ELEMENTWISE
+            _elementwise(opcode, shape) * number for opcode, shape, number in computation.kinds if opcode in COMPUTING
         ]
         return Cost.sum([*parts, *self._special_costs(computation).values()])
 
@@ -472,7 +472,7 @@ class _KindCosts(dict[str, Cost]):
 
     def __missing__(self, text: str) -> Cost:
         opcode, shape = self._kinds[text]
-        found = self[text] = _elementwise(opcode, shape) if opcode in ELEMENTWISE else ZERO
+        found = self[text] = _elementwise(opcode, shape) if opcode in COMPUTING else ZERO
         return found
 
 

@@ -10,6 +10,7 @@ from math import gcd, prod
 
 from hlo_count.hlo.attributes import WindowDimension, parse_window
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import having
 
 
 @lru_cache(maxsize=1024)
@@ -96,7 +97,7 @@ def _union(ranges: list[range]) -> int:
     return total
 
 
-WINDOWED = frozenset(("convolution", "reduce-window", "select-and-scatter"))
+WINDOWED = having("window")
 
 
 def share_touched(instruction: Instruction, number: int) -> Fraction:

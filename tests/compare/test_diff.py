@@ -321,6 +321,12 @@ def test_the_same_value_once_more_is_recomputed_and_another_is_not():
         assert [row.reason for row in hc.diff(after, once).rows] == [back]
 
 
+def test_a_value_once_more_behind_a_barrier_is_recomputed():
+    barrier = f"  b = {SQUARE} opt-barrier(p)\n  d.remat = {SQUARE} dot(b, b), {DOT}\n"
+    (row,) = hc.diff(squares("", "d"), squares(barrier, "d.remat")).rows
+    assert (row.reason, row.change.flops) == ("recomputed", 2 * 64**3)
+
+
 def test_a_value_that_two_fusions_compute_is_recomputed():
     def text(body, calls):
         computations = "".join(

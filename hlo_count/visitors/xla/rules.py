@@ -8,7 +8,7 @@ from math import prod
 
 from hlo_count.hlo import Instruction
 from hlo_count.hlo.attributes import parse_window
-from hlo_count.hlo.opcodes import ELEMENTWISE_BINARY, ELEMENTWISE_TERNARY, ELEMENTWISE_UNARY
+from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.visitors.xla.convolution import convolution_flops
 from hlo_count.visitors.xla.float32 import f32, f32_of_int, int64
 from hlo_count.visitors.xla.sizes import array_leaves, elements, leaf_sizes, shape_size, value_size
@@ -26,11 +26,7 @@ class XlaCost:
 Rule = Callable[[Instruction], XlaCost]
 
 NOTHING = XlaCost()
-TRANSCENDENTAL = (
-    *("acos", "acosh", "asin", "asinh", "atan2", "atanh", "cbrt", "cosine", "cosh", "erf", "exponential"),
-    *("exponential-minus-one", "log", "log-plus-one", "logistic", "power", "rsqrt", "sine", "sinh", "sqrt"),
-    *("tan", "tanh"),
-)
+TRANSCENDENTAL = having("transcendental") - {"exp2", "log2"}
 CALL_MARKERS = frozenset(('"xla_call_marker_before"', '"xla_call_marker_after"'))
 
 
@@ -217,7 +213,7 @@ def window_size(i: Instruction) -> int:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE_UNARY | ELEMENTWISE_BINARY | ELEMENTWISE_TERNARY, _elementwise),
+    **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(TRANSCENDENTAL, _transcendental),
     "copy": _movement,
     **dict.fromkeys(("parameter", "constant", "get-tuple-element", "bitcast", "after-all"), _nothing),
