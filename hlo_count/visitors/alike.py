@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
@@ -34,6 +35,10 @@ class Alike:
 
     def attribute(self, name: str) -> str | None:
         return self.instruction.attribute(name)
+
+
+Entry = tuple[Instruction | Alike, int | Fraction, Cost]
+"""What runs, how often, and what all its runs cost together."""
 
 
 def first_of(of: Instruction | Alike) -> Instruction:
