@@ -26,7 +26,7 @@ from fuzz.judge import Finding, Judge  # noqa: E402 - the path to it is set just
 from fuzz.mutants import Mutator  # noqa: E402
 from fuzz.pool import printed  # noqa: E402
 from random_hlo import drawn  # noqa: E402
-from xla_reference import VERIFIES  # noqa: E402
+from xla_reference import VERIFIES, verified  # noqa: E402
 
 AT_ONCE = 20
 """Random programs drawn at a time, and cases of a kind between two looks at the clock."""
@@ -51,7 +51,7 @@ def valid(judge: Judge, seed: int) -> Iterator[Finding | None]:
 
 def nearly_valid(judge: Judge, seed: int) -> Iterator[Finding | None]:
     for number in itertools.count(seed):
-        texts = drawn(AT_ONCE, number)
+        texts = [text for text in drawn(AT_ONCE, number) if verified(text).accepted]
         yield from map(judge.judge, itertools.islice(Mutator(texts, number).mutants(), 10 * len(texts)))
 
 

@@ -25,7 +25,7 @@ from hlo_count.visitors.xla import xla_cost
 BUG = "or hlo_count has a bug"
 AMOUNTS = ("flops", "transcendentals", "int_ops", "other_ops", "bytes_read", "bytes_written", "network_bytes")
 SLOWEST = 5.0
-"""Seconds that one text may take, all outputs together."""
+"""Seconds of the processor that one text may take, all outputs together."""
 
 
 def most_memory(text: str) -> int:
@@ -101,7 +101,7 @@ class Judge:
 
     def judge_outputs(self, mutant: Mutant) -> Finding | None:
         """What is wrong with all that is shown of a damaged text, and with the time and the memory that it takes."""
-        start = time.perf_counter()
+        start = time.process_time()
         finding: list[Finding | None] = []
 
         def show() -> None:
@@ -112,7 +112,7 @@ class Judge:
                 finding.append(self._try(mutant, name, lambda output=output: output(said.report)))  # type: ignore[misc]
 
         memory = peak_above(show)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         if memory > most_memory(mutant.text):
             finding.append(self._found(mutant, "large", f"{memory / 1e6:.0f} MB for {len(mutant.text)} characters"))
         if seconds > SLOWEST:

@@ -48,7 +48,7 @@ class Verifier:
             given: tuple[str, ...] = ()
             opcode, shape = kinds[kind]
             if opcode in LEAVES:
-                if opcode == "constant" and (shape.dimensions or "," in operands) and literal_problem(operands, shape):
+                if opcode == "constant" and _may_be_wrong(operands, shape) and literal_problem(operands, shape):
                     raise self._error(computation, index, name, literal_problem(operands, shape))
             elif operands:
                 try:
@@ -116,7 +116,7 @@ class Verifier:
         computation.by_name  # noqa: B018  raises where two have one name
         for instruction in computation.instructions:
             problem = ""
-            if instruction.opcode == "constant" and instruction.shape.dimensions:
+            if instruction.opcode == "constant":
                 problem = literal_problem(instruction.operand_text, instruction.shape)
             if problem:
                 raise self._error(computation, instruction.index, instruction.name, problem)
@@ -151,6 +151,11 @@ class Verifier:
         column = max(source.find(name), 0) + 1 if name else 1
         message = f"{name} {problem}" if name else problem
         return ParseError(message, filename=self._module.filename, line=line, column=column, source=source)
+
+
+def _may_be_wrong(literal: str, shape: Shape) -> bool:
+    """Whether a literal must be looked at: nearly all are one number."""
+    return bool(shape.dimensions) or "," in literal or "%" in literal
 
 
 def _operand(computation: Computation, opcode: str, shape: Shape) -> Instruction:
