@@ -162,15 +162,27 @@ def _slice(i: Instruction) -> None:
 
 def _dynamic_slice(i: Instruction) -> None:
     source, sizes = i.operands[0].shape, i.dims("dynamic_slice_sizes")
+    _starts_at(i.operands[1:], source)
     _fits_into(sizes, source)
     _expect(i, sizes)
 
 
 def _update(i: Instruction) -> None:
     source, update = i.operands[0].shape, i.operands[1].shape
+    _starts_at(i.operands[2:], source)
     if _is_known(source, update):
         _fits_into(update.dimensions, source)
         _expect(i, source.dimensions)
+
+
+def _starts_at(starts: Sequence[Instruction], source: Shape) -> None:
+    """A slice starts at a scalar for each dimension, or at one array of them, as it was long ago."""
+    listed = len(starts) == 1 and starts[0].shape.rank == 1
+    if source.is_array and len(starts) != source.rank and not listed:
+        raise ValueError(f"{len(starts)} starts in {source}")
+    for start in starts:
+        if start.shape.is_array and not start.shape.element_type.is_integer:
+            raise ValueError(f"{start.shape} says where it starts")
 
 
 def _fits_into(sizes: tuple[int, ...], source: Shape) -> None:
@@ -222,6 +234,15 @@ def _selected(i: Instruction) -> None:
         raise ValueError(f"its window has the places {_sizes(places)} of {operand}, and {source} is scattered")
 
 
+def _padded(i: Instruction) -> None:
+    _start_from_scalars(i.operands[1:])
+
+
+def _exchanged(i: Instruction) -> None:
+    if "dimensions" in i.attributes and len(i.operands) != 1:
+        raise ValueError(f"it takes {len(i.operands)} operands and splits dimensions={i.attributes['dimensions']}")
+
+
 def _copied(i: Instruction) -> None:
     """A copy-start gives what it writes, what it reads, and a context."""
     source = i.operands[0].shape
@@ -238,10 +259,10 @@ def _laid_out(i: Instruction) -> None:
 
 
 def _started(i: Instruction) -> None:
-    """A start of a collective gives as many results as it takes operands."""
+    """A collective gives as many results as it takes operands."""
     number = len(i.operands)
     results = i.shape
-    if i.opcode != "all-reduce-start" and results.is_tuple:
+    if i.opcode in ("all-gather-start", "collective-permute-start") and results.is_tuple:
         results = results.elements[0]  # ((operands), (results)): the others print what they take, too
     if i.opcode == "collective-permute-start" and number == 4:
         return  # into buffers, at offsets
@@ -264,6 +285,9 @@ def _windowed(i: Instruction) -> None:
     if len(i.operands) % 2:
         raise ValueError("it takes as many initial values as arrays")
     _start_from_scalars(i.operands[len(i.operands) // 2 :])
+    source = i.operands[0].shape
+    if source.is_array and len(parse_window(i.attribute("window"))) != source.rank:
+        raise ValueError(f"window={i.attribute('window') or ''} of {source}")
 
 
 def _start_from_scalars(values: Sequence[Instruction]) -> None:
@@ -274,6 +298,7 @@ def _start_from_scalars(values: Sequence[Instruction]) -> None:
 
 def _gathered(i: Instruction) -> None:
     """An all-gather has one dimension larger, a whole number of times; a reduce-scatter smaller."""
+    _started(i)
     if not i.shape.is_array or len(i.operands) != 1 or not _is_known(i.operands[0].shape, i.shape):
         return
     small, large = i.operands[0].shape, i.shape
@@ -298,7 +323,9 @@ def _fft(i: Instruction) -> None:
         raise ValueError(f"fft_type={i.attribute('fft_type')} of {shape}")
     outer, halves = shape.dimensions[: -len(lengths)], (*lengths[:-1], lengths[-1] // 2 + 1)
     whole = shape.dimensions[-len(lengths) :]  # complex transforms are not held to fft_length
-    before, after = {"RFFT": (lengths, halves), "IRFFT": (halves, lengths)}.get(i.attributes["fft_type"], (whole, whole))
+    before, after = {"RFFT": (lengths, halves), "IRFFT": (halves, lengths)}.get(
+        i.attributes["fft_type"], (whole, whole)
+    )
     if whole != before and shape.size:
         raise ValueError(f"fft_length={_sizes(lengths)} of {shape}")
     _expect(i, (*outer, *after))
@@ -335,6 +362,8 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "reduce-window": _windowed,
     "select-and-scatter": _selected,
     "copy-start": _copied,
+    "pad": _padded,
+    "all-to-all": _exchanged,
     "custom-call": _laid_out,
     **dict.fromkeys(("all-reduce-start", "all-gather-start", "collective-permute-start"), _started),
     "all-gather": _gathered,
