@@ -24,6 +24,8 @@ _WITH_ATTRIBUTES = re.compile(rf"{_UP_TO_ATTRIBUTES}({_ATTRIBUTES})[ \t]*+$", re
 _KIND_AND_ATTRIBUTES = re.compile(
     rf"^[ \t]++(?:ROOT )?+%?+[\w.\-]++ = ((?:{_SHAPE}) [a-z][\w\-]*+)\({_OPERANDS}\)({_ATTRIBUTES})[ \t]*+$", re.M
 )
+_SCHEDULED = re.compile(r' ?scheduling_name="[^"\\]*+"(?=[ }])')
+"""What GPU's XLA says in the metadata of each instruction, its own name again: nothing asks for it."""
 _COMMENT = re.compile(r"/\*(?!index=\d+\*/)")
 
 Line = tuple[str, str, str, str, str]
@@ -68,7 +70,9 @@ class Printed:
 
     def kinds_and_attributes(self) -> list[tuple[str, str]]:
         """(kind, attributes) of each line: all that is shown of an instruction in a fused body but its name."""
-        return _KIND_AND_ATTRIBUTES.findall(self.text, self.start, self.stop)
+        if self.text.find("scheduling_name=", self.start, self.stop) < 0:
+            return _KIND_AND_ATTRIBUTES.findall(self.text, self.start, self.stop)
+        return _KIND_AND_ATTRIBUTES.findall(_SCHEDULED.sub("", self.text[self.start : self.stop]))
 
     def __len__(self) -> int:
         return sum(number for _, _, number in self.kinds)

@@ -14,8 +14,7 @@ from hlo_count.hlo.opcodes import having
 from hlo_count.report.collectives import collective_label
 from hlo_count.report.places import Places
 from hlo_count.visitors.alike import Alike
-from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, Times, weakest
 
 Entry = tuple[Instruction | Alike, Times, Cost]
 """An instruction that runs, or several that are alike, how often, and what all its runs cost together."""

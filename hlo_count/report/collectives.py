@@ -14,10 +14,9 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, first_of
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
-from hlo_count.visitors.walk import Times
 
 if TYPE_CHECKING:
     from hlo_count.report.breakdown import Entry

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, scope
 from hlo_count.report.places import Places
 from hlo_count.visitors.alike import how_many
-from hlo_count.visitors.cost import ZERO, Cost
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.cost import ZERO, Cost, Times
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report

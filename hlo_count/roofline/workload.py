@@ -13,8 +13,8 @@ from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.routines import routines_of
 from hlo_count.roofline.work import Work, WorkKey, Works
 from hlo_count.visitors.compulsory import certain_bytes
-from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
+from hlo_count.visitors.cost import Cost, Times
+from hlo_count.visitors.walk import Edge, Walk, branches_of
 
 SENT: WorkKey = ("network", "", "")
 """Bytes that a device must send stand in the same map as the work of its units."""

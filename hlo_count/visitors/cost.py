@@ -15,6 +15,9 @@ Key = tuple[str, ...]
 """What an amount is of: (counter, op class, dtype, unit) for operations, (counter, memory space) for bytes read and
 written, (counter,) for bytes sent."""
 
+Times = int | Fraction
+"""How often something runs; a fraction where branches are taken with probabilities."""
+
 FLOP_PER_FMA = 2
 """A multiply feeding an add counts as two operations, also where one instruction does both."""
 

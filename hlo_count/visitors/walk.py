@@ -19,8 +19,8 @@ from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.stage import SHARD_MAPS
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
-from hlo_count.visitors.alike import Alike, how_many, rows_of
-from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
+from hlo_count.visitors.alike import Row, Rows
+from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, Times, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
@@ -30,8 +30,6 @@ from hlo_count.visitors.registry import Estimate, UnknownCostOf, has_foreign_rul
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
-
-Times = int | Fraction
 
 _SILENT = MOVEMENT - {"copy-start"}
 """Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
@@ -143,18 +141,19 @@ class Walk:
                     if cost:
                         yield instruction, times, cost * times
 
-    def rows(self) -> Iterator[tuple[Instruction | Alike, Times, Cost]]:
-        """As `executed`, but what is alike in a fused body is one row, and its cost that of all together."""
+    def rows(self) -> Iterator[Row]:
+        """As `executed`, but what is alike in fused bodies is one row, and its cost that of all together."""
+        rows = Rows(self._by_kind)
         for (computation, kernels), times in self.runs.items():
-            if times:
-                for each, cost in self._rows_of(computation, kernels):
-                    yield each, times, cost * times * how_many(each)
-
-    def _rows_of(self, computation: Computation, kernels: bool) -> Iterable[tuple[Instruction | Alike, Cost]]:
-        """What costs anything in a computation, with the cost of one run of one instruction."""
-        if kernels or self._has_unbounded or not computation.is_printed:
-            return [(i, cost) for i, cost in self.costs_of(computation, kernels) if cost]
-        return rows_of(computation, self._by_kind, self._special_costs(computation))
+            if not times:
+                continue
+            if kernels or self._has_unbounded or not computation.is_printed:
+                for instruction, cost in self.costs_of(computation, kernels):
+                    if cost:
+                        rows.add(instruction, times, cost)
+            else:
+                rows.add_body(computation, times, self._special_costs(computation))
+        return iter(rows)
 
     def kernels(self) -> Iterator[tuple[Instruction, Times, Cost]]:
         """What the device runs as kernels: instructions outside fusions that cost anything, fusions with bodies.
