@@ -20,8 +20,9 @@ sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "tests"))
 import fixture_files
 
 import hlo_count
-from hlo_count.roofline.roofline import Roofline, Row
+from hlo_count.roofline.roofline import Roofline
 from hlo_count.roofline.roofline_table import seconds
+from hlo_count.roofline.time_rows import KernelRow
 
 DEVICE = "tpu-v5e"
 LONG = 5e-6
@@ -33,17 +34,17 @@ def rooflines() -> list[Roofline]:
     return [hlo_count.count(fixture_files.text(DEVICE, name)).roofline(DEVICE) for name in names]
 
 
-def compared(rows: Iterable[Row]) -> list[Row]:
+def compared(rows: Iterable[KernelRow]) -> list[KernelRow]:
     """The kernels that both have an estimate of."""
     return [row for row in rows if row.compiler_estimate and row.estimate]
 
 
-def ratio(row: Row) -> float:
+def ratio(row: KernelRow) -> float:
     assert row.compiler_estimate is not None
     return row.estimate / row.compiler_estimate
 
 
-def means(rows: list[Row]) -> str:
+def means(rows: list[KernelRow]) -> str:
     logs = [math.log(ratio(row)) for row in rows]
     close = sum(abs(log) <= math.log(CLOSE) for log in logs)
     return (

@@ -29,10 +29,9 @@ if TYPE_CHECKING:
     from hlo_count.report.counting import count, count_parameters
     from hlo_count.report.report import Report
     from hlo_count.roofline.calibrate import calibrate
-    from hlo_count.roofline.catalog import device
-    from hlo_count.roofline.device_table import devices
+    from hlo_count.roofline.catalog import device, devices
     from hlo_count.roofline.ridge import required_intensity
-    from hlo_count.roofline.roofline import what_if
+    from hlo_count.roofline.what_if import what_if
     from hlo_count.visitors.cost import Cost
     from hlo_count.visitors.registry import custom_call, rule
 
@@ -52,9 +51,9 @@ _HOMES = {
     "Report": "hlo_count.report.report",
     "calibrate": "hlo_count.roofline.calibrate",
     "device": "hlo_count.roofline.catalog",
-    "devices": "hlo_count.roofline.device_table",
+    "devices": "hlo_count.roofline.catalog",
     "required_intensity": "hlo_count.roofline.ridge",
-    "what_if": "hlo_count.roofline.roofline",
+    "what_if": "hlo_count.roofline.what_if",
     "Cost": "hlo_count.visitors.cost",
     **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.registry"),
 }

@@ -299,12 +299,11 @@ def _passes(options: argparse.Namespace) -> int:
 
 
 def _devices(options: argparse.Namespace) -> int:
-    from hlo_count.roofline.device_table import device_rows, devices
-
+    found = hlo_count.devices()
     if options.json:
-        _print_json(device_rows())
+        _print_json([device.to_row() for device in found])
     else:
-        print(devices())
+        print(found)
     return DONE
 
 
@@ -321,10 +320,10 @@ def _targets(options: argparse.Namespace) -> int:
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    from hlo_count.roofline.device_table import device_rows, table
+    from hlo_count.roofline.device_table import device_table
 
     device = hlo_count.calibrate(path=Path(options.output) if options.output else None)
-    print(table(device_rows([device])))
+    print(device_table([device.to_row()]))
     name = "local" if options.output is None else str(device.path)
     print(f"\nwrote {device.path}: use it as --device {name}, or hc.device({name!r})", file=sys.stderr)
     return DONE

@@ -18,9 +18,9 @@ USES_JAX = {
     "command_arguments",  # shapes of --arg
     "demo",
     "report.counting",  # leaves of a pytree of parameters
-    "roofline.kernels",  # what calibration runs
+    "roofline.timed_kernels",  # what calibration runs
     "roofline.routine_kernels",
-    "roofline.suite",
+    "roofline.calibration_suite",
 }
 """Beside lowering: the modules whose functions import jax. None does when it is loaded."""
 HEAVY = {"jax", "jaxlib", "networkx", "numpy", "pandas", "matplotlib", "tqdm", "platformdirs"}

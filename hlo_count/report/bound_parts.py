@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.live import maker
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.limits import CALL, MATRIX, NETWORK, SPECIAL, VECTOR, longest
+from hlo_count.roofline.resources import CALL, MATRIX, NETWORK, SPECIAL, VECTOR, longest
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.compulsory import compulsory_parts
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.roofline.limits import CALL, Busy, Limits, longest
-from hlo_count.roofline.work import Work
+from hlo_count.roofline.resources import CALL, Busy, Limits, longest
+from hlo_count.roofline.work_by_unit import Work
 from hlo_count.roofline.workload import SENT, Workload
 
 CERTAIN_OF_CALL = 0.7

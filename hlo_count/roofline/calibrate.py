@@ -22,11 +22,11 @@ from typing import Any
 
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import machine, profile_file
+from hlo_count.roofline.calibration_samples import Samples, keep_fastest, profile_document
+from hlo_count.roofline.calibration_suite import Machine, suite
 from hlo_count.roofline.catalog import user_directory
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.kernels import Kernel, wait_for
-from hlo_count.roofline.measured import Samples, keep_fastest, profile_document
-from hlo_count.roofline.suite import Machine, suite
+from hlo_count.roofline.timed_kernels import Kernel, wait_for
 
 SAMPLE_SECONDS = 0.004  # a sample is long against the clock's resolution and a thread's wake-up
 LEAST_ROUNDS = 3

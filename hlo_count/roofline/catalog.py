@@ -16,10 +16,10 @@ from pathlib import Path
 
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import profile_file
-from hlo_count.roofline.device import Device
+from hlo_count.roofline.device import SHIPPED, Device
+from hlo_count.roofline.device_table import device_table
 
 SEARCH_PATH_VARIABLE = "HLO_COUNT_DEVICES"
-SHIPPED = Path(__file__).parent / "profiles"
 
 
 def device(name: str | Path | Device) -> Device:
@@ -45,14 +45,19 @@ def device(name: str | Path | Device) -> Device:
     raise DeviceError(_unknown(name, found))
 
 
-def all_devices() -> list[Device]:
-    """Every profile that `device` finds by name: by backend and name, the user's own after the shipped; malformed
-    ones are left out, with a warning."""
-    return sorted(_profiles().values(), key=lambda d: (not is_shipped(d), d.backend, d.name))
+class DeviceList(list[Device]):
+    """A list of devices that prints as a table."""
+
+    def __str__(self) -> str:
+        return device_table([device.to_row() for device in self])
+
+    __repr__ = __str__
 
 
-def is_shipped(found: Device) -> bool:
-    return found.path is not None and found.path.parent == SHIPPED
+def devices() -> DeviceList:
+    """Every profile that `device` finds by name, as a list that prints as a table: by backend and name, the user's own
+    after the shipped; malformed ones are left out, with a warning."""
+    return DeviceList(sorted(_profiles().values(), key=lambda d: (not d.is_shipped, d.backend, d.name)))
 
 
 def shipped_as(kind: str) -> Device | None:

@@ -8,14 +8,17 @@ figures of the chip, which is what a profile states, have been divided.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlo_count.errors import DeviceError
+from hlo_count.roofline.device_table import device_table
 from hlo_count.roofline.fallback import UNITS, figure_key, runs_on
 from hlo_count.roofline.throughput import VectorPipeline
 
+SHIPPED = Path(__file__).parent / "profiles"
+"""Where the profiles of hlo_count itself lie."""
 PRECISIONS = ("default", "high", "highest")
 
 
@@ -134,9 +137,7 @@ class Device:
     path: Path | None = None
 
     def __str__(self) -> str:
-        from hlo_count.roofline.device_table import device_rows, table
-
-        return f"{self.name}: {self.description}\n\n{table(device_rows([self]))}"
+        return f"{self.name}: {self.description}\n\n{device_table([self.to_row()])}"
 
     @property
     def main_memory(self) -> MemoryLevel:
@@ -244,6 +245,48 @@ class Device:
             f"add {unit}.{figure_key(wanted)} to a profile{self._where}"
         )
 
+    def required_intensity(
+        self,
+        dtype: str,
+        unit: str = "matrix",
+        *,
+        memory: str | None = None,
+        fma: bool = True,
+        precision: str = "default",
+    ) -> float:
+        """The ridge point in FLOP/byte: peak over bandwidth, of main memory or of the level named.
+
+        Below it a program is bound by memory, above it by the unit. Raises DeviceError for a missing figure.
+        """
+        return self.peak(dtype, unit, fma=fma, precision=precision).value / self.bandwidth(memory).value
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the profile is one of hlo_count's own."""
+        return self.path is not None and self.path.parent == SHIPPED
+
+    def to_row(self) -> dict[str, str | float | None]:
+        """Its row of the table of devices: dense peaks of its fastest unit in 10¹² per second, memory in 10⁹ bytes
+        (per second), and the ridge point of bf16 in FLOP/byte, all per jax device; None where the profile has no
+        figure."""
+        main = self.main_memory
+        return {
+            "name": self.name,
+            "f64_tflop_per_s": self._tera("f64"),
+            "f32_tflop_per_s": self._tera("f32"),
+            "bf16_tflop_per_s": self._tera("bf16"),
+            "narrow_tops_per_s": max(filter(None, (self._tera("s8"), self._tera("f8"))), default=None),
+            "f32_vector_tflop_per_s": self._tera("f32", "vector"),
+            "memory_gb": None if main.size is None else main.size.value / 1e9,
+            "memory_gb_per_s": None if main.bandwidth is None else main.bandwidth.value / 1e9,
+            "ridge_bf16": _or_none(lambda: self.required_intensity("bf16")),
+            "devices_per_chip": self.devices_per_chip,
+            "origin": "" if self.is_shipped else "yours",
+        }
+
+    def _tera(self, dtype: str, unit: str = "matrix") -> float | None:
+        return _or_none(lambda: self.peak(dtype, unit).value / 1e12)
+
     @property
     def _where(self) -> str:
         return "" if self.path is None else f" ({self.path.name})"
@@ -275,3 +318,10 @@ class Device:
         if fma and "fma" in figures:
             return figures["fma"], ""
         return figures["add"], "" if not fma else "no FMA: each operation takes a slot"
+
+
+def _or_none(figure: Callable[[], float]) -> float | None:
+    try:
+        return figure()
+    except DeviceError:
+        return None

@@ -15,7 +15,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
-from hlo_count.roofline.limits import Busy, Limits, longest
+from hlo_count.roofline.resources import Busy, Limits, longest
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
 

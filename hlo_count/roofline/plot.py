@@ -5,17 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hlo_count.errors import HloCountError
-from hlo_count.roofline.limits import MATRIX, SPECIAL, VECTOR
-from hlo_count.roofline.roofline_table import seconds as in_words
-
-if TYPE_CHECKING:
-    from hlo_count.roofline.roofline import Roofline
+from hlo_count.roofline.plane import Plane, Point
+from hlo_count.roofline.resources import MATRIX, SPECIAL, VECTOR
 
 SUFFIXES = (".png", ".svg", ".pdf")
 INCHES = (9.0, 5.6)
@@ -23,7 +19,6 @@ DPI = 160
 DARK, GREY, LIGHT = "#1a1a1a", "#6e6e6e", "#c4c4c4"
 PROGRAM, KERNEL = "#b3241c", "#4a7db3"  # differ in lightness too, so that they do in grey
 STYLES = {MATRIX: "-", VECTOR: (0, (6, 2)), SPECIAL: (0, (1.5, 1.5))}
-APART = 6  # to a decade: kernels closer than that are drawn as one
 ROOM = 1.25  # how many times its own height a label keeps free
 BESIDE = 12  # points between a mark and its label, from which on a line joins them
 
@@ -32,27 +27,7 @@ Box = tuple[float, float, float, float]
 """Left, bottom, right and top."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """A horizontal line: the rate of a unit, in FLOP (evaluations on the special-function unit) per
-    second."""
-
-    unit: str
-    label: str
-    rate: float
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A kernel or the program: FLOP (or evaluations) per byte and per second, and the seconds of all its runs."""
-
-    label: str
-    intensity: float
-    rate: float
-    seconds: float
-
-
-def plot(roofline: Roofline, path: Path, *, seconds: float | None = None, kernels: int = 6) -> Path:
+def plot(plane: Plane, path: Path) -> Path:
     """Draw into `path`, whose suffix is .png, .svg or .pdf; returns it."""
     if path.suffix.lower() not in SUFFIXES:
         raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
@@ -63,96 +38,19 @@ def plot(roofline: Roofline, path: Path, *, seconds: float | None = None, kernel
         raise HloCountError("plots need matplotlib: pip install 'hlo-count[plot]'") from None
     figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)  # measures the labels, whatever the file's format
-    draw(figure.add_subplot(), roofline, seconds=seconds, kernels=kernels)
+    draw(figure.add_subplot(), plane)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
     return path
 
 
-def ceilings(roofline: Roofline) -> list[Ceiling]:
-    """One for each unit and dtype that the program uses, highest first."""
-    limits = roofline.limits
-    found: dict[tuple[str, str], Ceiling] = {}
-    for kernel, _, _ in roofline.workload.kernels:
-        for key in roofline.workload.works.counted(kernel, limits.fuses):
-            unit, dtype, how = key
-            if unit == VECTOR and not dtype.startswith(("f", "b", "c")):
-                continue  # the axis is floating-point operations
-            wanted = (
-                unit,
-                dtype,
-                "fma" if unit == VECTOR and limits.fuses(dtype) else "add" if unit == VECTOR else how,
-            )
-            rate = limits.rate((unit, dtype, "any") if unit == SPECIAL else wanted)
-            note = {VECTOR: " FMA" if wanted[2] == "fma" else "", SPECIAL: " functions, evaluations/s"}.get(
-                rate.unit, ""
-            )
-            label = f"{rate.unit} {rate.dtype}{note}"
-            found.setdefault((label, f"{rate.value:.6g}"), Ceiling(rate.unit, label, rate.value))
-            if unit == VECTOR and wanted[2] == "fma":
-                lone = limits.rate((unit, dtype, "add"))
-                label = f"{lone.unit} {lone.dtype} without FMA"
-                found.setdefault((label, ""), Ceiling(VECTOR, label, lone.value))
-    by_rate: dict[float, list[Ceiling]] = {}
-    for ceiling in sorted(found.values(), key=lambda c: (-c.rate, c.unit)):
-        by_rate.setdefault(ceiling.rate, []).append(ceiling)
-    return [
-        Ceiling(alike[0].unit, ", ".join(dict.fromkeys(c.label for c in alike)), rate)
-        for rate, alike in by_rate.items()
-    ]
-
-
-def slopes(roofline: Roofline) -> list[tuple[str, float]]:
-    """Memory levels of known bandwidth (B/s), the nearest first."""
-    return [(m.name, m.bandwidth.value) for m in roofline.device.memory if m.bandwidth is not None]
-
-
-def counter(roofline: Roofline) -> str:
-    """What the plane is of: "flops", or "transcendentals" (evaluations) for a program that has no FLOP but those."""
-    total = roofline.walk.total
-    return "transcendentals" if total.transcendentals and not total.flops else "flops"
-
-
-def points(roofline: Roofline, seconds: float | None, kernels: int) -> tuple[Point | None, list[Point]]:
-    """The program, and its largest kernels that have both FLOP (or evaluations) and traffic, those alike as one."""
-    total, counted = roofline.walk.total, counter(roofline)
-    taken = seconds or roofline.estimate
-    program = None
-    amount = getattr(total, counted)
-    if amount and total.bytes and taken:
-        amount /= roofline.shares
-        label = f"{roofline.walk.module.name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
-        program = Point(label, amount * roofline.shares / total.bytes, amount / taken, taken)
-    amounts = {kernel.name: getattr(cost * times, counted) for kernel, times, cost in roofline.workload.kernels}
-    alike: dict[tuple[int, int], list[Point]] = {}
-    for row in roofline.rows:
-        amount = amounts[row.name] / roofline.shares
-        if amount and row.bytes and row.estimate:
-            intensity, rate = amount / row.bytes, amount / row.estimate
-            place = (round(APART * math.log10(intensity)), round(APART * math.log10(rate)))
-            alike.setdefault(place, []).append(Point(row.name, intensity, rate, row.estimate))
-    merged = [
-        Point(_named(group), group[0].intensity, group[0].rate, sum(p.seconds for p in group))
-        for group in alike.values()
-    ]
-    return program, sorted(merged, key=lambda p: -p.seconds)[:kernels]
-
-
-def _named(group: list[Point]) -> str:
-    name = group[0].label
-    name = name if len(name) <= 28 else name[:27] + "…"
-    return name if len(group) == 1 else f"{name} and {len(group) - 1} more"
-
-
-def draw(axes: Any, roofline: Roofline, *, seconds: float | None = None, kernels: int = 6) -> None:
+def draw(axes: Any, plane: Plane) -> None:
     """Draw onto matplotlib axes."""
-    roofs, lines = ceilings(roofline), slopes(roofline)
-    program, shown = points(roofline, seconds, kernels)
+    roofs, lines, program, shown = plane.ceilings, plane.slopes, plane.program, plane.kernels
     everything = [*shown, *([program] if program else [])]
     if not roofs or not lines:
         axes.set_axis_off()
-        text = roofline.bottleneck if not roofs and not lines else "no floating-point operations: nothing to draw"
-        axes.text(0.5, 0.5, text, ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, plane.empty, ha="center", va="center", transform=axes.transAxes)
         return
     top = roofs[0].rate
     ridges = [top / bandwidth for _, bandwidth in lines]
@@ -162,15 +60,10 @@ def draw(axes: Any, roofline: Roofline, *, seconds: float | None = None, kernels
     bottom = min([p.rate for p in everything] + [roofs[-1].rate])
     highest = max([p.rate for p in everything] + [top])  # a time below the bound stands above every ceiling
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom / 4, highest * 3))
-    unit = "FLOP" if counter(roofline) == "flops" else "evaluations of special functions"
+    unit = "FLOP" if plane.counted == "flops" else "evaluations of special functions"
     axes.set_xlabel(f"arithmetic intensity, {unit} per byte of main memory")
     axes.set_ylabel("FLOP/s" if unit == "FLOP" else f"{unit} per second")
-    least = "no bound" if roofline.bound is None else f"at least {in_words(roofline.bound)} ({roofline.bottleneck})"
-    axes.set_title(
-        f"{roofline.walk.module.name} on {roofline.device.name}: {least}, estimate {in_words(roofline.estimate)}",
-        fontsize=10,
-        loc="left",
-    )
+    axes.set_title(plane.title, fontsize=10, loc="left")
     axes.grid(True, which="major", color=LIGHT, linewidth=0.4)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

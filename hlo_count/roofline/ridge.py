@@ -24,8 +24,7 @@ def required_intensity(
 
     Below it a program is bound by memory, above it by the unit. Raises DeviceError for a missing figure.
     """
-    found = find_device(device)
-    return found.peak(dtype, unit, fma=fma, precision=precision).value / found.bandwidth(memory).value
+    return find_device(device).required_intensity(dtype, unit, memory=memory, fma=fma, precision=precision)
 
 
 def ridge_matmul(

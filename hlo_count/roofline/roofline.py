@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from hlo_count.errors import DeviceError, HloCountError
+from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
 from hlo_count.roofline.bound import Bound
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.device_table import devices
 from hlo_count.roofline.estimate import Estimate
-from hlo_count.roofline.limits import Busy, Limits, longest
-from hlo_count.roofline.work import WorkKey
+from hlo_count.roofline.plane import Plane, ceilings, counter, kernel_points, program_point, slopes
+from hlo_count.roofline.plot import plot
+from hlo_count.roofline.resources import Busy, Limits, longest
+from hlo_count.roofline.roofline_table import seconds as in_words
+from hlo_count.roofline.roofline_table import table
+from hlo_count.roofline.time_rows import Answer, KernelRow
+from hlo_count.roofline.work_by_unit import WorkKey
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
 
@@ -32,36 +36,6 @@ _SHARED = "every device is taken to have an equal share of the work, without wha
 _UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One kernel, all its runs together: seconds, FLOP and bytes of main memory.
-
-    `bound` is what the kernel alone cannot beat, with `bytes` moving over its boundary; the bound of the
-    program is less than the sum where a better schedule could keep values near; None where it is withheld
-    (`Roofline.bound`). `limit` is what the estimate is limited by. `compiler_estimate` (seconds) is there where
-    the compiler wrote one down.
-    """
-
-    name: str
-    opcode: str
-    source: str
-    op_name: str
-    runs: float
-    bound: float | None
-    estimate: float
-    limit: str
-    flops: int
-    bytes: int
-    compiler_estimate: float | None = None
-
-    @property
-    def intensity(self) -> float:
-        """FLOP per byte of main memory; infinite without traffic, nan without either."""
-        if self.bytes:
-            return self.flops / self.bytes
-        return float("inf") if self.flops else float("nan")
 
 
 class Roofline:
@@ -147,13 +121,13 @@ class Roofline:
     # Rows
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[KernelRow]:
         """A row for each kernel, that with the largest estimate first."""
         with no_garbage_collection():
             found = [self._row(*kernel) for kernel in self.workload.kernels]
         return sorted((row for row in found if row.estimate or row.bound), key=lambda r: -r.estimate)
 
-    def _row(self, kernel: Instruction, times: Any, cost: Cost) -> Row:
+    def _row(self, kernel: Instruction, times: Any, cost: Cost) -> KernelRow:
         runs = float(times)
         share = runs / self.shares
         least = longest(self._bound.of_kernel(kernel, cost.bytes))
@@ -164,7 +138,7 @@ class Roofline:
         clock = self.device.clock_hz
         all_runs = cost * times
         metadata = kernel.metadata
-        return Row(
+        return KernelRow(
             name=kernel.name,
             opcode=kernel.opcode,
             source=metadata.source,
@@ -239,9 +213,24 @@ class Roofline:
         alone is drawn in evaluations of them. Raises HloCountError without matplotlib (the extra `plot`) and for
         another suffix.
         """
-        from hlo_count.roofline.plot import plot
+        return plot(self.plane(seconds=seconds, kernels=kernels), Path(path))
 
-        return plot(self, Path(path), seconds=seconds, kernels=kernels)
+    def plane(self, *, seconds: float | None = None, kernels: int = 6) -> Plane:
+        """What `plot` draws, as plain data."""
+        total, name = self.walk.total, self.walk.module.name
+        counted, taken = counter(total), seconds or self.estimate
+        roofs, lines = ceilings(self.workload, self.limits), slopes(self.device)
+        least = "no bound" if self.bound is None else f"at least {in_words(self.bound)} ({self.bottleneck})"
+        label = f"{name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
+        return Plane(
+            title=f"{name} on {self.device.name}: {least}, estimate {in_words(self.estimate)}",
+            empty="no floating-point operations: nothing to draw" if roofs or lines else self.bottleneck,
+            counted=counted,
+            ceilings=roofs,
+            slopes=lines,
+            program=program_point(label, total, taken, self.shares),
+            kernels=kernel_points(self.workload, self.rows, counted, self.shares, kernels),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""
@@ -262,7 +251,7 @@ class Roofline:
             "notes": self.notes,
             "rows": [
                 {
-                    **{name: getattr(row, name) for name in Row.__dataclass_fields__},
+                    **{name: getattr(row, name) for name in KernelRow.__dataclass_fields__},
                     "intensity": row.intensity if row.bytes else None,
                 }
                 for row in self.rows
@@ -270,9 +259,42 @@ class Roofline:
         }
 
     def __str__(self) -> str:
-        from hlo_count.roofline.roofline_table import table
+        return table(
+            Answer(
+                program=self.walk.module.name,
+                device=self.device.name,
+                num_devices=self.num_devices,
+                shares=self.shares,
+                bound=self.bound,
+                bottleneck=self.bottleneck,
+                is_lower_bound=self.is_lower_bound,
+                estimate=self.estimate,
+                calling=self.calling,
+                compiler_estimate=self.compiler_estimate,
+                compiler_estimate_kernels=self.compiler_estimate_kernels,
+                least=[(b.what, b.seconds) for b in self.busy],
+                rows=self.rows,
+                notes=self.notes,
+            )
+        )
 
-        return table(self)
+    # Travel: the program as its text, and the device; all else is worked out again
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        walk = self.walk
+        return _remade, (walk.module, walk.backend, walk.settings, self.device, self.num_devices)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same program, counted in the same way, on the same device."""
+        if not isinstance(other, Roofline):
+            return NotImplemented
+        mine, others = (
+            (one.walk.module.text, one.walk.backend, one.walk.settings, one.device, one.num_devices)
+            for one in (self, other)
+        )
+        return mine == others
+
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         least = f"{self.estimate:.3g} s estimated" if self.bound is None else f"{self.bound:.3g} s"
@@ -289,6 +311,10 @@ def roofline(walk: Walk, device: str | Path | Device, *, num_devices: int | None
     return Roofline(walk, find_device(device), num_devices=num_devices)
 
 
+def _remade(module: Module, backend: str, settings: Settings, device: Device, num_devices: int) -> Roofline:
+    return Roofline(Walk(module, backend, settings), device, num_devices=num_devices)
+
+
 def compiler_cycles(kernel: Instruction) -> int | None:
     """The cycles that the TPU compiler expects one run to take, from its backend config; None where it
     says none."""
@@ -299,77 +325,3 @@ def compiler_cycles(kernel: Instruction) -> int | None:
 def _check_seconds(seconds: float) -> None:
     if not seconds > 0:
         raise HloCountError(f"a measured time of {seconds} s: pass the seconds of one execution, more than 0")
-
-
-# What if: one program on every device
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WhatIfRow:
-    """A program on one device: seconds, or in `problem` why its profile does not tell.
-
-    A program that is not partitioned yet has an estimate but no bound.
-    """
-
-    device: str
-    bound: float | None = None
-    estimate: float | None = None
-    bottleneck: str = ""
-    problem: str = ""
-
-
-class Counted(Protocol):
-    """What of a Report a roofline needs."""
-
-    @property
-    def walk(self) -> Walk: ...
-
-
-class WhatIf(list[WhatIfRow]):
-    """A program on every device, that with the lowest bound first; prints as a table."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data, for JSON; None where a profile does not tell, and in `problem` why."""
-        return {
-            "devices": [
-                {
-                    "device": row.device,
-                    "bound_s": row.bound,
-                    "estimate_s": row.estimate,
-                    "bottleneck": row.bottleneck,
-                    "problem": row.problem,
-                }
-                for row in self
-            ]
-        }
-
-    def __str__(self) -> str:
-        from hlo_count.roofline.roofline_table import what_if_table
-
-        return what_if_table(self)
-
-    __repr__ = __str__
-
-
-def what_if(report: Counted, on: list[Device] | None = None) -> WhatIf:
-    """The bound and the estimate of a report's program on every device profile, or on those given.
-
-    The program is as it was compiled: a compiler for another device would fuse and tile otherwise.
-    """
-    found = sorted(_each(report, devices() if on is None else on), key=_by_bound)
-    return WhatIf(found)
-
-
-def _each(report: Counted, on: list[Device]) -> Iterator[WhatIfRow]:
-    workload = Workload(report.walk)
-    for device in on:
-        try:
-            one = Roofline(report.walk, device, workload=workload)
-        except DeviceError as problem:
-            yield WhatIfRow(device=device.name, problem=str(problem))
-        else:
-            yield WhatIfRow(device=device.name, bound=one.bound, estimate=one.estimate, bottleneck=one.bottleneck)
-
-
-def _by_bound(row: WhatIfRow) -> tuple[bool, float, str]:
-    return (row.estimate is None, row.bound or row.estimate or 0.0, row.device)

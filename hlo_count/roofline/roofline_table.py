@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from hlo_count.roofline.roofline import Roofline, Row, WhatIfRow
+from hlo_count.roofline.time_rows import Answer, KernelRow, WhatIfRow
 
 WIDTH = 100
 ROWS = 12
@@ -15,37 +13,34 @@ _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
-def table(roofline: Roofline) -> str:
+def table(answer: Answer) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
-    on = f"{roofline.num_devices} devices, each" if roofline.num_devices > 1 else "1 device"
-    lines = [f"{roofline.walk.module.name} · {roofline.device.name} · {on} · 1 FMA = 2 FLOP", ""]
-    if roofline.bound is None:
+    on = f"{answer.num_devices} devices, each" if answer.num_devices > 1 else "1 device"
+    lines = [f"{answer.program} · {answer.device} · {on} · 1 FMA = 2 FLOP", ""]
+    if answer.bound is None:
         lines.append(f"   bound  {'withheld':>9}   not partitioned: what one device does is not known")
     else:
-        weak = ", a lower bound of itself" if roofline.is_lower_bound else ""
-        lines.append(f"   bound  {seconds(roofline.bound):>9}   limited by {roofline.bottleneck}{weak}")
-    calling = f", {seconds(roofline.calling)} for calling it and waking threads" if roofline.calling else ""
-    how = "kernel after kernel" if roofline.shares == 1 else f"1/{roofline.shares} of it, kernel after kernel"
-    lines.append(f"estimate  {seconds(roofline.estimate):>9}   {how}{calling}")
-    if roofline.compiler_estimate is not None:
-        carry, kernels = roofline.compiler_estimate_kernels, len(roofline.rows)
+        weak = ", a lower bound of itself" if answer.is_lower_bound else ""
+        lines.append(f"   bound  {seconds(answer.bound):>9}   limited by {answer.bottleneck}{weak}")
+    calling = f", {seconds(answer.calling)} for calling it and waking threads" if answer.calling else ""
+    how = "kernel after kernel" if answer.shares == 1 else f"1/{answer.shares} of it, kernel after kernel"
+    lines.append(f"estimate  {seconds(answer.estimate):>9}   {how}{calling}")
+    if answer.compiler_estimate is not None:
+        carry, kernels = answer.compiler_estimate_kernels, len(answer.rows)
         of = "" if carry == kernels else f", of {carry} of {kernels} kernels"
-        lines.append(f"compiler  {seconds(roofline.compiler_estimate):>9}   its estimated_cycles over the clock{of}")
-    shown = [(b.what, seconds(b.seconds)) for b in roofline.busy if b.seconds]
+        lines.append(f"compiler  {seconds(answer.compiler_estimate):>9}   its estimated_cycles over the clock{of}")
+    shown = [f"{what} {seconds(least)}" for what, least in answer.least if least]
     if shown:
-        lines += ["", "at least  " + _wrapped(" · ".join(f"{what} {time}" for what, time in shown), 10)]
-    if roofline.rows:
-        lines += ["", kernel_table(roofline.rows)]
-    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in _notes(roofline)]
+        lines += ["", "at least  " + _wrapped(" · ".join(shown), 10)]
+    if answer.rows:
+        lines += ["", kernel_table(answer.rows)]
+    if answer.notes:
+        lines.append("")
+    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in answer.notes]
     return "\n".join(lines)
 
 
-def _notes(roofline: Roofline) -> list[str]:
-    notes = roofline.notes
-    return ["", *notes] if notes else []
-
-
-def kernel_table(rows: list[Row], most: int = ROWS) -> str:
+def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
     """The largest kernels, and one line for all others, so that a column adds up."""
     from tabulate import tabulate
 
@@ -69,12 +64,10 @@ def kernel_table(rows: list[Row], most: int = ROWS) -> str:
     return tabulate(cells, headers=list(columns), tablefmt="plain", colalign=align, disable_numparse=True)
 
 
-def _everything_else(rows: list[Row]) -> Row:
-    from hlo_count.roofline.roofline import Row
-
+def _everything_else(rows: Sequence[KernelRow]) -> KernelRow:
     bounds = [row.bound for row in rows if row.bound is not None]
     estimates = [row.compiler_estimate for row in rows if row.compiler_estimate is not None]
-    return Row(
+    return KernelRow(
         name=f"everything else ({len(rows)})",
         opcode="",
         source="",
@@ -89,7 +82,7 @@ def _everything_else(rows: list[Row]) -> Row:
     )
 
 
-def what_if_table(rows: list[WhatIfRow]) -> str:
+def what_if_table(rows: Sequence[WhatIfRow]) -> str:
     """One program on many devices; a device whose profile lacks a figure says which."""
     from tabulate import tabulate
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from hlo_count.hlo import parse
 from hlo_count.roofline.cpu_runtime import part_of_cores
-from hlo_count.roofline.kernels import Kernel, compiled
 from hlo_count.roofline.routines import routines_of
+from hlo_count.roofline.timed_kernels import Kernel, compiled
 from hlo_count.visitors.walk import Walk
 
 

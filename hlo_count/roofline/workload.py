@@ -11,7 +11,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.routines import routines_of
-from hlo_count.roofline.work import Work, WorkKey, Works
+from hlo_count.roofline.work_by_unit import Work, WorkKey, Works
 from hlo_count.visitors.compulsory import certain_bytes
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.walk import Edge, Walk, branches_of

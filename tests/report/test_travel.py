@@ -106,3 +106,23 @@ def test_errors_cross_processes() -> None:
     with pytest.raises(hc.ParseError) as here:
         hc.count("HloModule m\nENTRY e { r = f32[8,x] parameter(0) }")
     assert str(found.value) == str(here.value)
+
+
+@pytest.mark.parametrize(("backend", "name", "on"), [("tpu-v5e", "mlp_grad", "v5e"), ("h100", "softmax", "h100-sxm")])
+def test_a_roofline_arrives_as_it_left(backend: str, name: str, on: str) -> None:
+    source = text(backend, name)
+    roofline = hc.count(source).roofline(on)
+    arrived = there_and_back(roofline)
+    assert arrived == roofline
+    assert copy.deepcopy(roofline) == roofline
+    assert (arrived.bound, arrived.rows, str(arrived)) == (roofline.bound, roofline.rows, str(roofline))
+    assert arrived != hc.count(source).roofline("a100")
+    # A device profile with its sources takes some kilobytes; the text shrinks to less than a quarter.
+    assert len(pickle.dumps(roofline)) < len(source) / 4 + len(pickle.dumps(roofline.device)) + 1000
+
+
+def test_a_program_on_many_devices_arrives_as_it_left() -> None:
+    found = hc.what_if(hc.count(text("cpu", "scan_matmul")), [hc.device("h100-sxm"), hc.device("v5e")])
+    arrived = there_and_back(found)
+    assert arrived == found
+    assert str(arrived) == str(found)

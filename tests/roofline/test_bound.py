@@ -13,8 +13,8 @@ from hlo_count.hlo import parse
 from hlo_count.roofline.bound import CERTAIN_OF_CALL
 from hlo_count.roofline.catalog import device
 from hlo_count.roofline.device import Device, Figure, MemoryLevel, Network
-from hlo_count.roofline.lazy import Shares
-from hlo_count.roofline.limits import HEADROOM
+from hlo_count.roofline.needed_shares import Shares
+from hlo_count.roofline.resources import HEADROOM
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.walk import Walk

@@ -10,13 +10,13 @@ import pytest
 
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import calibrate as calibrate_module
-from hlo_count.roofline import catalog, kernels, machine
+from hlo_count.roofline import catalog, machine, timed_kernels
 from hlo_count.roofline.calibrate import calibrate, measure
-from hlo_count.roofline.kernels import LAUNCHES, Kernel
+from hlo_count.roofline.calibration_samples import Samples, keep_fastest, profile_document
+from hlo_count.roofline.calibration_suite import Level, Machine, accelerator_levels, cpu_levels
 from hlo_count.roofline.machine import Cache
-from hlo_count.roofline.measured import Samples, keep_fastest, profile_document
 from hlo_count.roofline.profile_file import from_document, load, to_toml
-from hlo_count.roofline.suite import Level, Machine, accelerator_levels, cpu_levels
+from hlo_count.roofline.timed_kernels import LAUNCHES, Kernel
 
 
 def samples(figure, work, seconds, **keywords):
@@ -190,13 +190,13 @@ def small_suite(monkeypatch):
     monkeypatch.setattr(calibrate_module, "BUSY", float("inf"))
 
     def suite(_):
-        yield from kernels.overheads("cpu")
-        yield kernels.matmul("f32", 64)
-        yield kernels.multiply_add("f32", 4096)
-        yield kernels.add("f32", 4096)
-        yield kernels.special("exponential", "f32", 4096)
-        yield from kernels.product_reductions(4096)
-        yield from kernels.streams("DRAM", 2**20, 2**21)
+        yield from timed_kernels.overheads("cpu")
+        yield timed_kernels.matmul("f32", 64)
+        yield timed_kernels.multiply_add("f32", 4096)
+        yield timed_kernels.add("f32", 4096)
+        yield timed_kernels.special("exponential", "f32", 4096)
+        yield from timed_kernels.product_reductions(4096)
+        yield from timed_kernels.streams("DRAM", 2**20, 2**21)
 
     monkeypatch.setattr(calibrate_module, "suite", suite)
 

@@ -9,8 +9,7 @@ import pytest
 
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import catalog
-from hlo_count.roofline.catalog import SEARCH_PATH_VARIABLE, device
-from hlo_count.roofline.device_table import device_rows, devices
+from hlo_count.roofline.catalog import SEARCH_PATH_VARIABLE, device, devices
 
 
 @pytest.fixture(autouse=True)
@@ -133,13 +132,13 @@ def test_the_table_has_a_row_a_device_and_fits():
     lines = text.splitlines()
     assert all(len(line) <= 100 for line in lines)
     assert [line.split()[0] for line in lines[2:] if line.split()][: len(devices())] == [
-        row["name"] for row in device_rows()
+        row["name"] for row in (device.to_row() for device in devices())
     ]
     assert repr(devices()) == text
 
 
 def test_a_row_holds_what_the_profile_says():
-    (row,) = device_rows([device("a100-sxm-40gb")])
+    row = device("a100-sxm-40gb").to_row()
     assert row == {
         "name": "a100-sxm-40gb",
         "f64_tflop_per_s": 19.5,

@@ -16,9 +16,9 @@ from hlo_count.hlo import parse
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.cpu_runtime import MOST_IN_A_ROW
 from hlo_count.roofline.device import Device, Figure
-from hlo_count.roofline.roofline import what_if
 from hlo_count.roofline.routines import routines_of
-from hlo_count.roofline.work import Works
+from hlo_count.roofline.what_if import what_if
+from hlo_count.roofline.work_by_unit import Works
 from hlo_count.visitors.walk import Walk
 
 TYPICAL = 0.5  # of every ceiling of the toy devices

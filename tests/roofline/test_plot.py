@@ -13,7 +13,8 @@ from test_bound import copy_of, entry, roofline
 
 import hlo_count
 from hlo_count.errors import HloCountError
-from hlo_count.roofline.plot import BESIDE, Point, _Labels, ceilings, draw, points, slopes
+from hlo_count.roofline.plane import Point
+from hlo_count.roofline.plot import BESIDE, _Labels, draw
 from hlo_count.roofline.roofline import Roofline
 
 figure = pytest.importorskip("matplotlib.figure", reason="needs matplotlib")
@@ -45,20 +46,21 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
 
 def test_a_ceiling_for_each_unit_and_dtype_in_use_and_a_slope_for_each_level() -> None:
     found = of("h100", "mlp_grad", "h100-sxm")
-    labels = [ceiling.label for ceiling in ceilings(found)]
+    labels = [ceiling.label for ceiling in found.plane().ceilings]
     assert labels[:3] == ["matrix tf32", "vector f32 FMA", "vector f32 without FMA"]
     assert not any("bf16" in label for label in labels)
-    assert [name for name, _ in slopes(found)] == ["L2", "HBM3"]
+    assert [name for name, _ in found.plane().slopes] == ["L2", "HBM3"]
 
 
 def test_the_largest_kernels_and_the_program_are_points() -> None:
     found = of("h100", "transformer_step", "h100-sxm")
-    program, shown = points(found, None, 4)
+    plane = found.plane(kernels=4)
+    program, shown = plane.program, plane.kernels
     assert program is not None
     assert program.rate == pytest.approx(found.walk.total.flops / found.estimate)
     assert len(shown) == 4
     assert [p.seconds for p in shown] == sorted((p.seconds for p in shown), reverse=True)
-    measured, _ = points(found, 1.0, 4)
+    measured = found.plane(seconds=1.0).program
     assert measured is not None
     assert measured.rate == found.walk.total.flops
     assert measured.label.endswith("measured")
@@ -75,7 +77,7 @@ def test_the_largest_kernels_and_the_program_are_points() -> None:
 )
 def test_labels_do_not_overlap(backend: str, name: str, on: str) -> None:
     axes = page().add_subplot()
-    draw(axes, of(backend, name, on))
+    draw(axes, of(backend, name, on).plane())
     canvas = axes.figure.canvas
     canvas.draw()
     flat = [t for t in axes.texts if not t.get_rotation()]
@@ -88,10 +90,10 @@ def test_labels_do_not_overlap(backend: str, name: str, on: str) -> None:
 def test_a_measured_time_below_the_bound_is_drawn_above_the_ceilings() -> None:
     found = of("h100", "mlp_grad", "h100-sxm")
     axes = page().add_subplot()
-    draw(axes, found, seconds=found.bound / 50)
-    program, _ = points(found, found.bound / 50, 6)
+    draw(axes, found.plane(seconds=found.bound / 50))
+    program = found.plane(seconds=found.bound / 50).program
     assert program is not None
-    assert program.rate > max(ceiling.rate for ceiling in ceilings(found))
+    assert program.rate > max(ceiling.rate for ceiling in found.plane().ceilings)
     assert axes.get_ylim()[0] < program.rate < axes.get_ylim()[1]
     assert any(text.get_text() == program.label for text in axes.texts)
 
@@ -100,12 +102,13 @@ def test_special_functions_alone_are_drawn_as_evaluations() -> None:
     n = 2**20
     text = entry(f"  x = f32[{n}] parameter(0)\n  ROOT r = f32[{n}] tanh(x)", f"f32[{n}]")
     found = roofline(text)
-    program, (kernel,) = points(found, 1.0, 6)
+    plane = found.plane(seconds=1.0)
+    program, (kernel,) = plane.program, plane.kernels
     assert program is not None
     assert (program.intensity, program.rate) == (1 / 8, n)
     assert kernel.intensity == 1 / 8
     axes = page().add_subplot()
-    draw(axes, found)
+    draw(axes, found.plane())
     assert "evaluations" in axes.get_xlabel()
     assert "evaluations" in axes.get_ylabel()
 
@@ -115,8 +118,9 @@ def test_a_label_away_from_its_mark_is_joined_to_it() -> None:
     on = page()
     axes = on.add_subplot()
     found = of("h100", "transformer_step", "h100-sxm")
-    draw(axes, found, kernels=25)
-    program, shown = points(found, None, 25)
+    draw(axes, found.plane(kernels=25))
+    plane = found.plane(kernels=25)
+    program, shown = plane.program, plane.kernels
     marks = {p.label: axes.transData.transform((p.intensity, p.rate)) for p in (*shown, program) if p is not None}
     leaders = [axes.transData.transform(line.get_xydata()) for line in axes.lines if line.get_zorder() == 2.5]
     assert leaders

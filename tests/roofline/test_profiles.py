@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from hlo_count.errors import DeviceError
-from hlo_count.roofline.catalog import SHIPPED
+from hlo_count.roofline.device import SHIPPED
 from hlo_count.roofline.profile_file import load, to_toml
 
 NAMES = [

@@ -13,7 +13,7 @@ import pytest
 import hlo_count
 from hlo_count.hlo import parse
 from hlo_count.report.report import Report
-from hlo_count.roofline.work import Works
+from hlo_count.roofline.work_by_unit import Works
 from hlo_count.visitors.compulsory import certain_bytes, compulsory_bytes
 from hlo_count.visitors.peak import peak_bytes
 

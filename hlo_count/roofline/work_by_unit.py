@@ -16,7 +16,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import MOVEMENT
-from hlo_count.roofline.lazy import Shares
+from hlo_count.roofline.needed_shares import Shares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import COMPUTING, TRANSCENDENTAL
 from hlo_count.visitors.walk import Walk

@@ -10,7 +10,7 @@ from hlo_count.errors import DeviceError
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.roofline.device import Device, Figure, Rate
 from hlo_count.roofline.fallback import figure_key
-from hlo_count.roofline.work import Work, WorkKey
+from hlo_count.roofline.work_by_unit import Work, WorkKey
 
 MATRIX, VECTOR, SPECIAL, NETWORK, CALL = "matrix", "vector", "special", "network", "call"
 """Resources; a memory level is one under its own name."""

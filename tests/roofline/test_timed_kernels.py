@@ -7,23 +7,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hlo_count.roofline import kernels, routine_kernels
+from hlo_count.roofline import routine_kernels, timed_kernels
 from hlo_count.roofline.cpu_runtime import DISPATCHED_FLOPS, MOST_IN_A_ROW
-from hlo_count.roofline.kernels import CHAIN, CHAINS, DISPATCHED, LAUNCHES, SPECIAL_CHAIN, missing_operations
+from hlo_count.roofline.timed_kernels import CHAIN, CHAINS, DISPATCHED, LAUNCHES, SPECIAL_CHAIN, missing_operations
 
 N = 1024
 
 ELEMENTWISE = {
-    "multiply_add": (lambda: kernels.multiply_add("f32", N), 2 * (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
-    "multiply_add s32": (lambda: kernels.multiply_add("s32", N), 2 * (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
-    "multiply_add f64": (lambda: kernels.multiply_add("f64", N), 2 * (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
-    "add": (lambda: kernels.add("f32", N), (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
-    "integer": (lambda: kernels.integer("s32", N), (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
-    "integer s8": (lambda: kernels.integer("s8", N), (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
-    "minmax": (lambda: kernels.minmax("f32", N), CHAIN * CHAINS * N),
-    "divide": (lambda: kernels.divide("f32", N), SPECIAL_CHAIN * CHAINS * N),
+    "multiply_add": (lambda: timed_kernels.multiply_add("f32", N), 2 * (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
+    "multiply_add s32": (lambda: timed_kernels.multiply_add("s32", N), 2 * (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
+    "multiply_add f64": (lambda: timed_kernels.multiply_add("f64", N), 2 * (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
+    "add": (lambda: timed_kernels.add("f32", N), (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
+    "integer": (lambda: timed_kernels.integer("s32", N), (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
+    "integer s8": (lambda: timed_kernels.integer("s8", N), (CHAIN * CHAINS + 2 * CHAINS - 1) * N),
+    "minmax": (lambda: timed_kernels.minmax("f32", N), CHAIN * CHAINS * N),
+    "divide": (lambda: timed_kernels.divide("f32", N), SPECIAL_CHAIN * CHAINS * N),
     **{
-        opcode: (lambda opcode=opcode: kernels.special(opcode, "f32", N), SPECIAL_CHAIN * CHAINS * N)
+        opcode: (lambda opcode=opcode: timed_kernels.special(opcode, "f32", N), SPECIAL_CHAIN * CHAINS * N)
         for opcode in ("exponential", "log", "tanh", "sqrt", "sine")
     },
 }
@@ -51,16 +51,16 @@ def test_what_the_compiler_took_out_is_noticed():
 
 @pytest.mark.parametrize(("dtype", "into"), [("f32", None), ("bf16", "f32"), ("s8", "s32"), ("f64", None)])
 def test_a_matmul_is_2_n_cubed_in_its_dtype(dtype, into):
-    kernel = kernels.matmul(dtype, 16, into)
+    kernel = timed_kernels.matmul(dtype, 16, into)
     assert kernel.work == 2 * 16**3
     result = kernel.run()
-    assert result.dtype == kernels.NAMES[into or dtype]
+    assert result.dtype == timed_kernels.NAMES[into or dtype]
     assert (np.asarray(result, "float64") == 16).all()  # ones times ones
 
 
 def test_streams_move_the_bytes_they_claim():
     size, traffic = 2**20, 2**22
-    sums, one_sum, fold, update, copy = kernels.streams("L2", size, traffic)
+    sums, one_sum, fold, update, copy = timed_kernels.streams("L2", size, traffic)
     loops = traffic // size
     assert (sums.work, one_sum.work) == (size * loops, size)
     assert fold.work == loops * (size + 2 * size / 8)  # all of it read, an eighth read and written
@@ -76,11 +76,11 @@ def test_streams_move_the_bytes_they_claim():
 
 
 def test_a_small_stream_has_no_copy():
-    assert [kernel.figure for kernel in kernels.streams("L1", 2**14, 2**16)].count("memory.L1.copy") == 0
+    assert [kernel.figure for kernel in timed_kernels.streams("L1", 2**14, 2**16)].count("memory.L1.copy") == 0
 
 
 def test_the_launch_chain_stays_a_kernel_a_step():
-    figures = [kernel.figure for kernel in kernels.overheads("gpu")]
+    figures = [kernel.figure for kernel in timed_kernels.overheads("gpu")]
     assert figures == ["call", *(f"launch.{count}" for count in LAUNCHES)]
 
     def steps(x):
@@ -96,7 +96,7 @@ def test_the_launch_chain_stays_a_kernel_a_step():
 
 def test_a_program_is_dispatched_and_one_is_split():
     """By the rules that estimates apply: by FLOP, and by the loops that XLA splits or a library runs."""
-    *_, dispatched, split = kernels.overheads("cpu")
+    *_, dispatched, split = timed_kernels.overheads("cpu")
     assert (dispatched.figure, split.figure) == ("dispatch", "split")
     update = jax.jit(lambda x: x * 0.5 + 1).lower(jnp.ones(DISPATCHED)).compile().as_text()
     assert 2 * DISPATCHED >= DISPATCHED_FLOPS
@@ -129,4 +129,4 @@ def test_routines_do_the_work_they_claim(routines, routine, work):
     assert found.work > 0
     if work is not None:
         assert found.work == pytest.approx(work, rel=0.02)  # LAPACK's count has terms of lower order
-    kernels.wait_for(found.run())
+    timed_kernels.wait_for(found.run())

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from hlo_count.roofline import machine, profile_file
-from hlo_count.roofline.kernels import LAUNCHES, Kernel
-from hlo_count.roofline.suite import Level, Machine
+from hlo_count.roofline.calibration_suite import Level, Machine
+from hlo_count.roofline.timed_kernels import LAUNCHES, Kernel
 
 SAME_MACHINE = ("processor", "cores", "device_kind", "jaxlib")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hlo_count.roofline import kernels, machine
+from hlo_count.roofline import machine, timed_kernels
 from hlo_count.roofline.catalog import shipped_as
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.kernels import Kernel
 from hlo_count.roofline.routine_kernels import routines
+from hlo_count.roofline.timed_kernels import Kernel
 
 MATMUL_SIZES = (256, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192, 16384)
 SLOW = ("power", "atan2", "cbrt", "tan", "sine", "cosine")  # ten times slower than exp on a CPU
@@ -109,7 +109,7 @@ def accelerator_levels(known: Device | None, memory: int | None) -> tuple[Level,
 def suite(here: Machine) -> Iterator[Kernel]:
     """Every kernel to time on `here`, compiled one by one as they are asked for."""
     cpu = here.backend == "cpu"
-    yield from kernels.overheads(here.backend)
+    yield from timed_kernels.overheads(here.backend)
     for dtype, result in (("f32", None), ("bf16", "f32"), ("f16", "f32"), ("s8", "s32"), ("f64", None)):
         if dtype != "f64" or here.backend != "tpu":
             yield from _matmuls(dtype, result, smallest=256 if cpu else 2048)
@@ -119,32 +119,32 @@ def suite(here: Machine) -> Iterator[Kernel]:
         if dtype == "f64" and here.backend == "tpu":
             continue
         for size in sizes:
-            yield kernels.multiply_add(dtype, size)
-            yield kernels.add(dtype, size)
-        yield kernels.minmax(dtype, sizes[-1])
-        yield kernels.divide(dtype, sizes[-1])
+            yield timed_kernels.multiply_add(dtype, size)
+            yield timed_kernels.add(dtype, size)
+        yield timed_kernels.minmax(dtype, sizes[-1])
+        yield timed_kernels.divide(dtype, sizes[-1])
     for size in sizes:
-        yield kernels.multiply_add("s32", size)
-        yield kernels.integer("s32", size)
-        yield kernels.integer("s8", size)
-    for opcode in kernels.SPECIAL:
-        yield kernels.special(opcode, "f32", sizes[0] // 4 if opcode in SLOW else sizes[0])
+        yield timed_kernels.multiply_add("s32", size)
+        yield timed_kernels.integer("s32", size)
+        yield timed_kernels.integer("s8", size)
+    for opcode in timed_kernels.SPECIAL:
+        yield timed_kernels.special(opcode, "f32", sizes[0] // 4 if opcode in SLOW else sizes[0])
     if here.backend != "tpu":
         for opcode in ("exponential", "tanh", "sqrt"):
-            yield kernels.special(opcode, "f64", sizes[0])
-    yield from kernels.product_reductions(2**18 if cpu else 2**24)
+            yield timed_kernels.special(opcode, "f64", sizes[0])
+    yield from timed_kernels.product_reductions(2**18 if cpu else 2**24)
     yield from routines(here.backend, len(machine.usable_cpus()))
     for level in here.levels:
         for size in level.working_sets:
             traffic = 2e8 if cpu else 1e10
-            yield from kernels.streams(level.name, size, traffic)
+            yield from timed_kernels.streams(level.name, size, traffic)
 
 
 def _matmuls(dtype: str, result: str | None, *, smallest: int) -> Iterator[Kernel]:
     """Growing sizes, up to the last that stays under LONGEST_RUN."""
     sizes = [n for n in MATMUL_SIZES if n >= smallest]
     for n, following in pairwise([*sizes, 2 * sizes[-1]]):
-        kernel = kernels.matmul(dtype, n, result)
+        kernel = timed_kernels.matmul(dtype, n, result)
         yield kernel
         once = min(_seconds(kernel) for _ in range(3))
         if once * (following / n) ** 3 > LONGEST_RUN:
@@ -153,5 +153,5 @@ def _matmuls(dtype: str, result: str | None, *, smallest: int) -> Iterator[Kerne
 
 def _seconds(kernel: Kernel) -> float:
     begun = time.perf_counter()
-    kernels.wait_for(kernel.run())
+    timed_kernels.wait_for(kernel.run())
     return time.perf_counter() - begun

@@ -1,0 +1,70 @@
+"""What if: one program on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+from hlo_count.errors import DeviceError
+from hlo_count.roofline.catalog import devices
+from hlo_count.roofline.device import Device
+from hlo_count.roofline.roofline import Roofline
+from hlo_count.roofline.roofline_table import what_if_table
+from hlo_count.roofline.time_rows import WhatIfRow
+from hlo_count.roofline.workload import Workload
+from hlo_count.visitors.walk import Walk
+
+
+class Counted(Protocol):
+    """What of a Report a roofline needs."""
+
+    @property
+    def walk(self) -> Walk: ...
+
+
+class WhatIf(list[WhatIfRow]):
+    """A program on every device, that with the lowest bound first; prints as a table."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain data, for JSON; None where a profile does not tell, and in `problem` why."""
+        return {
+            "devices": [
+                {
+                    "device": row.device,
+                    "bound_s": row.bound,
+                    "estimate_s": row.estimate,
+                    "bottleneck": row.bottleneck,
+                    "problem": row.problem,
+                }
+                for row in self
+            ]
+        }
+
+    def __str__(self) -> str:
+        return what_if_table(self)
+
+    __repr__ = __str__
+
+
+def what_if(report: Counted, on: Sequence[Device] | None = None) -> WhatIf:
+    """The bound and the estimate of a report's program on every device profile, or on those given.
+
+    The program is as it was compiled: a compiler for another device would fuse and tile otherwise.
+    """
+    found = sorted(_each(report, devices() if on is None else on), key=_by_bound)
+    return WhatIf(found)
+
+
+def _each(report: Counted, on: Sequence[Device]) -> Iterator[WhatIfRow]:
+    workload = Workload(report.walk)
+    for device in on:
+        try:
+            one = Roofline(report.walk, device, workload=workload)
+        except DeviceError as problem:
+            yield WhatIfRow(device=device.name, problem=str(problem))
+        else:
+            yield WhatIfRow(device=device.name, bound=one.bound, estimate=one.estimate, bottleneck=one.bottleneck)
+
+
+def _by_bound(row: WhatIfRow) -> tuple[bool, float, str]:
+    return (row.estimate is None, row.bound or row.estimate or 0.0, row.device)
