@@ -17,8 +17,9 @@ from tabulate import tabulate
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Edge, Walk
+from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.alike import first_of
+from hlo_count.visitors.call_sites import branches_of
 from hlo_count.visitors.cost import Cost, Key
 from hlo_count.visitors.network import sent_by_device
 from hlo_count.visitors.settings import Settings
-from hlo_count.visitors.walk import Walk, branches_of
+from hlo_count.visitors.walk import Walk
 
 _SENT: Key = ("network_bytes",)
 _IDS = having("device")
