@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 
 import hlo_count as hc
-from hlo_count.report.targets import contractions, differences
+from hlo_count.report.across_targets import contractions, differences
 
 TARGETS = ("tpu:v4", "tpu:v5e", "tpu:v5p", "tpu:v6e", "tpu:v7", "h100-sxm")
 HEADS, DEPTH, WIDTH, VOCABULARY = 8, 64, 256, 512

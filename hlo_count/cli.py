@@ -220,7 +220,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _diff(options: argparse.Namespace) -> int:
-    from hlo_count.compare.diff import check_key, check_limits
+    from hlo_count.compare.comparison import check_key, check_limits
     from hlo_count.hlo.garbage import no_garbage_collection
 
     limits = _thresholds(options.fail_above or [])
@@ -430,7 +430,7 @@ def _for_targets(options: argparse.Namespace, count: Callable[[str | None], Repo
 
     What fails is said in one line in place of its report. Raises TargetError when no target can be counted for.
     """
-    from hlo_count.report.targets import targets_dict, targets_table
+    from hlo_count.report.across_targets import targets_dict, targets_table
 
     targets = _target_list(options)
     if len(targets) == 1:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,6 +37,11 @@ def folder(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
+def is_module(dotted: str) -> bool:
+    path = ROOT.joinpath(*dotted.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
 def imports(path: Path) -> Iterator[tuple[str, bool, bool]]:
     """Each imported module with whether it is for type checking only, and whether a function imports it."""
 
@@ -46,9 +52,9 @@ def imports(path: Path) -> Iterator[tuple[str, bool, bool]]:
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f"{path}: imports are absolute"
                 assert child.module is not None
-                yield child.module, typing, inside
-                # `from hlo_count.hlo import garbage` names a module too.
-                yield from ((f"{child.module}.{alias.name}", typing, inside) for alias in child.names)
+                for named in (f"{child.module}.{alias.name}" for alias in child.names):
+                    # `from hlo_count.hlo import garbage` imports a module, any other name the module that holds it.
+                    yield named if is_module(named) else child.module, typing, inside
             elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
                 yield from walk(child, True, inside)
             else:
@@ -74,6 +80,25 @@ def test_imports_only_what_stands_to_the_left(path: Path) -> None:
         assert allowed, f"{name(path)} imports {module}, which stands to its right"
         assert here != "lowering" or there in ("lowering", "errors"), f"{name(path)} imports {module}: jax only"
         assert here != "hlo" or there in ("hlo", "errors"), f"{name(path)} imports {module}: the language stands alone"
+
+
+@pytest.mark.parametrize("place", ORDER[1:])
+def test_imports_do_not_go_round(place: str) -> None:
+    """Inside a folder too, and in functions too. Only for its types may a file name what holds what it makes: an
+    instruction knows the computation that it stands in, and that its module."""
+    modules = {name(path).removesuffix(".__init__"): path for path in FILES if folder(name(path)) == place}
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    for module, path in modules.items():
+        graph.add_edges_from((module, there) for there, typing, _ in imports(path) if there in modules and not typing)
+    rounds = [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
+    assert not rounds
+    assert not list(nx.selfloop_edges(graph))
+
+
+def test_no_file_name_stands_twice() -> None:
+    """A name says what a file is for, so two of one name say the same of different things."""
+    names = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]
+    assert sorted(names) == sorted(set(names))
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import importlib.util
+import re
 from pathlib import Path
 
 import jax
@@ -33,7 +35,17 @@ def test_readme_shows_what_the_demo_prints():
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_point_at_files(name):
-    import re
 
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
         assert ((ROOT / name).parent / target).exists(), f"{name} points at {target}, which is not there"
+
+
+def test_every_function_that_contributing_walks_through_is_there() -> None:
+    """`folder.module.name` in CONTRIBUTING.md names something that exists."""
+    walked = re.findall(
+        r"`((?:lowering|hlo|visitors|roofline|report|compare)\.[\w.]+)`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    assert len(walked) > 40
+    for path in walked:
+        module, _, name = path.rpartition(".")
+        assert hasattr(importlib.import_module(f"hlo_count.{module}"), name), path

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from hlo_count.compare.numbers import number, scale, signed
-from hlo_count.compare.rows import Row
+from hlo_count.compare.change_rows import ChangeRow
+from hlo_count.compare.comparison import Comparison
+from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.report.units import column
 from hlo_count.visitors.cost import Cost
-
-if TYPE_CHECKING:
-    from hlo_count.compare.diff import Diff
 
 WIDTH = 100
 _TOTALS = {
@@ -30,7 +27,7 @@ _COLUMNS = ("flops", "bytes", "network_bytes", "transcendentals", "int_ops", "ot
 """Counters in the order in which a table shows them; a table has room for two."""
 
 
-def render(diff: Diff, keys: Sequence[str], depth: int, limit: int) -> str:
+def render(diff: Comparison, keys: Sequence[str], depth: int, limit: int) -> str:
     """Header, totals, rows by each key, notes."""
     parts = [_header(diff), "", _totals(diff)]
     if not diff:
@@ -43,7 +40,7 @@ def render(diff: Diff, keys: Sequence[str], depth: int, limit: int) -> str:
     return "\n".join([*parts, *(["", *notes] if notes else [])])
 
 
-def render_markdown(diff: Diff, limit: int) -> str:
+def render_markdown(diff: Comparison, limit: int) -> str:
     """The same as tables of Markdown: totals, reasons, scopes."""
     parts = [f"**{_header(diff)}**", "", _totals(diff, "github")]
     for key in ("reason", "scope") if diff else ():
@@ -55,7 +52,7 @@ def render_markdown(diff: Diff, limit: int) -> str:
     return "\n".join([*parts, *(f"\n{note}" for note in diff.notes)])
 
 
-def _header(diff: Diff) -> str:
+def _header(diff: Comparison) -> str:
     one, other = diff.before, diff.after
     backends = list(dict.fromkeys(report.target or report.backend.upper() for report in (one, other)))
     if diff.optimization:
@@ -66,7 +63,7 @@ def _header(diff: Diff) -> str:
     return _cut(text, WIDTH)
 
 
-def _totals(diff: Diff, style: str = "plain") -> str:
+def _totals(diff: Comparison, style: str = "plain") -> str:
     rows = []
     for name in (name for name in _TOTALS if name in diff.counters):
         label, unit = _TOTALS[name]
@@ -79,7 +76,7 @@ def _totals(diff: Diff, style: str = "plain") -> str:
     return _lines(tabulate(rows, headers, style, colalign=align, disable_numparse=True) if rows else "no counts")
 
 
-def _table(key: str, rows: list[Row], style: str = "plain") -> str:
+def _table(key: str, rows: list[ChangeRow], style: str = "plain") -> str:
     shown = [name for name in _COLUMNS if any(getattr(row.change, name) for row in rows)][:2] or ["bytes"]
     columns: dict[str, list[str]] = {key: []}
     for name in shown:
@@ -110,13 +107,13 @@ def _table(key: str, rows: list[Row], style: str = "plain") -> str:
     return _lines(tabulate(cells, headers, style, colalign=align, disable_numparse=True))
 
 
-def _limited(rows: list[Row], limit: int) -> list[Row]:
+def _limited(rows: list[ChangeRow], limit: int) -> list[ChangeRow]:
     """The largest, and one row for all the others."""
     if len(rows) <= limit + 1:
         return rows
     rest = rows[limit:]
     before, after = Cost.sum(row.before for row in rest), Cost.sum(row.after for row in rest)
-    return [*rows[:limit], Row(f"everything else ({len(rest)})", before, after, "")]
+    return [*rows[:limit], ChangeRow(f"everything else ({len(rest)})", before, after, "")]
 
 
 def _percent(one: int, other: int) -> str:

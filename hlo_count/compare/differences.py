@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hlo_count.compare.items import Item
+from hlo_count.compare.executed import Executed
 from hlo_count.compare.match import Pair
 from hlo_count.compare.reasons import Reason
 from hlo_count.hlo.dtypes import DTYPES
@@ -46,7 +46,7 @@ def minor(shape: Shape) -> tuple[int, ...]:
     return leaf.minor_to_major if leaf is not None else ()
 
 
-def _called(item: Item) -> str:
+def _called(item: Executed) -> str:
     if item.opcode != "custom-call":
         return item.opcode
     return (item.instruction.attribute("custom_call_target") or item.opcode).strip('"')

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from hlo_count.compare.differences import cast, difference, minor
-from hlo_count.compare.items import REMATERIALIZED, Item, Program
+from hlo_count.compare.executed import REMATERIALIZED, Executed, Program
 from hlo_count.compare.kernels import Group, kernel_groups, shared_reason
 from hlo_count.compare.match import Pair, match
 from hlo_count.compare.reasons import UNCHANGED, Reason
@@ -31,10 +31,10 @@ _OPERATIONS = (*OP_COUNTERS, "network_bytes")
 class Share:
     """What some runs of an instruction cost, or the bytes that they move, and why that is not what it was."""
 
-    item: Item
+    item: Executed
     cost: Cost
     reason: Reason
-    stands: Item
+    stands: Executed
     """The item in whose row it stands: for the bytes of kernels that work together, the largest of them."""
 
 
@@ -78,14 +78,14 @@ def explain(before: Program, after: Program, *, optimization: bool) -> tuple[lis
 
 Contents = list[tuple[Reason, int]]
 """What a kernel does: the reason of each of its instructions, and the bytes that it makes."""
-_Run = tuple[Item, Times, Reason, bool]
+_Run = tuple[Executed, Times, Reason, bool]
 """Runs of an item, their reason, and whether their bytes have that of the kernels that share the work."""
 
 
-def _costs(runs: list[_Run]) -> list[tuple[Item, Cost, Reason, bool]]:
+def _costs(runs: list[_Run]) -> list[tuple[Executed, Cost, Reason, bool]]:
     """What each costs; where runs of one instruction have several reasons, the last takes what is left."""
     runs.sort(key=lambda run: run[0].order)
-    costs: list[tuple[Item, Cost, Reason, bool]] = []
+    costs: list[tuple[Executed, Cost, Reason, bool]] = []
     spent = Cost()
     for at, (item, times, reason, together) in enumerate(runs):
         last = at + 1 == len(runs) or runs[at + 1][0] is not item
@@ -101,11 +101,13 @@ def _costs(runs: list[_Run]) -> list[tuple[Item, Cost, Reason, bool]]:
 
 
 def _settled(
-    sides: tuple[list[tuple[Item, Cost, Reason, bool]], ...], view: _View, came: _Came, went: _Came
+    sides: tuple[list[tuple[Executed, Cost, Reason, bool]], ...], view: _View, came: _Came, went: _Came
 ) -> tuple[list[Share], list[Share]]:
     """Shares, the bytes of kernels that share their work with one reason for all of them."""
     shares: tuple[list[Share], list[Share]] = ([], [])
-    traffic: dict[Group, tuple[list[tuple[Item, Cost]], list[tuple[Item, Cost]]]] = defaultdict(lambda: ([], []))
+    traffic: dict[Group, tuple[list[tuple[Executed, Cost]], list[tuple[Executed, Cost]]]] = defaultdict(
+        lambda: ([], [])
+    )
     for at, side in enumerate(sides):
         for item, cost, reason, together in side:
             if together:
@@ -127,7 +129,7 @@ def _bytes(cost: Cost) -> Cost:
     return cost.only("bytes_read", "bytes_written")
 
 
-def _prominence(item: Item) -> tuple[Any, ...]:
+def _prominence(item: Executed) -> tuple[Any, ...]:
     """Which of several kernels names them all: a fusion, the one that moves most, whichever program it is of."""
     cost = item.cost * item.times
     return (item.opcode == "fusion", cost.bytes, item.opcode, item.where, item.source, op_class(item.instruction, cost))
@@ -137,7 +139,7 @@ def _turn(pair: Pair) -> Pair:
     return Pair(pair.after, pair.before, pair.times)
 
 
-_Came = dict[Item, Contents]
+_Came = dict[Executed, Contents]
 
 
 class _View:
@@ -161,7 +163,7 @@ class _View:
         return self._turned
 
     @cached_property
-    def groups(self) -> dict[Item, Group]:
+    def groups(self) -> dict[Executed, Group]:
         return kernel_groups(self.pairs)
 
     # Runs that have a partner
@@ -234,7 +236,7 @@ class _View:
         """Of a fusion that shares no work with the other program."""
         return _usual(entry for entry in contents if entry[0].direction >= 0) or Reason(self.arrived)
 
-    def of_arrival(self, item: Item, found: dict[Pair, Reason]) -> Reason:
+    def of_arrival(self, item: Executed, found: dict[Pair, Reason]) -> Reason:
         """Why these runs are in `after` and not in `before`."""
         opcode, instruction = item.opcode, item.instruction
         wrapped = halved(opcode)[0] or opcode
@@ -264,7 +266,7 @@ class _View:
             return Reason("rewritten", " and ".join(rivals), " and ".join(self._arrivals[item.where]))
         return Reason(self.arrived)
 
-    def _of_convert(self, item: Item, found: dict[Pair, Reason]) -> Reason:
+    def _of_convert(self, item: Executed, found: dict[Pair, Reason]) -> Reason:
         source, result = item.instruction.operands[0].shape.dtype, item.instruction.shape.dtype
         kind = cast(source, result)
         producer = self._producer(item)
@@ -273,7 +275,7 @@ class _View:
             source, result = result, source
         return Reason(kind, source, result)
 
-    def _producer(self, item: Item) -> Instruction:
+    def _producer(self, item: Executed) -> Instruction:
         """The instruction whose value it takes, through the boundary of its fusion."""
         value = item.instruction.operands[0]
         if value.opcode == "parameter" and not item.kernel:
@@ -294,7 +296,7 @@ class _View:
         return self._by_instruction
 
     @cached_property
-    def _partners(self) -> Counter[Item]:
+    def _partners(self) -> Counter[Executed]:
         return Counter(pair.after for pair in self.pairs)
 
     def _is_again(self, instruction: Instruction) -> bool:
@@ -321,7 +323,7 @@ class _View:
         return {computation for computation, loop in self.after.loops.items() if loop in bodies}
 
 
-def _around(item: Item) -> Computation:
+def _around(item: Executed) -> Computation:
     """The computation whose kernel runs it."""
     return item.home.instruction.computation
 

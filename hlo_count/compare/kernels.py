@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from hlo_count.compare.items import Item
+from hlo_count.compare.executed import Executed
 from hlo_count.compare.match import Pair
 from hlo_count.compare.reasons import UNCHANGED, Reason
 from hlo_count.visitors.cost import ON_CHIP, Cost, Times
@@ -21,8 +21,8 @@ from hlo_count.visitors.cost import ON_CHIP, Cost, Times
 class Group:
     """Kernels that do the same work, before and after."""
 
-    before: list[Item] = field(default_factory=list)
-    after: list[Item] = field(default_factory=list)
+    before: list[Executed] = field(default_factory=list)
+    after: list[Executed] = field(default_factory=list)
     pair: Pair | None = None
     """The instructions that make the most of it on both sides."""
 
@@ -37,10 +37,10 @@ class Group:
         return sum(item.times for item in self.before), sum(item.times for item in self.after)
 
 
-def kernel_groups(pairs: Iterable[Pair]) -> dict[Item, Group]:
+def kernel_groups(pairs: Iterable[Pair]) -> dict[Executed, Group]:
     """The group of each kernel that shares work with the other program."""
-    shared: dict[tuple[Item, Item], int] = Counter()
-    largest: dict[tuple[Item, Item], tuple[int, Pair]] = {}
+    shared: dict[tuple[Executed, Executed], int] = Counter()
+    largest: dict[tuple[Executed, Executed], tuple[int, Pair]] = {}
     for pair in pairs:
         if pair.before.opcode == "fusion":
             continue
@@ -50,26 +50,26 @@ def kernel_groups(pairs: Iterable[Pair]) -> dict[Item, Group]:
         if edge not in largest or largest[edge][0] < size:
             largest[edge] = (size, pair)
     # Neither program is preferred: where two choices share as much, the earlier is taken on both sides.
-    best: dict[Item, tuple[int, int, tuple[Item, Item]]] = {}
+    best: dict[Executed, tuple[int, int, tuple[Executed, Executed]]] = {}
     for edge, size in shared.items():
         for item, other in (edge, edge[::-1]):
             choice = (size, -other.order, edge)
             if item not in best or choice[:2] > best[item][:2]:
                 best[item] = choice
-    groups: dict[Item, Group] = {}
+    groups: dict[Executed, Group] = {}
     for item in best:
         _follow(item, best, groups, largest)
     return groups
 
 
 def _follow(
-    item: Item,
-    best: dict[Item, tuple[int, int, tuple[Item, Item]]],
-    groups: dict[Item, Group],
-    largest: dict[tuple[Item, Item], tuple[int, Pair]],
+    item: Executed,
+    best: dict[Executed, tuple[int, int, tuple[Executed, Executed]]],
+    groups: dict[Executed, Group],
+    largest: dict[tuple[Executed, Executed], tuple[int, Pair]],
 ) -> None:
     """Put it, and the kernels on the way to a group that exists or to two that choose each other, into that group."""
-    path: dict[Item, None] = {}
+    path: dict[Executed, None] = {}
     while item not in groups and item not in path:
         path[item] = None
         one, other = best[item][2]

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hlo_count.compare.items import REMATERIALIZED, Item, Program
+from hlo_count.compare.executed import REMATERIALIZED, Executed, Program
 from hlo_count.hlo.opcodes import having
 from hlo_count.visitors.cost import Times
 
@@ -20,12 +20,12 @@ from hlo_count.visitors.cost import Times
 class Pair:
     """So many runs of `before` are so many runs of `after`."""
 
-    before: Item
-    after: Item
+    before: Executed
+    after: Executed
     times: Times
 
 
-Key = Callable[[Program, Item], Hashable]
+Key = Callable[[Program, Executed], Hashable]
 """What two items must share to be matched; None for an item that this says nothing about."""
 
 CONTRACTIONS = having("contraction") | {"custom-call"}
@@ -33,7 +33,7 @@ CONTRACTIONS = having("contraction") | {"custom-call"}
 
 
 def match(before: Program, after: Program) -> list[Pair]:
-    """Pairs of runs; what has no partner keeps it in `Item.left`."""
+    """Pairs of runs; what has no partner keeps it in `Executed.left`."""
     pairs: list[Pair] = []
     levels = _levels(before.named and after.named)
     if any(REMATERIALIZED in item.op_name for program in (before, after) for item in program.items):
@@ -48,14 +48,16 @@ def match(before: Program, after: Program) -> list[Pair]:
     return pairs
 
 
-def _open(items: Iterable[Item], fusions: bool = False) -> list[Item]:
+def _open(items: Iterable[Executed], fusions: bool = False) -> list[Executed]:
     return [item for item in items if item.left and (item.opcode == "fusion") == fusions]
 
 
-def _bucketed(key: Key, before: Program, ones: list[Item], after: Program, others: list[Item]) -> Iterator[Pair]:
+def _bucketed(
+    key: Key, before: Program, ones: list[Executed], after: Program, others: list[Executed]
+) -> Iterator[Pair]:
     if not ones or not others:
         return
-    buckets: dict[Hashable, tuple[list[Item], list[Item]]] = defaultdict(lambda: ([], []))
+    buckets: dict[Hashable, tuple[list[Executed], list[Executed]]] = defaultdict(lambda: ([], []))
     for side, program, items in ((0, before, ones), (1, after, others)):
         for item in items:
             found = key(program, item)
@@ -66,7 +68,7 @@ def _bucketed(key: Key, before: Program, ones: list[Item], after: Program, other
             yield from _zipped(before, left, after, right)
 
 
-def _zipped(before: Program, ones: list[Item], after: Program, others: list[Item]) -> Iterator[Pair]:
+def _zipped(before: Program, ones: list[Executed], after: Program, others: list[Executed]) -> Iterator[Pair]:
     """Runs in the order of the texts; where one side has more, those that fold or are recomputed stay behind."""
     more = sum(item.left for item in ones) - sum(item.left for item in others)
     if more > 0:
@@ -84,13 +86,13 @@ def _zipped(before: Program, ones: list[Item], after: Program, others: list[Item
             at += not other.left
 
 
-def _spare(program: Program, item: Item) -> bool:
+def _spare(program: Program, item: Executed) -> bool:
     return REMATERIALIZED in item.op_name or program.constants.folding(item.instruction) is not None
 
 
 def _by_contents(pairs: list[Pair]) -> list[Pair]:
     """Fusions are the same as far as what runs in them is."""
-    shared: Counter[tuple[Item, Item]] = Counter()
+    shared: Counter[tuple[Executed, Executed]] = Counter()
     for pair in pairs:
         one, other = pair.before.home, pair.after.home
         if one.opcode == other.opcode == "fusion":
@@ -98,7 +100,7 @@ def _by_contents(pairs: list[Pair]) -> list[Pair]:
     # Neither program is preferred where two choices share as much: edges that exclude each other differ in their sum.
     ranked = sorted(shared.items(), key=lambda edge: (-edge[1], edge[0][0].order + edge[0][1].order))
     found: list[Pair] = []
-    taken: set[Item] = set()
+    taken: set[Executed] = set()
     for (one, other), _ in ranked:
         if one in taken or other in taken:
             continue
@@ -110,54 +112,54 @@ def _by_contents(pairs: list[Pair]) -> list[Pair]:
     return found
 
 
-def _exact(program: Program, item: Item) -> Hashable:
+def _exact(program: Program, item: Executed) -> Hashable:
     return (item.op_name, item.source, item.times, item.kernel, program.neighbourhood(item)) if item.op_name else None
 
 
-def _named(program: Program, item: Item) -> Hashable:
+def _named(program: Program, item: Executed) -> Hashable:
     return (item.op_name, item.source, item.label) if item.op_name else None
 
 
-def _renumbered(program: Program, item: Item) -> Hashable:
+def _renumbered(program: Program, item: Executed) -> Hashable:
     return (item.op_name, item.label) if item.op_name else None
 
 
-def _placed(program: Program, item: Item) -> Hashable:
+def _placed(program: Program, item: Executed) -> Hashable:
     return (item.where, item.label) if item.op_name else None
 
 
-def _shaped(program: Program, item: Item) -> Hashable:
+def _shaped(program: Program, item: Executed) -> Hashable:
     return item.family if item.op_name else None
 
 
-def _resized(program: Program, item: Item) -> Hashable:
+def _resized(program: Program, item: Executed) -> Hashable:
     return (item.op_name, item.source, item.opcode, len(item.dims)) if item.op_name else None
 
 
-def _contracted(program: Program, item: Item) -> Hashable:
+def _contracted(program: Program, item: Executed) -> Hashable:
     """A contraction by what it computes, however its dimensions are arranged."""
     return (item.where, item.cost.flops) if item.op_name and item.opcode in CONTRACTIONS else None
 
 
-def _transposed(program: Program, item: Item) -> Hashable:
+def _transposed(program: Program, item: Executed) -> Hashable:
     """The same, where a transpose after it was merged into it, with its op_name."""
     return (item.where[:2], item.cost.flops) if item.op_name and item.opcode in CONTRACTIONS else None
 
 
-def _reshaped(program: Program, item: Item) -> Hashable:
+def _reshaped(program: Program, item: Executed) -> Hashable:
     return (item.where, item.opcode, item.instruction.shape.size) if item.op_name else None
 
 
-def _neighbouring(program: Program, item: Item) -> Hashable:
+def _neighbouring(program: Program, item: Executed) -> Hashable:
     return (item.kernel, program.neighbourhood(item))
 
 
-def _renamed(program: Program, item: Item) -> Hashable:
+def _renamed(program: Program, item: Executed) -> Hashable:
     """The same primitive of the same shape in a scope of another name; without op_names, what does the same."""
     return (item.where[0], item.where[2], item.label)
 
 
-def _alike(program: Program, item: Item) -> Hashable:
+def _alike(program: Program, item: Executed) -> Hashable:
     return item.label
 
 

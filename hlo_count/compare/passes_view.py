@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabulate import tabulate
 
-from hlo_count.compare.numbers import number, scale, signed
+from hlo_count.compare.pass_states import PassStates
+from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.errors import HloCountError
 from hlo_count.report.units import amount
 from hlo_count.roofline.plot import SUFFIXES
 
-if TYPE_CHECKING:
-    from hlo_count.compare.passes import Passes
-
 _WIDEST = 36
 
 
-def render(found: Passes) -> str:
+def render(found: PassStates) -> str:
     """One row a pass; the last is the sum, which is the whole difference."""
     rows = found.rows
     first, last = found.states[0], found.states[-1]
@@ -59,7 +57,7 @@ def render(found: Passes) -> str:
     return "\n".join([*head, *(line.rstrip() for line in text.splitlines()), *ends])
 
 
-def plot(found: Passes, path: str | Path | None) -> Any:
+def plot(found: PassStates, path: str | Path | None) -> Any:
     """FLOP and bytes after each pass, one above the other; the largest changes carry the names of their passes."""
     if path is not None and Path(path).suffix.lower() not in SUFFIXES:
         raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
@@ -88,7 +86,7 @@ def plot(found: Passes, path: str | Path | None) -> Any:
     return figure
 
 
-def _name_largest(axes: Any, found: Passes, counter: str) -> None:
+def _name_largest(axes: Any, found: PassStates, counter: str) -> None:
     """The four largest changes by name, on lines of their own; those that could not be seen have none."""
     top = axes.get_ylim()[1]
     largest = sorted(found.rows, key=lambda row: -abs(getattr(row.change, counter)))[:4]

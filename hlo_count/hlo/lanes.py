@@ -7,10 +7,13 @@ sees it WHOLE. `vmap` of a loop makes a counter an array of counters, one for ea
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.shapes import Shape
+
+if TYPE_CHECKING:
+    from hlo_count.hlo.instruction import Instruction
 
 View = tuple[int, ...]
 WHOLE = -1

@@ -8,15 +8,18 @@ from __future__ import annotations
 import operator
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, convert, literal
-from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.lanes import View, asks_lanes, every_lane, operand_view, same_elsewhere
-from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.hlo.shapes import Shape
+
+if TYPE_CHECKING:
+    from hlo_count.hlo.computation import Computation
+    from hlo_count.hlo.instruction import Instruction
+    from hlo_count.hlo.module import Module
 
 Path = tuple[int, ...]
 """Which element of a tuple, outermost index first; () is the value itself."""
@@ -98,8 +101,9 @@ class Frame:
         self.depth: int = caller[1].depth + 1 if caller is not None else 0
 
 
-_Wanted = tuple[Instruction, Path, Frame, View | None]
-_Trace = Generator[_Wanted, Value, Value]
+if TYPE_CHECKING:
+    _Wanted = tuple[Instruction, Path, Frame, View | None]
+    _Trace = Generator[_Wanted, Value, Value]
 
 
 class Tracer:

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
+from typing import TYPE_CHECKING
 
 from hlo_count.hlo.assumptions import assuming, is_kept
 from hlo_count.hlo.courses import NEVER, Course, affine_course, conjunction, negation, span
-from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.module import Module
 from hlo_count.hlo.steps import Steps, carried_by, carried_in
 from hlo_count.hlo.trace import AnyLane, Carried, Constant, Operation, Tracer, Unknown, Value, parts
+
+if TYPE_CHECKING:
+    from hlo_count.hlo.instruction import Instruction
+    from hlo_count.hlo.module import Module
 
 MAX_OPERATIONS = 1_000_000
 """Scalar operations that stepping through one loop may take: about half a second."""

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.report.live import maker
+from hlo_count.report.counts import Counts
+from hlo_count.report.live_at_peak import maker
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.resources import CALL, MATRIX, NETWORK, SPECIAL, VECTOR, longest
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.compulsory import compulsory_parts
 
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
-
 Part = tuple[Instruction, float, str]
 
 
-def bound_parts(report: Report, device: str | Path | Device | None) -> list[Part]:
+def bound_parts(report: Counts, device: str | Path | Device | None) -> list[Part]:
     """(instruction, seconds, resource) of what needs the limiting resource; the seconds add up to the bound.
 
     For a unit the kernels that work on it, for the network those that send, for memory the arguments that must be read
@@ -45,7 +42,7 @@ def bound_parts(report: Report, device: str | Path | Device | None) -> list[Part
     return [(i, roofline.bound * weight / total, limiting.what) for i, weight in weights if weight]
 
 
-def compulsory(report: Report, *, whatever_the_data: bool = False) -> list[tuple[Instruction, int]]:
+def compulsory(report: Counts, *, whatever_the_data: bool = False) -> list[tuple[Instruction, int]]:
     """The bytes that must be read of each argument, and written of each output by what makes it."""
     parts = compulsory_parts(report.walk, whatever_the_data=whatever_the_data)
     root = report.module.entry.root

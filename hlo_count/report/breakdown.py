@@ -13,11 +13,8 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
 from hlo_count.report.collectives import collective_label
 from hlo_count.report.places import Places
-from hlo_count.visitors.alike import Alike
-from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, Times, weakest
-
-Entry = tuple[Instruction | Alike, Times, Cost]
-"""An instruction that runs, or several that are alike, how often, and what all its runs cost together."""
+from hlo_count.visitors.alike import Alike, Entry
+from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP, OP_COUNTERS, Cost, Key, Status, weakest
 
 KEYS = (
     *("opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabulate import tabulate
 
@@ -13,13 +13,10 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.report.units import amount, column, percent
-from hlo_count.visitors.alike import Alike, first_of
+from hlo_count.visitors.alike import Alike, Entry, first_of
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
-
-if TYPE_CHECKING:
-    from hlo_count.report.breakdown import Entry
 
 _Kind = tuple[str, str, int | None, tuple[str, ...] | None]
 """Kind, element type, group size, mesh axes: what makes collectives alike."""

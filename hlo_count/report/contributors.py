@@ -6,20 +6,18 @@ import linecache
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.bound_parts import bound_parts, compulsory
 from hlo_count.report.breakdown import op_class, scope
+from hlo_count.report.contributor_rows import readable
+from hlo_count.report.counts import Counts
 from hlo_count.report.limits import Limits, Measured, show, show_counter
-from hlo_count.report.live import live_at_peak
+from hlo_count.report.live_at_peak import live_at_peak
 from hlo_count.report.operations import matching
 from hlo_count.report.places import Places
-from hlo_count.report.rows import readable
 from hlo_count.visitors.network import collective
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Contributor:
     what: str
 
 
-def contributors(report: Report, measured: Measured, limits: Limits) -> list[Contributor]:
+def contributors(report: Counts, measured: Measured, limits: Limits) -> list[Contributor]:
     """The lines behind what a limit is on, largest first; empty where there is nothing to tell."""
     limit = measured.limit
     parts: list[tuple[Instruction, float, str]]
@@ -47,7 +45,7 @@ def contributors(report: Report, measured: Measured, limits: Limits) -> list[Con
     return grouped(parts, report.places)
 
 
-def parts_of(report: Report, counter: str) -> list[tuple[Instruction, float, str]]:
+def parts_of(report: Counts, counter: str) -> list[tuple[Instruction, float, str]]:
     """(instruction, amount, what it is) of a counter; bytes stand for the intensity."""
     if counter == "peak_bytes":
         return [(i, size, _described(i)) for i, size in live_at_peak(report.module)]

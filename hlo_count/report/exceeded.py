@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from hlo_count.errors import BudgetExceeded
 from hlo_count.report.contributors import Contributor, amount_text, contributors, short_source
+from hlo_count.report.counts import Counts
 from hlo_count.report.limits import Limits, Measured, limits_of, measure
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
 
 WIDTH = 90
 """What pytest puts before each line comes on top."""
@@ -19,7 +16,7 @@ HEADLINE = 100 - len("E       hlo_count.errors.BudgetExceeded: ")
 _SHOWN = 5
 
 
-def check(report: Report, **limits: object) -> None:
+def check(report: Counts, **limits: object) -> None:
     """Raise BudgetExceeded if the report passes one of the limits (see `limits_of`)."""
     wanted = limits_of(**limits)
     measured = measure(report, wanted)
@@ -27,7 +24,7 @@ def check(report: Report, **limits: object) -> None:
         raise BudgetExceeded(message(report, measured, wanted))
 
 
-def message(report: Report, measured: Sequence[Measured], limits: Limits, grown: str = "") -> str:
+def message(report: Counts, measured: Sequence[Measured], limits: Limits, grown: str = "") -> str:
     """What was exceeded and by how much, what grew, and the largest contributors to each."""
     exceeded = [m for m in measured if m.exceeded]
     parts = [headline(exceeded), "", program(report), "", verdicts(exceeded)]
@@ -39,7 +36,7 @@ def message(report: Report, measured: Sequence[Measured], limits: Limits, grown:
     return "\n".join([*parts, *contributor_sections(report, exceeded, limits)])
 
 
-def contributor_sections(report: Report, measured: Sequence[Measured], limits: Limits) -> list[str]:
+def contributor_sections(report: Counts, measured: Sequence[Measured], limits: Limits) -> list[str]:
     """The largest contributors to what each limit is on, each section after an empty line."""
     lines: list[str] = []
     for m in measured:
@@ -66,7 +63,7 @@ def first_line(text: str, more: str = "") -> str:
     return cut(text, HEADLINE - len(more)) + more
 
 
-def program(report: Report) -> str:
+def program(report: Counts) -> str:
     """Which program was counted, compiled for what, by which jax."""
     backend = "backend not known" if report.backend == "unknown" else report.backend.upper()
     parts = [report.name, str(report.target or backend)]
@@ -127,7 +124,7 @@ def _section(m: Measured) -> str:
     return what.get(m.limit.counter, f"largest contributors to {of}") + ", by source line"
 
 
-def unknown_lines(report: Report) -> list[str]:
+def unknown_lines(report: Counts) -> list[str]:
     """What was not known, and how to settle it."""
     lines = []
     groups = [group for group in report.settlements if group.unknowns[0].status == "lower bound"]

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.report.collectives import collective_dict
+from hlo_count.report.counts import Counts
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Settlement
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
 
 COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes")
 FORMAT = 1
@@ -23,7 +21,7 @@ def cost_dict(cost: Cost) -> dict[str, Any]:
     return {name: getattr(cost, name) for name in COUNTERS} | {"status": cost.status}
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: Counts) -> dict[str, Any]:
     data: dict[str, Any] = {
         "format": FORMAT,
         "name": report.name,
@@ -82,7 +80,7 @@ def _settlement_dict(group: Settlement) -> dict[str, Any]:
     }
 
 
-def to_pandas(report: Report, key: str, depth: int) -> Any:
+def to_pandas(report: Counts, key: str, depth: int) -> Any:
     try:
         import pandas as pd
     except ImportError:

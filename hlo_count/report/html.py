@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from hlo_count.report.rows import default_rows, runs_text
+from hlo_count.report.contributor_rows import default_rows, runs_text
+from hlo_count.report.counts import Counts
 from hlo_count.report.table import header, totals_rows, unknowns_text
 from hlo_count.report.units import column, percent
 
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
 
-
-def render_html(report: Report) -> str:
+def render_html(report: Counts) -> str:
     """Header, totals, contributors and unknowns as HTML."""
     total = report.total
     parts = [

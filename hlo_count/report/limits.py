@@ -15,7 +15,7 @@ from hlo_count.report.units import amount
 from hlo_count.roofline.roofline_table import seconds
 
 if TYPE_CHECKING:
-    from hlo_count.report.report import Report
+    from hlo_count.report.counts import Counts
     from hlo_count.roofline.device import Device
 
 KEYWORDS = (
@@ -142,7 +142,7 @@ def misspelt(keyword: str, known: Sequence[str] = KEYWORDS, what: str = "limit")
     return f"no such {what}, did you mean {near[0]!r}?" if near else f"no such {what}; there are {there_are}"
 
 
-def measure(report: Report, limits: Limits) -> list[Measured]:
+def measure(report: Counts, limits: Limits) -> list[Measured]:
     """Each limit with the program's amount, in the order in which they were given."""
     return [Measured(limit, _actual(report, limit, limits)) for limit in limits.limits]
 
@@ -182,7 +182,7 @@ def _operation_limits(keyword: str, value: Any) -> list[Limit]:
     return found
 
 
-def _actual(report: Report, limit: Limit, limits: Limits) -> Quantity:
+def _actual(report: Counts, limit: Limit, limits: Limits) -> Quantity:
     if limit.kind == "status":
         return sum(unknown.status == "lower bound" for unknown in report.unknowns)
     if limit.kind == "bound":

@@ -10,20 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabulate import tabulate
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.report.counts import Counts
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
 
 COUNTERS = ("flops", "transcendentals", "bytes")
 Exact = int | Fraction
@@ -85,13 +83,13 @@ class Reconciliation:
         return str(tabulate(lines, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True))
 
 
-def reconcile(report: Report) -> Reconciliation:
+def reconcile(report: Counts) -> Reconciliation:
     """Explain the difference between our count of a module and XLA's, cause by cause."""
     with no_garbage_collection():
         return _reconcile(report)
 
 
-def _reconcile(report: Report) -> Reconciliation:
+def _reconcile(report: Counts) -> Reconciliation:
     walk = report.walk
     analysis = XlaAnalysis()
     causes: dict[str, Amounts] = {}
@@ -189,7 +187,7 @@ def _cause(walk: Walk, instruction: Instruction, kernel: bool) -> str:
     return f"{opcode}: {'layouts, repeated operands and bytes' if not ops else 'another formula'}"
 
 
-def _compiler_figures(report: Report, ours: Amounts) -> Amounts | None:
+def _compiler_figures(report: Counts, ours: Amounts) -> Amounts | None:
     """What the compiler that made the program says of it, where it is at hand and says anything."""
     if report.compiled is None:
         return None

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from hlo_count.errors import HloCountError
 from hlo_count.report.collectives import collectives_table
-from hlo_count.report.rows import Row, default_rows, flat_rows, runs_text, scope_rows
+from hlo_count.report.contributor_rows import ContributorRow, default_rows, flat_rows, runs_text, scope_rows
+from hlo_count.report.counts import Counts
 from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Settlement
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
 
 WIDTH = 100
 _INDENT = "\u2800"
 """Stands for a blank at the start of a cell, which tabulate would strip; turned back after it."""
 
 
-def render(report: Report, by: str | None = None, depth: int = 3, limit: int = 12) -> str:
+def render(report: Counts, by: str | None = None, depth: int = 3, limit: int = 12) -> str:
     """Header, totals, contributors, unknowns."""
     if depth < 1 or limit < 1:
         raise HloCountError(f"depth={depth}, rows={limit}: a table has at least one row, a scope one level")
@@ -37,7 +34,7 @@ def render(report: Report, by: str | None = None, depth: int = 3, limit: int = 1
     return "\n".join(parts)
 
 
-def header(report: Report) -> str:
+def header(report: Counts) -> str:
     """What every number of the report needs to be understood, on one line where it fits."""
     devices = f"{report.num_devices} device{'s' if report.num_devices != 1 else ''}"
     if report.num_devices != 1:
@@ -55,7 +52,7 @@ def header(report: Report) -> str:
     return "\n".join(lines).replace(_INDENT, " ")
 
 
-def notes_lines(report: Report) -> list[str]:
+def notes_lines(report: Counts) -> list[str]:
     """What there is to say of how the program was compiled, below the header."""
     return [line for note in report.notes for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")]
 
@@ -63,7 +60,7 @@ def notes_lines(report: Report) -> list[str]:
 _BEFORE = {"unpartitioned": ("not partitioned yet",), "unoptimized": ("before optimization",)}
 
 
-def _whom(report: Report) -> str:
+def _whom(report: Counts) -> str:
     """Which of several devices the counts are for."""
     if report.stage != "unpartitioned":
         return "one"
@@ -71,7 +68,7 @@ def _whom(report: Report) -> str:
     return "all together" if replicas == 1 else f"the {report.num_devices // replicas} of a replica together"
 
 
-def totals(report: Report) -> str:
+def totals(report: Counts) -> str:
     """The counters with their statuses, and what they are made of."""
     rows = totals_rows(report)
     room = WIDTH - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
@@ -84,7 +81,7 @@ def totals(report: Report) -> str:
     return "\n".join(line.rstrip() for line in lines.splitlines())
 
 
-def totals_rows(report: Report) -> list[tuple[str, str, str, str]]:
+def totals_rows(report: Counts) -> list[tuple[str, str, str, str]]:
     """(counter, amount, status, what it is made of)."""
     total = report.total
     rows: list[tuple[str, str, str, str]] = [
@@ -135,7 +132,7 @@ _COUNTERS = {
 }
 
 
-def _beside_the_most(report: Report, rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
+def _beside_the_most(report: Counts, rows: list[tuple[str, str, str, str]]) -> list[tuple[str, str, str, str]]:
     """The rows with what each counter is at most, where that is certain and more than was counted."""
     most = report.at_most if report.status != "exact" else None
     if most is None or most.status != "exact":
@@ -149,7 +146,7 @@ def _beside_the_most(report: Report, rows: list[tuple[str, str, str, str]]) -> l
     return found
 
 
-def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:
+def _all_devices(report: Counts) -> list[tuple[str, str, str, str]]:
     """What all devices do together, and which share of it the busiest has."""
     devices = report.devices
     total = devices.total
@@ -162,7 +159,7 @@ def _all_devices(report: Report) -> list[tuple[str, str, str, str]]:
     return [("all devices", amount(total.flops, "FLOP"), total.status, moved), ("", "", "", each)]
 
 
-def contributors_table(report: Report, by: str | None, depth: int, limit: int) -> str:
+def contributors_table(report: Counts, by: str | None, depth: int, limit: int) -> str:
     """The largest contributors with their shares of FLOP and bytes."""
     key, rows = (by, []) if by else default_rows(report, depth, limit)
     if key == "collective":
@@ -210,7 +207,7 @@ def _memory_spaces(spaces: dict[str, Cost]) -> str:
     return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
 
 
-def unknowns_text(report: Report) -> str:
+def unknowns_text(report: Counts) -> str:
     """What is not known, what rests on a choice, and what settles each in one move; nothing when all is known."""
     estimated = [group for group in report.settlements if group.unknowns[0].status == "estimate"]
     unknown = [group for group in report.settlements if group not in estimated]
@@ -247,7 +244,7 @@ def _width(name: str, cells: list[str]) -> int:
     return max(len(name) + 2, *map(len, cells)) + 2
 
 
-def _label(row: Row, room: int) -> str:
+def _label(row: ContributorRow, room: int) -> str:
     return 2 * row.depth * _INDENT + _shortened(row.name, max(12, room - 2 * row.depth), end=True)
 
 

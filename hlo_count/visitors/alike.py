@@ -38,6 +38,10 @@ class Alike:
         return self.instruction.attribute(name)
 
 
+Entry = tuple[Instruction | Alike, Times, Cost]
+"""What runs, how often, and what all its runs cost together."""
+
+
 def first_of(of: Instruction | Alike) -> Instruction:
     """The instruction, or the first of those that are alike."""
     return of.instruction if isinstance(of, Alike) else of
@@ -47,9 +51,6 @@ def how_many(of: Instruction | Alike) -> int:
     """How many instructions stand for it in the text."""
     return of.number if isinstance(of, Alike) else 1
 
-
-Row = tuple[Instruction | Alike, Times, Cost]
-"""What runs, how often, and what all its runs cost together."""
 
 _Key = tuple[object, ...]
 """What the instructions of a row share."""
@@ -114,7 +115,7 @@ class Rows:
         self._numbers[key] = number
         return key
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[Entry]:
         for key, (first, times, cost) in self._firsts.items():
             if isinstance(first, Instruction):
                 yield first, times, cost * times

@@ -13,7 +13,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import DistinctLines
-from hlo_count.visitors.alike import Row, Rows
+from hlo_count.visitors.alike import Entry, Rows
 from hlo_count.visitors.call_sites import CallSites, Edge
 from hlo_count.visitors.cost import ZERO, Cost, Status, Times, weakest
 from hlo_count.visitors.elementwise import COMPUTING
@@ -126,7 +126,7 @@ class Walk:
                     if cost:
                         yield instruction, times, cost * times
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Iterator[Entry]:
         """As `executed`, but what is alike in fused bodies is one row, and its cost that of all together."""
         rows = Rows(self._by_line)
         for (computation, kernels), times in self.runs.items():

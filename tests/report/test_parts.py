@@ -9,7 +9,7 @@ import pytest
 
 import hlo_count as hc
 from hlo_count.report.bound_parts import bound_parts, compulsory
-from hlo_count.report.live import live_at_peak
+from hlo_count.report.live_at_peak import live_at_peak
 
 STORED = sorted(fixture_files.FIXTURES.rglob("*.hlo.gz"))
 

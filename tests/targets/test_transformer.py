@@ -14,7 +14,7 @@ import hlo_count as hc
 from fixtures.arithmetic import ring
 from fixtures.programs import transformer as step
 from fixtures.registry import programs
-from hlo_count.report.targets import contractions, differences, targets_dict, targets_table
+from hlo_count.report.across_targets import contractions, differences, targets_dict, targets_table
 
 TARGETS = ("cpu", "tpu:v5e", "tpu:v5p", "tpu:v6e", "tpu:v7", "a100-sxm-80gb", "h100-sxm", "b200")
 EIGHT = {"tpu:v5e:2x4": "tpu:v5e", "h100-sxm:8": "h100-sxm"}

@@ -11,5 +11,5 @@ from hlo_count.visitors.formulas import (  # noqa: F401  the list of formula mod
     random,
     selection,
     sparse,
-    tpu,
+    tpu_linalg,
 )

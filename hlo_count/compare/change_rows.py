@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from hlo_count.compare.executed import Executed, scope_name
 from hlo_count.compare.explain import Share
-from hlo_count.compare.items import Item, scope_name
 from hlo_count.compare.reasons import direction
 from hlo_count.errors import HloCountError
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class
@@ -21,7 +21,7 @@ _WEIGHTS = ("flops", "bytes", "transcendentals", "int_ops", "other_ops", "networ
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ChangeRow:
     """One group of instructions in both programs: `before` and `after` are all that it costs, or what differs of it."""
 
     name: str
@@ -91,7 +91,9 @@ def _identity(share: Share) -> tuple[str, str, str, str, str]:
     return (scope_name(item), item.source or NO_SOURCE, item.opcode, kind, str(share.reason))
 
 
-def grouped(before: list[Share], after: list[Share], key: str, depth: int, backends: tuple[str, str]) -> list[Row]:
+def grouped(
+    before: list[Share], after: list[Share], key: str, depth: int, backends: tuple[str, str]
+) -> list[ChangeRow]:
     """One row for each group of either program's `by(key)`, largest change first; those without a change come last."""
     if key == "reason":
         return _by_reason(before, after)
@@ -110,7 +112,7 @@ def grouped(before: list[Share], after: list[Share], key: str, depth: int, backe
     return _ranked(_row(name, kinds) for name, kinds in groups.items())
 
 
-_NAMES: dict[str, Callable[[Item, int], str]] = {
+_NAMES: dict[str, Callable[[Executed, int], str]] = {
     # Scopes are those that both programs share: without the function's own, whole inside calls.
     "scope": scope_name,
     "source": lambda item, depth: item.source or NO_SOURCE,
@@ -119,7 +121,7 @@ _NAMES: dict[str, Callable[[Item, int], str]] = {
 """Keys that say the same of all amounts of an item, and more of it than its instruction knows."""
 
 
-def _by_name(shares: list[Share], name_of: Callable[[Item, int], str], depth: int) -> dict[str, Cost]:
+def _by_name(shares: list[Share], name_of: Callable[[Executed, int], str], depth: int) -> dict[str, Cost]:
     groups: dict[str, list[Cost]] = defaultdict(list)
     for share in shares:
         groups[name_of(share.item, depth)].append(share.cost)
@@ -146,20 +148,20 @@ def _by_amount(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
     return found
 
 
-def _by_reason(before: list[Share], after: list[Share]) -> list[Row]:
+def _by_reason(before: list[Share], after: list[Share]) -> list[ChangeRow]:
     groups: dict[str, list[list[Cost]]] = defaultdict(lambda: [[], []])
     for side, shares in enumerate((before, after)):
         for share in shares:
             groups[share.reason.kind][side].append(share.cost)
-    rows = (Row(kind, _sum(ones), _sum(others), kind) for kind, (ones, others) in groups.items())
+    rows = (ChangeRow(kind, _sum(ones), _sum(others), kind) for kind, (ones, others) in groups.items())
     return _ranked(row for row in rows if row.before.amounts or row.after.amounts)
 
 
-def _row(name: str, kinds: dict[str, list[Cost]]) -> Row:
+def _row(name: str, kinds: dict[str, list[Cost]]) -> ChangeRow:
     sizes = {kind: _size(other - one) for kind, (one, other) in kinds.items()}
     ranked = sorted((kind for kind in sizes if any(sizes[kind])), key=lambda kind: (sizes[kind], kind), reverse=True)
     reasons = dict.fromkeys(_reason(kind, *kinds[kind]) for kind in ranked)
-    return Row(
+    return ChangeRow(
         name,
         Cost.sum(one for one, _ in kinds.values()),
         Cost.sum(other for _, other in kinds.values()),
@@ -174,7 +176,7 @@ def _reason(kind: str, one: Cost, other: Cost) -> str:
     return MOVED if kind == "unchanged" or contradicts else kind
 
 
-def _ranked(rows: Iterable[Row]) -> list[Row]:
+def _ranked(rows: Iterable[ChangeRow]) -> list[ChangeRow]:
     return sorted(rows, key=lambda row: (_size(row.change), row.name), reverse=True)
 
 

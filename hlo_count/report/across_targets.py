@@ -6,19 +6,18 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabulate import tabulate
 
 from hlo_count.report.breakdown import scope
-from hlo_count.report.rows import readable
+from hlo_count.report.contributor_rows import readable
+from hlo_count.report.counts import Counts
+from hlo_count.report.export import to_dict
 from hlo_count.report.table import WIDTH, unknowns_text
 from hlo_count.report.units import amount, column
+from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.cost import Cost
-
-if TYPE_CHECKING:
-    from hlo_count.report.breakdown import Entry
-    from hlo_count.report.report import Report
 
 _CONTRACTIONS = ("matmul", "convolution")
 _SHOWN = 6
@@ -35,7 +34,7 @@ class Contraction:
     flops: int
 
 
-def targets_table(done: Mapping[Any, Report | str]) -> str:
+def targets_table(done: Mapping[Any, Counts | str]) -> str:
     """A row a target: matmul and other FLOP, bytes, intensity, network, peak memory, status; then what differs.
 
     What stands in place of a report is why that target has none.
@@ -98,7 +97,7 @@ def _plain(columns: Mapping[str, list[str]]) -> str:
     return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
 
 
-def differences(reports: Mapping[str, Report]) -> str:
+def differences(reports: Mapping[str, Counts]) -> str:
     """Whether the matmul flops agree to the operation; where they do not, which matmuls are others.
 
     Compared with the first target, on as many devices. Targets that differ in the same way stand together.
@@ -122,7 +121,7 @@ def differences(reports: Mapping[str, Report]) -> str:
     return "\n".join(texts) if texts else "matmul FLOP agree to the operation"
 
 
-def contractions(report: Report) -> list[Contraction]:
+def contractions(report: Counts) -> list[Contraction]:
     """The matmuls and convolutions that run, in the order of the walk."""
     return [_contraction(entry) for entry in report.entries if _contraction_flops(entry[2])]
 
@@ -198,6 +197,6 @@ def _contraction_flops(cost: Cost) -> int:
     return sum(n for key, n in cost.amounts.items() if key[0] in ("flops", "int_ops") and key[1] in _CONTRACTIONS)
 
 
-def targets_dict(done: Mapping[Any, Report | str]) -> dict[str, Any]:
+def targets_dict(done: Mapping[Any, Counts | str]) -> dict[str, Any]:
     """The report of each target as plain data, or `{"problem": …}` in full."""
-    return {name: {"problem": each} if isinstance(each, str) else each.to_dict() for name, each in done.items()}
+    return {name: {"problem": each} if isinstance(each, str) else to_dict(each) for name, each in done.items()}

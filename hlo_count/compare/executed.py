@@ -13,8 +13,8 @@ from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE, scope
+from hlo_count.report.contributor_rows import readable
 from hlo_count.report.report import Report
-from hlo_count.report.rows import readable
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Walk
@@ -30,7 +30,7 @@ REMATERIALIZED = "rematted_computation"
 """The component that `jax.checkpoint` puts into the op_name of what it computes again."""
 
 
-class Item:
+class Executed:
     """An instruction where it runs: as a kernel or inside one, and how often. `left` runs have no partner yet."""
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Item:
         "where",
     )
 
-    home: Item
+    home: Executed
     """The kernel that it runs in: itself, or the outermost fusion around it."""
     where: tuple[bool, str, str]
     """`place` of its op_name."""
@@ -98,8 +98,8 @@ class Program:
     def __init__(self, report: Report, labels: dict[Hashable, int]) -> None:
         self.report = report
         self.constants = Constants(report.module)
-        self.items: list[Item] = []
-        self.fusions: list[Item] = []
+        self.items: list[Executed] = []
+        self.fusions: list[Executed] = []
         self._labels = labels
         self._contents: dict[Instruction, int] = {}
         self._shapes: dict[int, int] = {}
@@ -108,7 +108,7 @@ class Program:
         self._metadatas: dict[str, Metadata] = {}
         self._operations: dict[int, int] = {}
         walk = report.walk
-        homes: dict[tuple[Computation, str], Item] = {}
+        homes: dict[tuple[Computation, str], Executed] = {}
         for (computation, kernel, caller), times in _contexts(walk).items():
             if not times:
                 continue
@@ -118,7 +118,7 @@ class Program:
                 if opcode in SILENT:
                     continue
                 cost = self._cost(walk, instruction, kernel)
-                item = Item(
+                item = Executed(
                     instruction,
                     self._metadata(instruction),
                     order=len(self.items),
@@ -215,7 +215,7 @@ class Program:
             found = self._operations[content] = self._intern((self._what(instruction), leaves))
         return found
 
-    def neighbourhood(self, item: Item) -> int:
+    def neighbourhood(self, item: Executed) -> int:
         """A number for what it does, and what its operands and users do."""
         instruction = item.instruction
         content = self.content
@@ -292,7 +292,7 @@ def place(op_name: str) -> tuple[bool, str, str]:
     return (backward, "/".join(scopes), op_name.rsplit("/", 1)[-1])
 
 
-def scope_name(item: Item, depth: int | None = None) -> str:
+def scope_name(item: Executed, depth: int | None = None) -> str:
     """Its scopes, `depth` levels of them; "block/mlp (backward)"."""
     backward, scopes, _ = item.where
     name = "/".join(scopes.split("/")[:depth])

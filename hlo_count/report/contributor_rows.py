@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Entry, scope
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, scope
+from hlo_count.report.counts import Counts
 from hlo_count.report.places import Places
-from hlo_count.visitors.alike import how_many
+from hlo_count.visitors.alike import Entry, how_many
 from hlo_count.visitors.cost import ZERO, Cost, Times
-
-if TYPE_CHECKING:
-    from hlo_count.report.report import Report
-
 
 _REST = "everything else"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ContributorRow:
     """One group of instructions: how often its dearest instruction runs, what it costs, and where it stands."""
 
     name: str
@@ -37,18 +33,18 @@ class _Node:
     cost: Cost = ZERO
 
 
-def flat_rows(report: Report, key: str, depth: int, limit: int) -> list[Row]:
+def flat_rows(report: Counts, key: str, depth: int, limit: int) -> list[ContributorRow]:
     """The largest groups of `by(key)`, then one row for everything else, so that the rows add up to the total."""
     groups = report.by(key, depth=depth)
     chosen = set(sorted(groups, key=lambda name: _weight(groups[name], report.total), reverse=True)[:limit])
-    rows = [Row(name, 0, None, cost) for name, cost in groups.items() if name in chosen]
+    rows = [ContributorRow(name, 0, None, cost) for name, cost in groups.items() if name in chosen]
     rest = [cost for name, cost in groups.items() if name not in chosen and cost]
     if rest:
-        rows.append(Row(f"{_REST} ({len(rest)})", 0, None, Cost.sum(rest)))
+        rows.append(ContributorRow(f"{_REST} ({len(rest)})", 0, None, Cost.sum(rest)))
     return rows
 
 
-def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]]:
+def default_rows(report: Counts, depth: int, limit: int) -> tuple[str, list[ContributorRow]]:
     """What tells most without being asked, and its rows: scopes, lines where scopes say little, else opcodes."""
     metadata = {instruction.metadata for instruction, _, _ in report.rows}
     if any(each.op_name for each in metadata):
@@ -61,7 +57,7 @@ def default_rows(report: Report, depth: int, limit: int) -> tuple[str, list[Row]
     return "opcode", flat_rows(report, "opcode", depth, limit)
 
 
-def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
+def scope_rows(report: Counts, depth: int, limit: int) -> list[ContributorRow]:
     """The scopes as a tree, largest first, at most `limit` rows; what is not shown is one row."""
     root = _Node()
     path_to: dict[str, list[_Node]] = {}
@@ -75,7 +71,7 @@ def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
         for node in path:
             node.entries.append(entry)
     _sum(root)
-    shown: list[Row] = []
+    shown: list[ContributorRow] = []
     top = _largest(root)
     if len(top) == 1 or (top and _weight(top[0][1].cost, root.cost) > 0.999):
         name, only = top[0]
@@ -98,15 +94,15 @@ def scope_rows(report: Report, depth: int, limit: int) -> list[Row]:
     return shown
 
 
-def _add_rest(shown: list[Row], total: Cost, depth: int) -> None:
+def _add_rest(shown: list[ContributorRow], total: Cost, depth: int) -> None:
     """A row for what the rows of one depth leave of their total, so that they add up to it."""
     rest = total - Cost.sum(row.cost for row in shown if row.depth == depth)
     if rest.amounts:
-        shown.append(Row(_REST, depth, None, rest))
+        shown.append(ContributorRow(_REST, depth, None, rest))
 
 
 def _show(
-    name: str, node: _Node, level: int, depth: int, left: int, shown: list[Row], total: Cost, places: Places
+    name: str, node: _Node, level: int, depth: int, left: int, shown: list[ContributorRow], total: Cost, places: Places
 ) -> int:
     shown.append(_row(name, level, node, places))
     left -= 1
@@ -133,13 +129,13 @@ def _weight(cost: Cost, total: Cost) -> float:
     return max(flops, cost.bytes / total.bytes if total.bytes else 0.0)
 
 
-def _row(name: str, depth: int, node: _Node, places: Places) -> Row:
+def _row(name: str, depth: int, node: _Node, places: Places) -> ContributorRow:
     dearest = max(node.entries, key=_of_one)
     sources: Counter[str] = Counter()
     for instruction, _, cost in node.entries:
         sources[places.of(instruction) or NO_SOURCE] += cost.flops + cost.bytes
     source = sources.most_common(1)[0][0]
-    return Row(name, depth, dearest[1], node.cost, "" if source == NO_SOURCE else source)
+    return ContributorRow(name, depth, dearest[1], node.cost, "" if source == NO_SOURCE else source)
 
 
 def _of_one(entry: Entry) -> tuple[int, int]:
