@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import MetadataTable, SourceTables
@@ -36,6 +37,8 @@ class Module:
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.call_depth = 0
         """How deep its calls nest."""
+        self.contradictions: list[tuple[Computation, int, str]] = []
+        """Instructions, by computation and index, that XLA's parser takes and its verifier does not, each with why."""
 
     @cached_property
     def metadata(self) -> MetadataTable:
@@ -131,4 +134,5 @@ class Module:
         )
 
     def __repr__(self) -> str:
-        return f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
+        shown = f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
+        return harmless(shown)

@@ -16,8 +16,9 @@ from hlo_count.hlo.infer import settle_shapes
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import Reader
 from hlo_count.hlo.scanner import Scanner
-from hlo_count.hlo.structure import check_calls, check_elements
+from hlo_count.hlo.structure import check_calls
 from hlo_count.hlo.twins import Twins
+from hlo_count.hlo.verifier import Verifier
 
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
@@ -34,23 +35,26 @@ def parse(text: str, *, filename: str | None = None) -> Module:
         )
     with no_garbage_collection():
         try:
-            module = _parse_module(text, filename)
+            module, verifier = _parse_module(text, filename)
         except RecursionError:
             raise HloCountError(f"{filename or 'the HLO text'}: instructions or computations nest too deep") from None
         check_calls(module)
         settle_shapes(module)
-        check_elements(module)
+        verifier.finish()
     return module
 
 
-def _parse_module(text: str, filename: str | None) -> Module:
+def _parse_module(text: str, filename: str | None) -> tuple[Module, Verifier]:
     module = Module(text, filename)
+    verifier = Verifier(module)
     scanner = Scanner(text, filename, module)
     reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, module.distinct_lines)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
-        computation, is_entry, end = _printed_computation(module, reader, twins, at) or scanner.scan_computation(at)
+        computation, is_entry, end = _printed_computation(
+            module, reader, twins, verifier, at
+        ) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
                 raise scanner.error("a second ENTRY: a module has one", at)
@@ -61,10 +65,12 @@ def _parse_module(text: str, filename: str | None) -> Module:
     # Without ENTRY the last computation is the entry, as XLA has it.
     module.entry = entry or next(reversed(module.computations.values()))
     module.name = module.name or f"module_{module.entry.name}"
-    return module
+    return module, verifier
 
 
-def _printed_computation(module: Module, reader: Reader, twins: Twins, at: int) -> tuple[Computation, bool, int] | None:
+def _printed_computation(
+    module: Module, reader: Reader, twins: Twins, verifier: Verifier, at: int
+) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
     text = module.text
     header = _HEADER_LINE.match(text, at)
@@ -87,4 +93,7 @@ def _printed_computation(module: Module, reader: Reader, twins: Twins, at: int) 
         computation.make(lines)
     else:
         computation.twin = twins.first_like(computation, printed, lines)
+    if computation.twin is computation:  # what says the same as another is verified with it
+        verifier.see(computation, lines)
+    verifier.check_result(computation, header[0], lines[printed.root][2])
     return computation, is_entry, closing.end()

@@ -44,7 +44,8 @@ class Twins:
         """The first of those given that says the same, often itself."""
         if not computation.opcodes.isdisjoint(_NEVER_ALIKE):
             return computation
-        outline = hash((printed.root, *map(id, map(self._distinct.kinds.__getitem__, printed.numbers))))
+        roots = [line[0] for line in lines].count("ROOT ")
+        outline = hash((roots, printed.root, *map(id, map(self._distinct.kinds.__getitem__, printed.numbers))))
         other, alone = self._alone.setdefault(outline, (computation, printed))
         if other is computation:
             return computation
@@ -63,6 +64,7 @@ class Twins:
             said = (*self._distinct.kinds[number], self._said_by(self._distinct.attributes[number]))
             self._said[number] = self._saying.setdefault(said, number)
         return (
+            [line[0] for line in lines].count("ROOT "),
             printed.root,
             tuple(map(self._said.__getitem__, printed.numbers)),
             tuple(map(position.get, taken, taken)),

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tabulate import tabulate
-
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
+from hlo_count.layout import tabular
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, Entry, first_of
 from hlo_count.visitors.cost import Cost, Times
@@ -109,7 +108,7 @@ def collectives_table(rows: list[CollectiveRow], limit: int) -> str:
         "FLOP": column([cost.flops for _, _, _, cost in figures]),
     }
     align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def collective_dict(row: CollectiveRow) -> dict[str, Any]:
