@@ -16,7 +16,8 @@ from hlo_count.hlo.infer import settle_shapes
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import read_printed
 from hlo_count.hlo.scanner import Scanner
-from hlo_count.hlo.structure import check_calls, check_elements
+from hlo_count.hlo.structure import check_calls
+from hlo_count.hlo.verifier import Verifier
 
 _HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
 _TUPLE_ELEMENT = re.compile(r"[\w.\-]#\d+[,)#]")
@@ -34,22 +35,23 @@ def parse(text: str, *, filename: str | None = None) -> Module:
         )
     with no_garbage_collection():
         try:
-            module = _parse_module(text, filename)
+            module, verifier = _parse_module(text, filename)
         except RecursionError:
             raise HloCountError(f"{filename or 'the HLO text'}: instructions or computations nest too deep") from None
         check_calls(module)
         settle_shapes(module)
-        check_elements(module)
+        verifier.finish()
     return module
 
 
-def _parse_module(text: str, filename: str | None) -> Module:
+def _parse_module(text: str, filename: str | None) -> tuple[Module, Verifier]:
     module = Module(text, filename)
+    verifier = Verifier(module)
     scanner = Scanner(text, filename, module)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
-        computation, is_entry, end = _printed_computation(module, text, at) or scanner.scan_computation(at)
+        computation, is_entry, end = _printed_computation(module, verifier, at) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
                 raise scanner.error("a second ENTRY: a module has one", at)
@@ -60,11 +62,12 @@ def _parse_module(text: str, filename: str | None) -> Module:
     # Without ENTRY the last computation is the entry, as XLA has it.
     module.entry = entry or next(reversed(module.computations.values()))
     module.name = module.name or f"module_{module.entry.name}"
-    return module
+    return module, verifier
 
 
-def _printed_computation(module: Module, text: str, at: int) -> tuple[Computation, bool, int] | None:
+def _printed_computation(module: Module, verifier: Verifier, at: int) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
+    text = module.text
     header = _HEADER_LINE.match(text, at)
     if header is None:
         return None
@@ -82,4 +85,7 @@ def _printed_computation(module: Module, text: str, at: int) -> tuple[Computatio
         return None  # The scanner says where the second one stands.
     computation = module.computations[header[2]] = Computation(module, header[2], printed)
     computation.attribute_text = closing[1]
+    lines = printed.lines()
+    verifier.see(computation, lines)
+    verifier.check_result(computation, header[0], next((line[2] for line in lines if line[0]), lines[-1][2]))
     return computation, header[1] is not None, closing.end()

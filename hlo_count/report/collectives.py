@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from hlo_count.hlo.attributes import unquote
+from hlo_count.hlo.device_groups import DeviceGroups
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.layout import tabular
@@ -71,7 +72,7 @@ def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, in
     instruction = first_of(instruction)
     found = collective(instruction)
     if found is not None:
-        axes = _axes(tuple(found.groups), tuple(mesh.items())) if mesh and found.groups else None
+        axes = _axes(found.groups, tuple(mesh.items())) if mesh and found.groups is not None else None
         return found.kind, found.dtype, found.group_size, axes
     if not cost.network_bytes:
         return None
@@ -81,7 +82,7 @@ def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, in
 
 
 @lru_cache(maxsize=1024)
-def _axes(groups: tuple[tuple[int, ...], ...], mesh: tuple[tuple[str, int], ...]) -> tuple[str, ...] | None:
+def _axes(groups: DeviceGroups, mesh: tuple[tuple[str, int], ...]) -> tuple[str, ...] | None:
     # A program has many collectives, of thousands of devices, in few groupings.
     return mesh_axes(groups, dict(mesh))
 

@@ -384,7 +384,7 @@ CONTRADICTIONS = {
     "too few operands": ("negate(a)", "add(a)", "too few operands: 1"),
     "a callee that does not exist": ("negate(a)", "fusion(a), kind=kLoop, calls=f", "calls the computation f"),
     "a computation that calls itself": ("negate(a)", "call(a), to_apply=e", "calls itself"),
-    "two instructions of a name": ("ROOT b", "a = f32[8] negate(a)\n  ROOT b", "second instruction named a"),
+    "two instructions of a name": ("ROOT b", "a = f32[8] negate(a)\n  ROOT b", "a is the name of a second instruction"),
     "a parameter without a number": ("parameter(0)", "parameter(x)", "none with the number 0"),
     "an element of no tuple": ("negate(a)", "get-tuple-element(a), index=0", "of what is no tuple"),
     "parameters 0 and 2": ("ROOT b", "c = f32[8] parameter(2)\n  ROOT b", "none with the number 1"),
