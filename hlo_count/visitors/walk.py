@@ -21,7 +21,7 @@ from hlo_count.visitors.instruction_costs import SILENT, InstructionCosts, eleme
 from hlo_count.visitors.registry import UnknownCostOf
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE
-from hlo_count.visitors.unknowns import Unknown
+from hlo_count.visitors.unknowns import Unknown, unknown_of
 
 _ALIKE = COMPUTING | SILENT
 """Opcodes whose cost inside a fusion follows from the opcode and the shape."""
