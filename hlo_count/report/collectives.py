@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tabulate import tabulate
-
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.device_groups import DeviceGroups
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
+from hlo_count.layout import tabular
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, Entry, first_of
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
-from hlo_count.visitors.walk import Times
 
 _Kind = tuple[str, str, int | None, tuple[str, ...] | None]
 """Kind, element type, group size, mesh axes: what makes collectives alike."""
@@ -111,7 +109,7 @@ def collectives_table(rows: list[CollectiveRow], limit: int) -> str:
         "FLOP": column([cost.flops for _, _, _, cost in figures]),
     }
     align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def collective_dict(row: CollectiveRow) -> dict[str, Any]:
