@@ -191,11 +191,11 @@ _BELOW = "ROOT r = pred[] compare(i, n), direction=LT"
 
 
 def trips(size: int) -> str:
-    return _loop(_BELOW, size % 2**31, f"y = {ROW} exponential(x)", f"ROOT r = (s32[], {ROW}) tuple(j, y)")
+    return _loop(_BELOW, min(size, 2**30), f"y = {ROW} exponential(x)", f"ROOT r = (s32[], {ROW}) tuple(j, y)")
 
 
 def _sliced_loop(size: int, *index: str) -> str:
-    size %= 2**31
+    size = min(size, 2**28)
     whole, state = f"f32[{4 * size}]", f"(s32[], f32[{4 * size}])"
     inside = [*index, "u = f32[4] dynamic-slice(x, k), dynamic_slice_sizes={4}", "v = f32[4] exponential(u)"]
     inside += [f"y = {whole} dynamic-update-slice(x, v, k)", f"ROOT r = {state} tuple(j, y)"]
@@ -221,7 +221,7 @@ def slices_of_a_table_in_a_loop(size: int) -> str:
 def endless(size: int) -> str:
     """A loop that only running it tells anything of, for longer than anyone waits."""
     state = f"(s32[], {ROW})"
-    text = _loop("ROOT r = pred[] compare(i, n), direction=NE", size % 2**31, f"ROOT r = {state} tuple(j, x)")
+    text = _loop("ROOT r = pred[] compare(i, n), direction=NE", min(size, 2**30), f"ROOT r = {state} tuple(j, x)")
     return text.replace("j = s32[] add(i, one)", "three = s32[] constant(3) h = s32[] multiply(i, three) j = s32[] add(h, one)".replace(" h", "\n  h").replace(" j =", "\n  j ="))
 
 
