@@ -172,9 +172,7 @@ def _nest(size: int, *below: str, twice: bool = False, extra: tuple[str, ...] = 
 
 _CALL = f"{{y}} = {ROW} call({{x}}), to_apply={{0}}"
 _FUSION = f"{{y}} = {ROW} fusion({{x}}), kind=kLoop, calls={{0}}"
-_WHILE = (
-    f'{{y}} = {ROW} while({{x}}), condition=never, body={{0}}, backend_config={{{{"known_trip_count":{{{{"n":"1"}}}}}}}}'
-)
+_WHILE = f'{{y}} = {ROW} while({{x}}), condition=never, body={{0}}, backend_config={{{{"known_trip_count":{{{{"n":"1"}}}}}}}}'
 _INFERRED = f"{{y}} = {ROW} while({{x}}), condition=never, body={{0}}"
 _EITHER = ("i{y} = s32[] constant(0)", f"{{y}} = {ROW} conditional(i{{y}}, {{x}}), branch_computations={{{{{{0}}}}}}")
 _BOTH = (
@@ -296,9 +294,7 @@ def wide_concatenate(size: int) -> str:
 
 
 def one_operand_many_times(size: int) -> str:
-    return module(
-        [CALLED, f"ROOT r = f32[{64 * size}] concatenate({', '.join(['p'] * size)}), dimensions={{0}}"]
-    )
+    return module([CALLED, f"ROOT r = f32[{64 * size}] concatenate({', '.join(['p'] * size)}), dimensions={{0}}"])
 
 
 def many_users(size: int) -> str:
@@ -344,21 +340,27 @@ def wide_loop(size: int) -> str:
 
 
 def branches(size: int) -> str:
-    texts = [computation(f"b{n}", CALLED, f"ROOT r = f32[64] {'negate' if n % 2 else 'exponential'}(p)") for n in range(size)]
+    texts = [
+        computation(f"b{n}", CALLED, f"ROOT r = f32[64] {'negate' if n % 2 else 'exponential'}(p)") for n in range(size)
+    ]
     call = f"ROOT r = {ROW} conditional(i, {', '.join(['p'] * size)}), branch_computations={{{listed('b', size)}}}"
     return module([CALLED, "i = s32[] parameter(1)", call], *texts)
 
 
 def branches_by_device(size: int) -> str:
     """A branch for each device."""
-    texts = [computation(f"b{n}", CALLED, f"ROOT r = f32[64] {'negate' if n % 2 else 'exponential'}(p)") for n in range(size)]
+    texts = [
+        computation(f"b{n}", CALLED, f"ROOT r = f32[64] {'negate' if n % 2 else 'exponential'}(p)") for n in range(size)
+    ]
     call = f"ROOT r = {ROW} conditional(i, {', '.join(['p'] * size)}), branch_computations={{{listed('b', size)}}}"
     lines = [CALLED, "d = u32[] partition-id()", "i = s32[] convert(d)", call]
     return module(lines, *texts, header=f", is_scheduled=true, num_partitions={size}")
 
 
 def one_branch_many_times(size: int) -> str:
-    call = f"ROOT r = {ROW} conditional(i, {', '.join(['p'] * size)}), branch_computations={{{', '.join(['f0'] * size)}}}"
+    call = (
+        f"ROOT r = {ROW} conditional(i, {', '.join(['p'] * size)}), branch_computations={{{', '.join(['f0'] * size)}}}"
+    )
     return module([CALLED, "i = s32[] parameter(1)", call], BOTTOM)
 
 
@@ -381,14 +383,20 @@ def unknown_calls(size: int) -> str:
 
 
 def unknown_loops(size: int) -> str:
-    condition = computation("c", f"p = (s32[], s32[], {ROW}) parameter(0)", "ROOT r = pred[] custom-call(p), custom_call_target=\"?\"")
+    condition = computation(
+        "c", f"p = (s32[], s32[], {ROW}) parameter(0)", 'ROOT r = pred[] custom-call(p), custom_call_target="?"'
+    )
     state = f"(s32[], s32[], {ROW})"
     names = ["p", *(f"w{n}" for n in range(size))]
     lines = [
         f'{name} = {state} while({before}), condition=c, body=b, metadata={{op_name="jit(f)/l{n}/while"}}'
         for n, (before, name) in enumerate(pairwise(names))
     ]
-    return module([f"p = {state} parameter(0)", *lines, f"ROOT r = {ROW} get-tuple-element(w{size - 1}), index=2"], condition, _counting()[0])
+    return module(
+        [f"p = {state} parameter(0)", *lines, f"ROOT r = {ROW} get-tuple-element(w{size - 1}), index=2"],
+        condition,
+        _counting()[0],
+    )
 
 
 def waiting(size: int) -> str:
@@ -463,7 +471,8 @@ def overlapping(size: int) -> str:
 
 def many_computations(size: int) -> str:
     texts = [
-        computation(f"f{n}", f"p = f32[{n + 1}] parameter(0)", f"ROOT r = f32[{n + 1}] exponential(p)") for n in range(size)
+        computation(f"f{n}", f"p = f32[{n + 1}] parameter(0)", f"ROOT r = f32[{n + 1}] exponential(p)")
+        for n in range(size)
     ]
     lines = [f"p{n} = f32[{n + 1}] parameter({n})" for n in range(size)]
     lines += [f"q{n} = f32[{n + 1}] fusion(p{n}), kind=kLoop, calls=f{n}" for n in range(size)]
