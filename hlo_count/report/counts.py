@@ -19,14 +19,14 @@ from hlo_count.report.places import Places
 from hlo_count.report.source_lines import SourceLines
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.compulsory import compulsory_bytes
-from hlo_count.visitors.cost import Cost, Status, weakest
+from hlo_count.visitors.cost import Cost, Status, Times, weakest
 from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.most import most_of
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
-from hlo_count.visitors.walk import Times, Walk
+from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import xla_cost
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class Counts:
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
         with _reading(self.module):
             mesh = dict(self.mesh)
-            rows = self.entries if key == "instruction" else self.rows
+            rows = self.entries if key in ("instruction", "computation") else self.rows
             return breakdown(rows, key, depth=depth, backend=self.backend, mesh=mesh, places=self.places)
 
     @cached_property
