@@ -5,7 +5,9 @@ from __future__ import annotations
 from bomb_texts import ADD, BOTTOM, CALLED, ROW, Bomb, computation, module
 
 GLOBAL = "channel_id=1, use_global_device_ids=true"
-MAX = computation("max", "x = f32[] parameter(0)", "y = f32[] parameter(1)", "ROOT r = pred[] compare(x, y), direction=GE")
+MAX = computation(
+    "max", "x = f32[] parameter(0)", "y = f32[] parameter(1)", "ROOT r = pred[] compare(x, y), direction=GE"
+)
 
 
 def _reduced(groups: str, size: int, *, header: str = "num_partitions", ids: str = GLOBAL) -> str:
@@ -92,7 +94,9 @@ def dilated_kernel(size: int) -> str:
 def dilated_input(size: int) -> str:
     kernel = size // 8
     grown = 3 * (size - 1) + 1
-    return _convolved(size, kernel, f"size={kernel} stride=2 lhs_dilate=3 rhs_dilate=5", (grown - 5 * (kernel - 1) - 1) // 2 + 1)
+    return _convolved(
+        size, kernel, f"size={kernel} stride=2 lhs_dilate=3 rhs_dilate=5", (grown - 5 * (kernel - 1) - 1) // 2 + 1
+    )
 
 
 def batch_as_convolution(size: int) -> str:
@@ -119,7 +123,9 @@ def prefix_sum(size: int) -> str:
 def dilated_windows(size: int) -> str:
     taps = size // 16
     grown = 3 * (size - 1) + 1
-    return _reduced_windows(size, f"size={taps} stride=2 lhs_dilate=3 rhs_dilate=7", (grown - 7 * (taps - 1) - 1) // 2 + 1)
+    return _reduced_windows(
+        size, f"size={taps} stride=2 lhs_dilate=3 rhs_dilate=7", (grown - 7 * (taps - 1) - 1) // 2 + 1
+    )
 
 
 def wide_holes(size: int) -> str:
@@ -168,7 +174,7 @@ def library(size: int) -> str:
         f"c = c64[4,{size}] parameter(1)",
         f"m = f32[{size},{size}] parameter(2)",
         f"s = f32[4,{size}] sort(p), dimensions={{1}}, to_apply=max",
-        f"t = (f32[4,7], s32[4,7]) topk(p), k=7, largest=true",
+        "t = (f32[4,7], s32[4,7]) topk(p), k=7, largest=true",
         f"f = c64[4,{size}] fft(c), fft_type=FFT, fft_length={{{size}}}",
         f"y = f32[{size},{size}] cholesky(m), lower=true",
         f"d = f32[4,{size}] dot(p, m), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}",
@@ -213,16 +219,19 @@ def overlapping_slices_in_a_loop(size: int) -> str:
 
 def slices_of_a_table_in_a_loop(size: int) -> str:
     """Where each trip slices is no line: the remainder of a square."""
-    return _sliced_loop(
-        size, "q = s32[] multiply(i, i)", "m = s32[] constant(1009)", "k = s32[] remainder(q, m)"
-    )
+    return _sliced_loop(size, "q = s32[] multiply(i, i)", "m = s32[] constant(1009)", "k = s32[] remainder(q, m)")
 
 
 def endless(size: int) -> str:
     """A loop that only running it tells anything of, for longer than anyone waits."""
     state = f"(s32[], {ROW})"
     text = _loop("ROOT r = pred[] compare(i, n), direction=NE", min(size, 2**30), f"ROOT r = {state} tuple(j, x)")
-    return text.replace("j = s32[] add(i, one)", "three = s32[] constant(3) h = s32[] multiply(i, three) j = s32[] add(h, one)".replace(" h", "\n  h").replace(" j =", "\n  j ="))
+    return text.replace(
+        "j = s32[] add(i, one)",
+        "three = s32[] constant(3) h = s32[] multiply(i, three) j = s32[] add(h, one)".replace(" h", "\n  h").replace(
+            " j =", "\n  j ="
+        ),
+    )
 
 
 NUMBERS: dict[str, Bomb] = {
