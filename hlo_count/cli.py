@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     diff.add_argument(
         "other", nargs="?", help="the program to compare with; without one, before and after optimization"
     )
-    _add_program_options(diff)
+    _add_program_options(diff, modules="append")
     shown = diff.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
     shown.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
@@ -121,7 +121,6 @@ def _parser() -> argparse.ArgumentParser:
 
     passes = commands.add_parser("passes", help="what each compiler pass did to the counts")
     passes.add_argument("program", help="package.module:function, or a directory of dumps")
-    passes.add_argument("--module", help="which module of a directory that has several")
     passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")
     passes.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     passes.add_argument("--json", action="store_true", help="one JSON document on standard output")
@@ -143,7 +142,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_program_options(parser: argparse.ArgumentParser) -> None:
+def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store") -> None:
+    twice = "; once for both programs, or once for each" if modules == "append" else ""
+    parser.add_argument(
+        "--module",
+        action=modules,
+        metavar="NAME",
+        help=f"which module of a text, a log or a folder that has several: its name, NAME#2, or its number{twice}",
+    )
     group = parser.add_argument_group("the function and how it is compiled")
     group.add_argument(
         "--arg",
@@ -244,21 +250,37 @@ def _diff(options: argparse.Namespace) -> int:
 def _compared(options: argparse.Namespace) -> Diff:
     from hlo_count.command_arguments import looks_like_function
 
+    programs = [program for program in (options.program, options.other) if program is not None]
+    modules = options.module or []
+    if len(modules) > len(programs):
+        raise HloCountError("--module: name one for both programs, or one for each")
+    modules = (modules or [None]) * (1 if len(modules) == len(programs) else len(programs))
     if options.other is None:
-        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        fn, args, kwargs, keywords = _call(_with(options, module=modules[0]), options.program, options.target)
         with _prints_aside():
             return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
-    both = (options.program, options.other)
-    functions = [looks_like_function(program) for program in both]
+    functions = [looks_like_function(program) for program in programs]
     # Arguments and target are those of a function; where neither is one, a text says that it takes none.
-    bare = argparse.Namespace(
-        **{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None, "compiler_option": None}
-    )
-    reports = [
-        _report(options, program, options.target) if is_function or not any(functions) else _report(bare, program, None)
-        for program, is_function in zip(both, functions, strict=True)
-    ]
+    bare: dict[str, Any] = {
+        "arg": [],
+        "kwarg": None,
+        "args_from": None,
+        "mesh": None,
+        "compiler_option": None,
+        "target": None,
+    }
+    reports = []
+    for program, module, is_function in zip(programs, modules, functions, strict=True):
+        changes = (
+            {"module": None} if is_function else {"module": module, **({**bare, "arg": []} if any(functions) else {})}
+        )
+        own = _with(options, **changes)
+        reports.append(_report(own, program, own.target))
     return hlo_count.diff(*reports)
+
+
+def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
 
 
 def _thresholds(given: list[str]) -> dict[str, float]:
@@ -362,7 +384,7 @@ def _call(
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
-        found = _opened(program)
+        found = _opened(program, options.module)
         is_hlo = isinstance(found, hlo_count.Module)
         given_more = options.arg or options.kwarg or options.args_from or options.mesh
         if given_more or (is_hlo and (target or options.compiler_option)):
@@ -375,6 +397,8 @@ def _call(
         if options.compiler_option:
             keywords["compiler_options"] = given.compiler_options(options.compiler_option)
         return found, (), {}, keywords if target is None else {**keywords, "target": target}
+    if options.module:
+        raise HloCountError(f"--module names one of the modules in a text or a folder, and {program} is a function")
     if target is not None:
         keywords["target"] = target
     if options.compiler_option:
@@ -393,17 +417,18 @@ def _call(
     return fn, args, kwargs, keywords
 
 
-def _opened(program: str) -> Any:
-    from hlo_count.report.counting import opened, opened_bytes
+def _opened(program: str, module: str | None) -> Any:
+    from hlo_count.lowering.files import read_stream
+    from hlo_count.report.opening import opened, opened_bytes
 
     if program == "-":
-        return opened_bytes(sys.stdin.buffer.read(), "<stdin>")
+        return opened_bytes(read_stream(sys.stdin.buffer, "<stdin>"), "<stdin>", module)
     path = Path(program)
     if not path.exists():
         raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
     if path.suffix == ".py":
         raise HloCountError(f"{program}: name the function in it, {program}:function")
-    return opened(path)
+    return opened(path, module)
 
 
 def _target_list(options: argparse.Namespace) -> list[str | None]:

@@ -25,10 +25,10 @@ class Metadata:
 
 NO_METADATA = Metadata()
 
-_SECTION = re.compile(r"^[ \t]*(FileNames|FunctionNames|FileLocations|StackFrames)\s*$", re.M)
-_NAMED = re.compile(r'^\s*(\d+)\s+"((?:[^"\\]|\\.)*)"', re.M)
-_RECORD = re.compile(r"^\s*(\d+)\s+\{([^}]*)\}", re.M)
-_FIELD = re.compile(r"(\w+)=(\d+)")
+_SECTION = re.compile(r"^[ \t]*+(FileNames|FunctionNames|FileLocations|StackFrames)[ \t]*+$", re.M)
+_NAMED = re.compile(r'^[ \t]*+(\d{1,18})[ \t]++"((?:[^"\\\n]|\\.)*+)"', re.M)
+_RECORD = re.compile(r"^[ \t]*+(\d{1,18})[ \t]++\{([^}\n]*+)\}", re.M)
+_FIELD = re.compile(r"(?<!\w)(\w++)=(\d{1,18})(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class MetadataTable(dict[str, Metadata]):
         return self[text]
 
 
-_METADATA_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s{}"]+)|\{[^{}]*\})', re.S)
+_METADATA_FIELD = re.compile(r'(?<!\w)(\w++)=(?:"((?:[^"\\]|\\.)*+)"|([^\s{}"]++)|\{[^{}]*+\})', re.S)
 
 
 def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
@@ -116,7 +116,7 @@ def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
     strings: dict[str, str] = {}
     numbers: dict[str, int] = {}
     for name, string, plain in _METADATA_FIELD.findall(text):
-        if plain.isdecimal():
+        if plain.isdecimal() and len(plain) < 19:
             numbers[name] = int(plain)
         else:
             strings[name] = unquote(f'"{string}"')

@@ -11,44 +11,59 @@ import re
 
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.excerpts import Excerpt, excerpt
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
+from hlo_count.hlo.lines import Lines, with_newlines
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import read_printed
 from hlo_count.hlo.scanner import Scanner
 from hlo_count.hlo.structure import check_calls, check_elements
 
-_HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
+_NAME = re.compile(r"(ENTRY +)?%?([\w.\-]++)")
+_ARROW = re.compile(r"\) *+->")
 _TUPLE_ELEMENT = re.compile(r"[\w.\-]#\d+[,)#]")
-_AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
+_AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
+_LIKE_HLO = re.compile(r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0", re.M)
 
 
-def parse(text: str, *, filename: str | None = None) -> Module:
+def parse(text: str, *, filename: str | None = None, module: str | int | None = None) -> Module:
     """The module that `text` spells: post-optimization or not, a dump, or hand-written.
 
-    Raises ParseError, with line, column and caret, for text that is no HLO; `filename` goes into its message.
+    It may stand in a log, behind a preamble, in Markdown, or with others, of which `module` names one: by its name, a
+    part of it, `NAME#2` for the second of a name, or its number from 1.
+
+    Raises ParseError, with line, column and caret, for text that is no HLO, and HloCountError that lists the modules
+    where one has to be chosen; `filename` goes into both messages.
     """
     if "\x00" in text[:4096]:
         raise ParseError(
             "this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source=""
         )
+    return read(excerpt(with_newlines(text), filename, module), filename)
+
+
+def read(found: Excerpt, filename: str | None) -> Module:
+    """The module of one excerpt. Raises HloCountError, as `parse` does."""
     with no_garbage_collection():
         try:
-            module = _parse_module(text, filename)
+            module = _read(found, filename)
+            check_calls(module)
+            settle_shapes(module)
+            check_elements(module)
         except RecursionError:
             raise HloCountError(f"{filename or 'the HLO text'}: instructions or computations nest too deep") from None
-        check_calls(module)
-        settle_shapes(module)
-        check_elements(module)
     return module
 
 
-def _parse_module(text: str, filename: str | None) -> Module:
-    module = Module(text, filename)
-    scanner = Scanner(text, filename, module)
+def _read(found: Excerpt, filename: str | None) -> Module:
+    module = Module(found.text, filename, Lines(found.text, found.first_line, found.prefixes))
+    text, scanner = module.text, Scanner(module)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
+        if entry is not None and not _LIKE_HLO.search(text, at):
+            break  # what follows is the log, or the prose, that the module stands in
         computation, is_entry, end = _printed_computation(module, text, at) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
@@ -65,11 +80,12 @@ def _parse_module(text: str, filename: str | None) -> Module:
 
 def _printed_computation(module: Module, text: str, at: int) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
-    header = _HEADER_LINE.match(text, at)
-    if header is None:
+    header = _NAME.match(text, at)
+    line_end = text.find("\n", at)
+    if header is None or line_end < 0 or not _is_signature(text[header.end() : line_end]):
         return None
-    start = header.end()
-    closing = _AFTER_BRACE.search(text, start - 1)
+    start, brace = line_end + 1, text.find("\n}", line_end)
+    closing = _AFTER_BRACE.match(text, brace) if brace >= 0 else None
     if closing is None:
         return None
     if text.find("#", start, closing.start()) >= 0 and _TUPLE_ELEMENT.search(text, start, closing.start()):
@@ -83,3 +99,12 @@ def _printed_computation(module: Module, text: str, at: int) -> tuple[Computatio
     computation = module.computations[header[2]] = Computation(module, header[2], printed)
     computation.attribute_text = closing[1]
     return computation, header[1] is not None, closing.end()
+
+
+def _is_signature(text: str) -> bool:
+    """Whether it is what XLA prints between a computation's name and its first line: ` (a: f32[2]) -> f32[2] {`."""
+    inside = text.rstrip(" \t").removesuffix("{")
+    if len(inside) == len(text.rstrip(" \t")) or "//" in text:
+        return False
+    inside = inside.strip(" ")
+    return not inside or (inside.startswith("(") and _ARROW.search(inside) is not None)
