@@ -34,10 +34,19 @@ class Lines:
         at = min(at, len(self._text))
         index = self._index(at)
         start = self._text.rfind("\n", 0, at) + 1
-        end = self._text.find("\n", at)
-        prefix = self._prefixes[index] if index < len(self._prefixes) else ""
-        line = prefix + self._text[start : end if end >= 0 else len(self._text)]
-        return self.first + index, len(prefix) + at - start + 1, line
+        return self.first + index, len(self._prefix(index)) + at - start + 1, self.line(self.first + index)
+
+    def line(self, number: int) -> str:
+        """The line of that number, as the file has it; "" for one that is not there."""
+        index = number - self.first
+        if not 0 <= index <= len(self._starts):
+            return ""
+        start = self._starts[index - 1] if index else 0
+        end = self._text.find("\n", start)
+        return self._prefix(index) + self._text[start : end if end >= 0 else len(self._text)]
+
+    def _prefix(self, index: int) -> str:
+        return self._prefixes[index] if index < len(self._prefixes) else ""
 
     def _index(self, at: int) -> int:
         last, newlines = self._last

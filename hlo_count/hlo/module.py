@@ -40,6 +40,8 @@ class Module:
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.call_depth = 0
         """How deep its calls nest."""
+        self.contradictions: list[tuple[Computation, int, str]] = []
+        """Instructions, by computation and index, that XLA's parser takes and its verifier does not, each with why."""
 
     @cached_property
     def metadata(self) -> MetadataTable:

@@ -18,7 +18,8 @@ from hlo_count.hlo.lines import Lines, with_newlines
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import read_printed
 from hlo_count.hlo.scanner import Scanner
-from hlo_count.hlo.structure import check_calls, check_elements
+from hlo_count.hlo.structure import check_calls
+from hlo_count.hlo.verifier import Verifier
 
 _NAME = re.compile(r"(ENTRY +)?%?([\w.\-]++)")
 _ARROW = re.compile(r"\) *+->")
@@ -47,24 +48,24 @@ def read(found: Excerpt, filename: str | None) -> Module:
     """The module of one excerpt. Raises HloCountError, as `parse` does."""
     with no_garbage_collection():
         try:
-            module = _read(found, filename)
+            module, verifier = _read(found, filename)
             check_calls(module)
             settle_shapes(module)
-            check_elements(module)
+            verifier.finish()
         except RecursionError:
             raise HloCountError(f"{filename or 'the HLO text'}: instructions or computations nest too deep") from None
     return module
 
 
-def _read(found: Excerpt, filename: str | None) -> Module:
+def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     module = Module(found.text, filename, Lines(found.text, found.first_line, found.prefixes))
-    text, scanner = module.text, Scanner(module)
+    text, verifier, scanner = module.text, Verifier(module), Scanner(module)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
         if entry is not None and not _LIKE_HLO.search(text, at):
             break  # what follows is the log, or the prose, that the module stands in
-        computation, is_entry, end = _printed_computation(module, text, at) or scanner.scan_computation(at)
+        computation, is_entry, end = _printed_computation(module, verifier, at) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
                 raise scanner.error("a second ENTRY: a module has one", at)
@@ -75,14 +76,16 @@ def _read(found: Excerpt, filename: str | None) -> Module:
     # Without ENTRY the last computation is the entry, as XLA has it.
     module.entry = entry or next(reversed(module.computations.values()))
     module.name = module.name or f"module_{module.entry.name}"
-    return module
+    return module, verifier
 
 
-def _printed_computation(module: Module, text: str, at: int) -> tuple[Computation, bool, int] | None:
+def _printed_computation(module: Module, verifier: Verifier, at: int) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
+    text = module.text
     header = _NAME.match(text, at)
     line_end = text.find("\n", at)
-    if header is None or line_end < 0 or not _is_signature(text[header.end() : line_end]):
+    result = _signature_result(text[header.end() : line_end]) if header is not None and line_end >= 0 else None
+    if header is None or result is None:
         return None
     start, brace = line_end + 1, text.find("\n}", line_end)
     closing = _AFTER_BRACE.match(text, brace) if brace >= 0 else None
@@ -98,13 +101,17 @@ def _printed_computation(module: Module, text: str, at: int) -> tuple[Computatio
         return None  # The scanner says where the second one stands.
     computation = module.computations[header[2]] = Computation(module, header[2], printed)
     computation.attribute_text = closing[1]
+    lines = printed.lines()
+    verifier.see(computation, lines)
+    verifier.check_result(computation, result, next((line[2] for line in lines if line[0]), lines[-1][2]))
     return computation, header[1] is not None, closing.end()
 
 
-def _is_signature(text: str) -> bool:
-    """Whether it is what XLA prints between a computation's name and its first line: ` (a: f32[2]) -> f32[2] {`."""
-    inside = text.rstrip(" \t").removesuffix("{")
-    if len(inside) == len(text.rstrip(" \t")) or "//" in text:
-        return False
-    inside = inside.strip(" ")
-    return not inside or (inside.startswith("(") and _ARROW.search(inside) is not None)
+def _signature_result(text: str) -> str | None:
+    """What stands between the arrow and the brace of ` (a: f32[2]) -> f32[2] {`; "" of ` {`, None of anything else."""
+    inside = text.rstrip(" \t")
+    if not inside.endswith("{") or "//" in inside:
+        return None
+    inside = inside[:-1].strip(" ")
+    arrow = _ARROW.search(inside) if inside.startswith("(") else None
+    return inside[arrow.end() :].strip(" ") if arrow is not None else None if inside else ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import NUMBERS, Computation
-from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import CALLING, OPCODES
 
@@ -46,23 +45,3 @@ def _callees(computation: Computation) -> list[Computation]:
         return []
     calling = computation.opcodes - _CALL_NOTHING
     return [callee for i in computation.instructions if i.opcode in calling for _, callee in i.called]
-
-
-def check_elements(module: Module) -> None:
-    """Raise HloCountError for a get-tuple-element that names no element. Shapes must be settled."""
-    for computation in module.computations.values():
-        if "get-tuple-element" in computation.opcodes:
-            for instruction in computation.instructions:
-                if instruction.opcode == "get-tuple-element":
-                    _check_element(instruction)
-
-
-def _check_element(instruction: Instruction) -> None:
-    index = instruction.attribute("index") or ""
-    if len(instruction.operands) != 1 or not instruction.operands[0].shape.is_tuple:
-        raise HloCountError(f"{instruction.place}: {instruction.name} takes an element of what is no tuple")
-    number = len(instruction.operands[0].shape.elements)
-    if not index.isdecimal() or int(index) >= number:
-        raise HloCountError(
-            f"{instruction.place}: {instruction.name} takes the element index={index} of a tuple of {number}"
-        )

@@ -20,6 +20,8 @@ def most_of(walk: Walk) -> Cost | None:
     """
     if walk.status == "exact":
         return walk.total
+    if walk.module.contradictions:
+        return None
     found: dict[tuple[Computation, bool], Cost | None] = {}
 
     def most(computation: Computation, kernels: bool) -> Cost | None:

@@ -82,8 +82,10 @@ class Walk:
         """The sum over the computations of what each costs times how often it runs."""
         with no_garbage_collection():
             if any(isinstance(times, Fraction) for times in self.runs.values()):
-                return Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
-            return Cost.sum(self.own_cost(*key) * times for key, times in self.runs.items())
+                found = Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
+            else:
+                found = Cost.sum(self.own_cost(*key) * times for key, times in self.runs.items())
+            return Cost(found.amounts, "lower bound") if self.module.contradictions else found
 
     @cached_property
     def runs(self) -> dict[tuple[Computation, bool], Times]:
@@ -116,8 +118,13 @@ class Walk:
 
     @property
     def unknowns(self) -> list[Unknown]:
-        """What was not known in the computations that run, in the order of the walk."""
-        return self._that_run(self._unknowns)
+        """What was not known in the computations that run, in the order of the walk, after what cannot be."""
+        remedy = "give the text as XLA printed it: XLA's verifier refuses this one"
+        cannot_be = [
+            unknown_of(computation.instructions[index], problem, remedy)
+            for computation, index, problem in self.module.contradictions
+        ]
+        return [*cannot_be, *self._that_run(self._unknowns)]
 
     @property
     def settled(self) -> list[Unknown]:
