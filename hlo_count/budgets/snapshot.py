@@ -184,7 +184,8 @@ def write_whole(file: Path, data: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        # Half a surrogate pair, of which UTF-8 has none, becomes the escape that JSON has for it.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
         # mkstemp makes it private; what stands beside a test is as readable as any other file.
         os.chmod(temporary, 0o666 & ~_umask())

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import split_attributes
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
@@ -219,7 +220,7 @@ class Computation:
         return self.by_name[name]
 
     def __repr__(self) -> str:
-        return f"<Computation %{self.name}, {len(self.instructions)} instructions>"
+        return harmless(f"<Computation %{self.name}, {len(self.instructions)} instructions>")
 
 
 def bare_shape(shape: Shape) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import int_list, parse_config, skip_value, split_attributes, without_comments
 from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import CALLING_ATTRIBUTES, LEAVES, OPCODES
@@ -196,7 +197,7 @@ class Instruction:
         return (self.name, self.opcode, self.shape, inside, self.attributes)
 
     def __repr__(self) -> str:
-        return f"<Instruction %{self.name} = {self.shape} {self.opcode}>"
+        return harmless(f"<Instruction %{self.name} = {self.shape} {self.opcode}>")
 
 
 def _split_operands(text: str) -> list[str]:

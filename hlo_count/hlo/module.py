@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.lines import Lines
@@ -137,4 +138,5 @@ class Module:
         )
 
     def __repr__(self) -> str:
-        return f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
+        shown = f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
+        return harmless(shown)

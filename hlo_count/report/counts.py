@@ -96,7 +96,7 @@ class Counts:
         with _reading(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
-            listed = "\n".join(f"  {group}. Settle it: {group.call}" for group in self.settlements)
+            listed = "\n".join(f"  {group}. Settle it: {group.advice}" for group in self.settlements)
             raise UnknownCostError(
                 f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}"
             )
