@@ -66,7 +66,7 @@ def command_parser() -> argparse.ArgumentParser:
     diff.add_argument(
         "other", nargs="?", help="the program to compare with; without one, before and after optimization"
     )
-    _add_program_options(diff)
+    _add_program_options(diff, modules="append")
     shown = diff.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
     shown.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
@@ -91,7 +91,6 @@ def command_parser() -> argparse.ArgumentParser:
 
     passes = found.add_parser("passes", help="what each compiler pass did to the counts")
     passes.add_argument("program", help="package.module:function, or a directory of dumps")
-    passes.add_argument("--module", help="which module of a directory that has several")
     passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")
     passes.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     passes.add_argument("--json", action="store_true", help="one JSON document on standard output")
@@ -113,7 +112,14 @@ def command_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_program_options(parser: argparse.ArgumentParser) -> None:
+def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store") -> None:
+    twice = "; once for both programs, or once for each" if modules == "append" else ""
+    parser.add_argument(
+        "--module",
+        action=modules,
+        metavar="NAME",
+        help=f"which module of a text, a log or a folder that has several: its name, NAME#2, or its number{twice}",
+    )
     group = parser.add_argument_group("the function and how it is compiled")
     group.add_argument(
         "--arg",

@@ -76,21 +76,30 @@ def diff(options: argparse.Namespace) -> Outcome:
 def _compared(options: argparse.Namespace) -> Diff:
     from hlo_count.command_arguments import looks_like_function
 
+    programs = [program for program in (options.program, options.other) if program is not None]
+    modules = options.module or []
+    if len(modules) > len(programs):
+        raise HloCountError("--module: name one for both programs, or one for each")
+    modules = (modules or [None]) * (1 if len(modules) == len(programs) else len(programs))
     if options.other is None:
-        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        fn, args, kwargs, keywords = _call(_with(options, module=modules[0]), options.program, options.target)
         with _prints_aside():
             return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
-    both = (options.program, options.other)
-    functions = [looks_like_function(program) for program in both]
+    functions = [looks_like_function(program) for program in programs]
     # Arguments and target are those of a function; where neither is one, a text says that it takes none.
-    bare = argparse.Namespace(
-        **{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None, "compiler_option": None}
-    )
-    reports = [
-        _report(options, program, options.target) if is_function or not any(functions) else _report(bare, program, None)
-        for program, is_function in zip(both, functions, strict=True)
-    ]
+    bare: dict[str, Any] = dict.fromkeys(("kwarg", "args_from", "mesh", "compiler_option", "target"))
+    reports = []
+    for program, module, is_function in zip(programs, modules, functions, strict=True):
+        changes = (
+            {"module": None} if is_function else {"module": module, **({**bare, "arg": []} if any(functions) else {})}
+        )
+        own = _with(options, **changes)
+        reports.append(_report(own, program, own.target))
     return hlo_count.diff(*reports)
+
+
+def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
+    return argparse.Namespace(**{**vars(options), **changes})
 
 
 def _thresholds(given: list[str]) -> dict[str, float]:
@@ -187,7 +196,7 @@ def _call(
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
     if program == "-" or not given.looks_like_function(program):
-        found = _opened(program)
+        found = _opened(program, options.module)
         is_hlo = isinstance(found, hlo_count.Module)
         given_more = options.arg or options.kwarg or options.args_from or options.mesh
         if given_more or (is_hlo and (target or options.compiler_option)):
@@ -200,6 +209,8 @@ def _call(
         if options.compiler_option:
             keywords["compiler_options"] = given.compiler_options(options.compiler_option)
         return found, (), {}, keywords if target is None else {**keywords, "target": target}
+    if options.module:
+        raise HloCountError(f"--module names one of the modules in a text or a folder, and {program} is a function")
     if target is not None:
         keywords["target"] = target
     if options.compiler_option:
@@ -218,17 +229,17 @@ def _call(
     return fn, args, kwargs, keywords
 
 
-def _opened(program: str) -> Any:
-    from hlo_count.report.counting import opened, opened_bytes
+def _opened(program: str, module: str | None) -> Any:
+    from hlo_count.report.opening import opened, opened_bytes
 
     if program == "-":
-        return opened_bytes(_standard_input(), "<stdin>")
+        return opened_bytes(_standard_input(), "<stdin>", module)
     path = Path(program)
     if not path.exists():
         raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
     if path.suffix == ".py":
         raise HloCountError(f"{program}: name the function in it, {program}:function")
-    return opened(path)
+    return opened(path, module)
 
 
 def _target_list(options: argparse.Namespace) -> list[str | None]:
@@ -241,10 +252,12 @@ def _target_list(options: argparse.Namespace) -> list[str | None]:
 
 
 def _standard_input() -> bytes:
+    from hlo_count.lowering.files import read_stream
+
     if sys.stdin is None or sys.stdin.closed:
         raise HloCountError("-: standard input is closed; name a file")
     try:
-        return sys.stdin.buffer.read()
+        return read_stream(sys.stdin.buffer, "<stdin>")
     except OSError as problem:
         raise HloCountError(f"-: standard input cannot be read ({problem.strerror or problem})") from None
 

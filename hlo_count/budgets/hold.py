@@ -14,7 +14,7 @@ from hlo_count.errors import BudgetExceeded, HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.layout import aligned, cut
 from hlo_count.report.contributors import short_source
-from hlo_count.report.counting import count
+from hlo_count.report.counting import TEXT_KEYWORDS, count
 from hlo_count.report.exceeded import (
     WIDTH,
     contributor_sections,
@@ -241,7 +241,8 @@ def _record(kind: str, report: Report, place: Place, measured: Sequence[Measured
 
 def refuse_misspelt(fn: Any, keywords: dict[str, Any], known: Sequence[str] = KEYWORDS, what: str = "limit") -> None:
     """A keyword that neither `count` nor the function knows is a limit (or `what` else is `known`) misspelt."""
-    unknown = [name for name in keywords if name not in _COUNT_KEYWORDS]
+    ours = _COUNT_KEYWORDS if callable(fn) else _COUNT_KEYWORDS | TEXT_KEYWORDS
+    unknown = [name for name in keywords if name not in ours]
     if not unknown:
         return
     try:

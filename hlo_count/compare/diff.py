@@ -15,10 +15,12 @@ from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.lowering.stored import is_stored
-from hlo_count.report.counting import count, opened
+from hlo_count.report.counting import count
 from hlo_count.report.keywords import of_function
+from hlo_count.report.opening import opened
 from hlo_count.report.report import Report
 
+_TEXTS = (str, Path, bytes, bytearray)
 _COUNT_KEYWORDS = ("target", "trip_counts", "branches", "compiler_options", "strict", "mesh", "in_specs")
 
 
@@ -56,7 +58,8 @@ def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:
     `diff(a, b)`: reports, modules, HLO texts (a str), files (a pathlib.Path), `jax.stages` objects or functions, in any
     combination; functions among them are called as `diff(a, b, *args, **kwargs)`, both with the same arguments.
     `diff(fn, *args, **kwargs)`: the program as JAX emits it, where each operation is a kernel that reads its operands
-    from memory and writes its result, against what the compiler makes of it. The keywords of `count` are understood.
+    from memory and writes its result, against what the compiler makes of it. The keywords of `count` are understood;
+    `module` names one of several in a text or file where neither program is a function.
 
     A second positional argument is taken for a program when it is one of the above, a str only if it holds HLO; other
     callables (a model that is a pytree) are arguments. To compare with such a callable, count it first.
@@ -67,8 +70,10 @@ def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:
         raise HloCountError(f"diff: {first!r} is no HLO text; pass a file as pathlib.Path({first!r})")
     if rest and _is_program(rest[0]):
         second, *args = rest
-        return Diff(_report(first, args, keywords), _report(second, args, keywords))
-    first = _opened(first)
+        texts = all(isinstance(program, (*_TEXTS, Module, Report)) for program in (first, second))
+        module = keywords.pop("module", None) if texts else None
+        return Diff(_report(first, args, keywords, module), _report(second, args, keywords, module))
+    first = first if isinstance(first, str) and "stablehlo." not in first else _opened(first)
     if isinstance(first, Report | Module | str):
         if rest and isinstance(rest[0], str):
             raise HloCountError(f"diff: {rest[0]!r} is no HLO text; pass a file as pathlib.Path({rest[0]!r})")
@@ -118,19 +123,17 @@ def _is_stage(value: Any) -> bool:
     return hasattr(value, "as_text") or stage_in(value) is not None
 
 
-def _report(program: Any, args: list[Any], keywords: dict[str, Any]) -> Report:
+def _report(program: Any, args: list[Any], keywords: dict[str, Any], module: str | int | None) -> Report:
     if isinstance(program, Report):
         return program
-    program = _opened(program)
+    program = _opened(program, module)
     if is_stored(program):
         return count(program, **{n: v for n, v in keywords.items() if n in _COUNT_KEYWORDS})
-    if isinstance(program, Module | str) or _is_stage(program):
+    if isinstance(program, Module) or _is_stage(program):
         return count(program, **{n: v for n, v in keywords.items() if n in ("trip_counts", "branches", "strict")})
     return count(program, *args, **keywords)
 
 
-def _opened(program: Any) -> Any:
-    """What a file or bytes hold; a str is left for `count`, unless it is a program to compile."""
-    if isinstance(program, str | Path | bytes | bytearray):
-        return opened(program) if not isinstance(program, str) or "stablehlo." in program else program
-    return program
+def _opened(program: Any, module: str | int | None = None) -> Any:
+    """What a text, a file or bytes hold; other programs as they are."""
+    return opened(program, module) if isinstance(program, _TEXTS) else program

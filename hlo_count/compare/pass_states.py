@@ -11,8 +11,8 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.hlo.stage import Stage
-from hlo_count.report.counting import read
 from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.opening import read
 from hlo_count.visitors.cost import Cost
 
 

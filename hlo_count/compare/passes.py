@@ -16,8 +16,8 @@ from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
 from hlo_count.lowering.stored import is_stored
-from hlo_count.report.counting import opened, read
 from hlo_count.report.keywords import of_function
+from hlo_count.report.opening import opened, read
 from hlo_count.report.report import Report
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.settings import Branch, Settings

@@ -24,7 +24,6 @@ def _nested(depth: int) -> str:
 
 
 _VALUE = re.compile(rf",\s*([\w\-]+)=((?:[^,\"({{\[]++|{_STRING}|{_nested(5)})*+)", re.S)
-_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 
 
 def split_attributes(text: str) -> dict[str, str]:
@@ -47,7 +46,17 @@ def split_attributes(text: str) -> dict[str, str]:
 
 
 def _strip_comments(value: str) -> str:
-    return _COMMENT.sub("", value) if "/*" in value and '"' not in value else value
+    return without_comments(value) if "/*" in value and '"' not in value else value
+
+
+def without_comments(text: str) -> str:
+    """The text without what stands between `/*` and `*/`."""
+    parts: list[str] = []
+    at = 0
+    while (opened := text.find("/*", at)) >= 0 and (closed := text.find("*/", opened + 2)) >= 0:
+        parts.append(text[at:opened])
+        at = closed + 2
+    return "".join([*parts, text[at:]])
 
 
 def _split_deep(text: str, at: int) -> tuple[str, str, int]:
@@ -85,18 +94,13 @@ def skip_value(text: str, at: int) -> int:
         at = found.end()
 
 
+_STRING_ENDS = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*+{quote}", re.S) for quote in "\"'"}
+
+
 def skip_string(text: str, at: int) -> int:
     """The index after the string that opens at `at`; the end of the text where it is not closed."""
-    quote = text[at]
-    at += 1
-    while at < len(text):
-        if text[at] == "\\":
-            at += 2
-        elif text[at] == quote:
-            return at + 1
-        else:
-            at += 1
-    return len(text)
+    found = _STRING_ENDS[text[at]].match(text, at + 1)
+    return found.end() if found is not None else len(text)
 
 
 _ESCAPE = re.compile(rb"\\(?:([0-7]{1,3})|x([0-9A-Fa-f]{1,2})|(.))", re.S)
@@ -140,7 +144,7 @@ class WindowDimension:
     reversed: bool = False
 
 
-_WINDOW_FIELD = re.compile(r"(\w+)=\s*([^\s}]+)")
+_WINDOW_FIELD = re.compile(r"(?<!\w)(\w++)=\s*+([^\s}]++)")
 
 
 def parse_window(text: str | None, rank: int = 0) -> tuple[WindowDimension, ...]:

@@ -171,7 +171,7 @@ class Computation:
     @cached_property
     def _first_line(self) -> int:
         assert self._printed is not None
-        return self._printed.text.count("\n", 0, self._printed.start) + 1
+        return self.module.lines.number(self._printed.start)
 
     def to_text(self) -> str:
         head = "ENTRY " if self.is_entry else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
-from hlo_count.hlo.attributes import int_list, parse_config, split_attributes
+from hlo_count.hlo.attributes import int_list, parse_config, skip_value, split_attributes, without_comments
 from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import CALLING_ATTRIBUTES, LEAVES, OPCODES
 from hlo_count.hlo.shapes import Shape
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from hlo_count.hlo.computation import Computation
 
 _NAMES = re.compile(r"%([\w.\-]+)")
-_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _CALLEE = re.compile(
     r", (calls|to_apply|body|condition|select|scatter|true_computation|false_computation)=%?([\w.\-]+)"
 )
@@ -206,9 +205,7 @@ def called_names(attribute_text: str) -> list[tuple[str, str]]:
 
 def _split_operands(text: str) -> list[str]:
     """Operands written without `%`, shapes before the names or not; stray commas give none."""
-    from hlo_count.hlo.attributes import skip_value
-
-    text = _COMMENT.sub("", text)
+    text = without_comments(text)
     parts: list[str] = []
     at = 0
     while at < len(text):

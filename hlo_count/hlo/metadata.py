@@ -25,10 +25,10 @@ class Metadata:
 
 NO_METADATA = Metadata()
 
-_SECTION = re.compile(r"^[ \t]*(FileNames|FunctionNames|FileLocations|StackFrames)\s*$", re.M)
-_NAMED = re.compile(r'^\s*(\d+)\s+"((?:[^"\\]|\\.)*)"', re.M)
-_RECORD = re.compile(r"^\s*(\d+)\s+\{([^}]*)\}", re.M)
-_FIELD = re.compile(r"(\w+)=(\d+)")
+_SECTION = re.compile(r"^[ \t]*+(FileNames|FunctionNames|FileLocations|StackFrames)[ \t]*+$", re.M)
+_NAMED = re.compile(r'^[ \t]*+(\d{1,18})[ \t]++"((?:[^"\\\n]|\\.)*+)"', re.M)
+_RECORD = re.compile(r"^[ \t]*+(\d{1,18})[ \t]++\{([^}\n]*+)\}", re.M)
+_FIELD = re.compile(r"(?<!\w)(\w++)=(\d{1,18})(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def without_scheduling_names(text: str) -> str:
     return _SCHEDULED.sub("", text) if "scheduling_name=" in text else text
 
 
-_METADATA_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s{}"]+)|\{[^{}]*\})', re.S)
+_METADATA_FIELD = re.compile(r'(?<!\w)(\w++)=(?:"((?:[^"\\]|\\.)*+)"|([^\s{}"]++)|\{[^{}]*+\})', re.S)
 
 
 def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
@@ -124,7 +124,7 @@ def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
     strings: dict[str, str] = {}
     numbers: dict[str, int] = {}
     for name, string, plain in _METADATA_FIELD.findall(text):
-        if plain.isdecimal():
+        if plain.isdecimal() and len(plain) < 19:
             numbers[name] = int(plain)
         else:
             strings[name] = unquote(f'"{string}"')

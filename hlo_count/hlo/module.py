@@ -10,6 +10,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.lines import Lines
 from hlo_count.hlo.metadata import MetadataTable, SourceTables
 from hlo_count.hlo.printed import DistinctLines, Kinds
 from hlo_count.hlo.stage import Stage, sharded_for, stage_of
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 class Module:
     """An HLO module: its computations by name, in the order of the text, and what its header says."""
 
-    def __init__(self, text: str, filename: str | None = None) -> None:
+    def __init__(self, text: str, filename: str | None = None, lines: Lines | None = None) -> None:
         self.text = text
         self.filename = filename
+        self.lines = lines or Lines(text)
+        """Where its text stands in the file."""
         self.name = ""
         self.attributes: dict[str, str] = {}
         self.tables_text = ""

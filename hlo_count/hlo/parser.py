@@ -11,8 +11,10 @@ import re
 
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.excerpts import Excerpt, excerpt
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
+from hlo_count.hlo.lines import Lines, with_newlines
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import Reader
 from hlo_count.hlo.scanner import Scanner
@@ -20,38 +22,50 @@ from hlo_count.hlo.structure import check_calls
 from hlo_count.hlo.twins import Twins
 from hlo_count.hlo.verifier import Verifier
 
-_HEADER_LINE = re.compile(r"(ENTRY +)?%?([\w.\-]+)(?: +\([^\n]*\) *-> *[^\n]*?)? *\{[ \t]*\n")
-_AFTER_BRACE = re.compile(r"\n\}((?:, *\w+=(?:\"[^\"\n]*\"|\w+))*)[ \t]*(?:\n\s*|\Z)")
+_NAME = re.compile(r"(ENTRY +)?%?([\w.\-]++)")
+_ARROW = re.compile(r"\) *+->")
+_AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
+_LIKE_HLO = re.compile(r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0", re.M)
 
 
-def parse(text: str, *, filename: str | None = None) -> Module:
+def parse(text: str, *, filename: str | None = None, module: str | int | None = None) -> Module:
     """The module that `text` spells: post-optimization or not, a dump, or hand-written.
 
-    Raises ParseError, with line, column and caret, for text that is no HLO; `filename` goes into its message.
+    It may stand in a log, behind a preamble, in Markdown, or with others, of which `module` names one: by its name, a
+    part of it, `NAME#2` for the second of a name, or its number from 1.
+
+    Raises ParseError, with line, column and caret, for text that is no HLO, and HloCountError that lists the modules
+    where one has to be chosen; `filename` goes into both messages.
     """
     if "\x00" in text[:4096]:
         raise ParseError(
             "this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source=""
         )
+    return read(excerpt(with_newlines(text), filename, module), filename)
+
+
+def read(found: Excerpt, filename: str | None) -> Module:
+    """The module of one excerpt. Raises HloCountError, as `parse` does."""
     with no_garbage_collection():
         try:
-            module, verifier = _parse_module(text, filename)
+            module, verifier = _read(found, filename)
+            check_calls(module)
+            settle_shapes(module)
+            verifier.finish()
         except RecursionError:
             raise HloCountError(f"{filename or 'the HLO text'}: instructions or computations nest too deep") from None
-        check_calls(module)
-        settle_shapes(module)
-        verifier.finish()
     return module
 
 
-def _parse_module(text: str, filename: str | None) -> tuple[Module, Verifier]:
-    module = Module(text, filename)
-    verifier = Verifier(module)
-    scanner = Scanner(text, filename, module)
+def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
+    module = Module(found.text, filename, Lines(found.text, found.first_line, found.prefixes))
+    text, verifier, scanner = module.text, Verifier(module), Scanner(module)
     reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, module.distinct_lines)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
+        if entry is not None and not _LIKE_HLO.search(text, at):
+            break  # what follows is the log, or the prose, that the module stands in
         computation, is_entry, end = _printed_computation(
             module, reader, twins, verifier, at
         ) or scanner.scan_computation(at)
@@ -73,11 +87,13 @@ def _printed_computation(
 ) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
     text = module.text
-    header = _HEADER_LINE.match(text, at)
-    if header is None:
+    header = _NAME.match(text, at)
+    line_end = text.find("\n", at)
+    result = _signature_result(text[header.end() : line_end]) if header is not None and line_end >= 0 else None
+    if header is None or result is None:
         return None
-    start, is_entry = header.end(), header[1] is not None
-    closing = _AFTER_BRACE.search(text, start - 1)
+    start, brace, is_entry = line_end + 1, text.find("\n}", line_end), header[1] is not None
+    closing = _AFTER_BRACE.match(text, brace) if brace >= 0 else None
     if closing is None:
         return None
     try:
@@ -95,5 +111,15 @@ def _printed_computation(
         computation.twin = twins.first_like(computation, printed, lines)
     if computation.twin is computation:  # what says the same as another is verified with it
         verifier.see(computation, lines)
-    verifier.check_result(computation, header[0], lines[printed.root][2])
+    verifier.check_result(computation, result, lines[printed.root][2])
     return computation, is_entry, closing.end()
+
+
+def _signature_result(text: str) -> str | None:
+    """What stands between the arrow and the brace of ` (a: f32[2]) -> f32[2] {`; "" of ` {`, None of anything else."""
+    inside = text.rstrip(" \t")
+    if not inside.endswith("{") or "//" in inside:
+        return None
+    inside = inside[:-1].strip(" ")
+    arrow = _ARROW.search(inside) if inside.startswith("(") else None
+    return inside[arrow.end() :].strip(" ") if arrow is not None else None if inside else ""

@@ -30,29 +30,29 @@ _CALLEE_ATTRIBUTES = frozenset(
 )
 _CALLEE_LISTS = frozenset(("branch_computations", "called_computations"))
 _OPENERS, _CLOSERS = tuple("=({[,<"), tuple(")}],<")
-_STRING_OR_COMMENT = re.compile(rf'"(?:[^"\\]|\\.)*"|\s*(?:{COMMENT}){GAP}', re.S)
+_STRING_OR_COMMENT = re.compile(rf'"(?:[^"\\]|\\.)*+"|(?<!\s)\s*+(?:{COMMENT}){GAP}', re.S)
+_WHITE = re.compile(r"\s++")
 _SHAPED_NAME_END = re.compile(rf"{GAP}(?:[,)#]|\Z)", re.S)
 
 
 class Scanner:
     """Reads one text. Positions are indices into it; an error names the line and column of one."""
 
-    def __init__(self, text: str, filename: str | None, module: Module) -> None:
-        self.text = text
-        self.filename = filename
+    def __init__(self, module: Module) -> None:
+        self.text = module.text
         self.module = module
         self.missing_operands_are_parameters = False
         self.anonymous = 0
+        self.parameters = 0
+        """Operands that nothing defines, so far."""
+        self.defined: dict[str, Instruction] = {}
+        """The instructions so far of the computation that is being read, by name."""
 
     # Places and errors
 
     def error(self, message: str, at: int) -> ParseError:
-        at = min(at, len(self.text))
-        start = self.text.rfind("\n", 0, at) + 1
-        end = self.text.find("\n", at)
-        source = self.text[start : end if end >= 0 else len(self.text)]
-        line = self.text.count("\n", 0, at) + 1
-        return ParseError(message, filename=self.filename, line=line, column=at - start + 1, source=source)
+        line, column, source = self.module.lines.place(at)
+        return ParseError(message, filename=self.module.filename, line=line, column=column, source=source)
 
     def skip(self, at: int) -> int:
         """The index of the next token: past white space and comments."""
@@ -159,6 +159,7 @@ class Scanner:
         at = self.expect("{", at, "before the instructions of a computation")
         computation = Computation(self.module, name)
         computation.lines = []
+        around, self.defined = self.defined, {}
         root: Instruction | None = None
         while True:
             at = self.skip(at)
@@ -171,6 +172,7 @@ class Scanner:
                 root = computation.instructions[-1]
         if not computation.instructions:
             raise self.error(f"computation {name} has no instructions", at)
+        self.defined = around
         computation.root = root or computation.instructions[-1]
         self.module.computations[name] = computation
         return computation, at + 1
@@ -214,19 +216,20 @@ class Scanner:
             self.anonymous += 1
             name = name or f"{opcode}.anon.{self.anonymous}"
         attribute_text = "".join(f", {key}={value}" for key, value in attributes.items())
-        instruction = Instruction(
-            computation,
-            len(computation.instructions),
-            name,
-            opcode,
-            shape,  # type: ignore[arg-type]  # settle_shapes gives it one before anybody sees it
-            operand_text,
-            attribute_text,
-        )
-        computation.instructions.append(instruction)
-        assert computation.lines is not None
-        computation.lines.append(text.count("\n", 0, start) + 1)
+        self._add(computation, name, opcode, shape, operand_text, attribute_text, start)
         return at
+
+    def _add(
+        self, to: Computation, name: str, opcode: str, shape: Shape | None, operands: str, attributes: str, at: int
+    ) -> Instruction:
+        """One more instruction, which stands at index `at`; settle_shapes gives it its shape before anybody sees it."""
+        index = len(to.instructions)
+        instruction = Instruction(to, index, name, opcode, shape, operands, attributes)  # type: ignore[arg-type]
+        to.instructions.append(instruction)
+        assert to.lines is not None
+        to.lines.append(self.module.lines.number(at))
+        self.defined.setdefault(name, instruction)
+        return instruction
 
     def operands(self, computation: Computation, at: int) -> tuple[list[str], int]:
         """Names of the operands up to the closing parenthesis; an operand that is an instruction is added first."""
@@ -253,59 +256,39 @@ class Scanner:
             if self.text.startswith((",", ")"), at):  # a shape and no name
                 if not self.missing_operands_are_parameters:
                     return "", at
-                return self._parameter(computation, "", shape), at
+                return self._parameter(computation, "", shape, start), at
         found = _NAME.match(self.text, at)
         if found is None:
             raise self.error(f"expected an operand{self._instead(at)}", at)
         if _SHAPED_NAME_END.match(self.text, found.end()):
             name, at = found[1], found.end()
-            if (
-                self.missing_operands_are_parameters
-                and shape is not None
-                and name not in {i.name for i in computation.instructions}
-            ):
-                return self._parameter(computation, name, shape), at
+            if self.missing_operands_are_parameters and shape is not None and name not in self.defined:
+                return self._parameter(computation, name, shape, start), at
             return self._element_of(computation, name, at)
         at = self.right_hand_side(computation, "", start, nested=True)
         return computation.instructions[-1].name, at
 
     def _element_of(self, computation: Computation, name: str, at: int) -> tuple[str, int]:
         """`%tuple#1#0` is short for get-tuple-elements."""
-        assert computation.lines is not None
         while self.text.startswith("#", at := self.skip(at)):
             index = re.compile(r"\s*(\d+)").match(self.text, at + 1)
             if index is None:
                 raise self.error("expected the index of a tuple element after '#'", at)
             element = f"{name}_{index[1]}"
             at = index.end()
-            if element not in {i.name for i in computation.instructions}:
-                source = next((i for i in computation.instructions if i.name == name), None)
-                if source is None or not source.shape.is_tuple or int(index[1]) >= len(source.shape.elements):
+            if element not in self.defined:
+                source = self.defined.get(name)
+                if source is None or (source.shape is not None and not _has_element(source.shape, index[1])):
                     raise self.error(f"{name} has no element {index[1]}", at)
-                computation.instructions.append(
-                    Instruction(
-                        computation,
-                        len(computation.instructions),
-                        element,
-                        "get-tuple-element",
-                        source.shape.elements[int(index[1])],
-                        f"%{name}",
-                        f", index={index[1]}",
-                    )
-                )
-                computation.lines.append(self.text.count("\n", 0, at) + 1)
+                shape = source.shape.elements[int(index[1])] if source.shape is not None else None
+                self._add(computation, element, "get-tuple-element", shape, f"%{name}", f", index={index[1]}", at)
             name = element
         return name, at
 
-    def _parameter(self, computation: Computation, name: str, shape: Shape) -> str:
-        number = sum(i.opcode == "parameter" for i in computation.instructions)
-        name = name or f"_{number}"
-        computation.instructions.append(
-            Instruction(computation, len(computation.instructions), name, "parameter", shape, str(number), "")
-        )
-        assert computation.lines is not None
-        computation.lines.append(1)
-        return name
+    def _parameter(self, computation: Computation, name: str, shape: Shape, at: int) -> str:
+        number = self.parameters
+        self.parameters += 1
+        return self._add(computation, name or f"_{number}", "parameter", shape, str(number), "", at).name
 
     # Attributes
 
@@ -413,14 +396,25 @@ class Scanner:
         """The text between two places without its comments, on one line if `joined`."""
         raw = self.text[start:end]
         if "//" not in raw and "/*" not in raw:
-            return raw if not joined or "\n" not in raw else re.sub(r"\s*\n\s*", " ", raw)
+            return raw if not joined or "\n" not in raw else _on_one_line(raw)
         parts: list[str] = []
         at = 0
         for found in _STRING_OR_COMMENT.finditer(raw):
             parts.append(raw[at : found.start()])
             if found[0].startswith('"'):
                 parts.append(found[0])
-            elif raw[: found.start()][-1:] not in _OPENERS and raw[found.end() :][:1] not in _CLOSERS:
+            elif raw[max(0, found.start() - 1) : found.start()] not in _OPENERS and (
+                raw[found.end() : found.end() + 1] not in _CLOSERS
+            ):
                 parts.append(" ")
             at = found.end()
-        return re.sub(r"\s*\n\s*", " ", "".join([*parts, raw[at:]])).strip()
+        return _on_one_line("".join([*parts, raw[at:]])).strip()
+
+
+def _has_element(shape: Shape, index: str) -> bool:
+    return len(index) < 10 and int(index) < len(shape.elements)
+
+
+def _on_one_line(text: str) -> str:
+    """The text with one space for what is white around each newline."""
+    return _WHITE.sub(lambda white: " " if "\n" in white[0] else white[0], text)

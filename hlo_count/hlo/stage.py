@@ -17,9 +17,9 @@ Stage = Literal["optimized", "unoptimized", "unpartitioned"]
 
 _TILED = re.compile(r"sharding=\{[^\n]{0,2000}?devices=\[([\d,]+)\]")
 """A sharding that gives devices different parts, with the number of parts of each dimension."""
-_SHARDY = re.compile(r"xla\.sdy\.sharding=\"#sdy\.sharding[^\n>]*\{\\\"")
+_SHARDY = re.compile(r"xla\.sdy\.sharding=\"#sdy\.sharding[^\n>]{0,2000}?\{\\\"")
 """The same as Shardy spells it, by the axes of a mesh."""
-_MESH = re.compile(r"#sdy\.mesh<\[([^\]\n]*)\]")
+_MESH = re.compile(r"#sdy\.mesh<\[([^\]\n]{0,2000})\]")
 """A mesh of Shardy's, `["a"=4, "b"=2]`, with the size of each axis."""
 _LIBRARY = re.compile(r'custom_call_target="__(cublas|onednn|cudnn\$conv)')
 """What XLA makes of dots and convolutions, and JAX does not write itself (as it does `__cudnn$fmha…`)."""

@@ -7,12 +7,13 @@ import zlib
 from typing import Any
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.excerpts import Excerpt
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.parser import parse
+from hlo_count.hlo.parser import read
 
-Packed = tuple[bytes, str | None, str | None]
-"""A module's text, compressed, its file's name and its backend, where these are known."""
+Packed = tuple[bytes, str | None, int, str | None]
+"""A module's text, compressed, its file's name, the line there on which it begins, and its backend, where known."""
 
 _FASTEST = 1
 """zlib's level: HLO text shrinks by ten at the fastest, and little more at the slowest."""
@@ -20,12 +21,13 @@ _FASTEST = 1
 
 def pack(module: Module) -> Packed:
     """A module as `unpack` takes it: small, and plain data."""
-    return zlib.compress(module.text.encode(errors="surrogatepass"), _FASTEST), module.filename, module.backend
+    text = zlib.compress(module.text.encode(errors="surrogatepass"), _FASTEST)
+    return text, module.filename, module.lines.first, module.backend
 
 
-def unpack(text: bytes, filename: str | None, backend: str | None) -> Module:
+def unpack(text: bytes, filename: str | None, first_line: int, backend: str | None) -> Module:
     """The module, read again from its text."""
-    module = parse(zlib.decompress(text).decode(errors="surrogatepass"), filename=filename)
+    module = read(Excerpt(zlib.decompress(text).decode(errors="surrogatepass"), first_line), filename)
     module.backend = backend
     return module
 

@@ -14,7 +14,8 @@ from hlo_count.lowering.targets import Target
 
 _MLIR_MAGIC = b"ML\xefR"
 _MLIR_TEXT = re.compile(
-    rb"\s*(?:(?://[^\n]*|#\w+\s*=[^\n]*|!\w+\s*=[^\n]*)\s+)*(?:module\b(?!_)|\"builtin\.module\"|func\.func\b|\"func\.func\")"
+    rb"\s*+(?:(?://[^\n]*+|[#!]\w++\s*+=[^\n]*+)\s++)*+"
+    rb"(?:module\s*+(?:@|attributes\b|\{)|\"builtin\.module\"|func\.func\b|\"func\.func\")"
 )
 
 

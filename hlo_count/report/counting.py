@@ -10,9 +10,13 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.keywords import of_function
+from hlo_count.report.opening import opened
 from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
 from hlo_count.visitors.settings import Branch, Settings
+
+TEXT_KEYWORDS = frozenset(("module",))
+"""Keywords of ours where a text or a file is counted; where a function is, they are the function's."""
 
 
 def count(
@@ -36,7 +40,8 @@ def count(
     be a `jax.stages.Traced`, `Lowered` or `Compiled`, or a library's own, a Module, HLO text (a str), a
     `jax.export.Exported`, StableHLO (a str, bytes or an MLIR module), a ClosedJaxpr, a serialized HLO proto or export
     (bytes), or a file of any of these (a pathlib.Path). Arguments may be `jax.ShapeDtypeStruct`s. Keywords that are
-    none of these go to the function; `kwargs` holds those of the function that have such a name.
+    none of these go to the function; `kwargs` holds those of the function that have such a name. Of a text or file that
+    holds several modules, `module` names one, as in `hlo_count.parse`.
 
     `target`: what to compile for ("cpu", "tpu:v5e:2x4", "h100-sxm" ...), JAX's default backend unless given; `mesh` and
     `in_specs` shard the arguments over it. `convention`: "default", or "xla" for what XLA's own analysis says.
@@ -50,12 +55,14 @@ def count(
         "target": target, "trip_counts": trip_counts, "branches": branches, "compiler_options": compiler_options,
         "strict": strict, "mesh": mesh, "in_specs": in_specs, "convention": convention,
     }  # fmt: skip
+    is_stored_text = isinstance(fn, str | Path | bytes | bytearray)
+    wanted = named.pop("module", None) if is_stored_text else None
     keywords = of_function(fn, args, named, kwargs, own)
     settings = Settings(dict(trip_counts or {}), dict(branches or {}))
     options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
-    if isinstance(fn, str | Path | bytes | bytearray):
+    if is_stored_text:
         with no_garbage_collection():
-            fn = opened(fn)
+            fn = opened(fn, wanted)
     if isinstance(fn, Module):
         given = {"arguments": args or keywords, "target": target, "mesh": mesh, "compiler_options": compiler_options}
         for what, value in given.items():
@@ -87,70 +94,6 @@ def count(
         lost_lines=lost_lines(module, program.unoptimized),
         **options,
     )
-
-
-def read(source: Path) -> Module:
-    """The module in a file of HLO text or of an HLO proto (gzip too). Raises HloCountError naming what is wrong."""
-    found = opened(source)
-    if not isinstance(found, Module):
-        raise HloCountError(f"{source}: this is a program to compile, not HLO: pass it to count")
-    return found
-
-
-def opened(source: str | bytes | bytearray | Path) -> Any:
-    """The Module of HLO as text or proto, or what `lower` takes of an export or StableHLO; by content, not by name.
-
-    Raises HloCountError naming what is wrong with the file.
-    """
-    from hlo_count.lowering import stored
-
-    if isinstance(source, str):
-        # A str can hold half of a surrogate pair, which UTF-8 has no bytes for.
-        is_stablehlo = stored.kind_of(source[:65536].encode(errors="replace")) == "stablehlo"
-        return stored.load(source.encode(errors="replace"), "StableHLO") if is_stablehlo else parse(source)
-    name = str(source) if isinstance(source, Path) else "<bytes>"
-    try:
-        data = source.read_bytes() if isinstance(source, Path) else bytes(source)
-    except OSError as problem:
-        raise HloCountError(f"{name}: {problem.strerror or problem}; pass the path of an HLO text") from None
-    return opened_bytes(data, name)
-
-
-def opened_bytes(data: bytes, name: str) -> Any:
-    """As `opened`, of the bytes of what messages call `name`."""
-    from hlo_count.lowering import stored
-
-    data = unzipped(data, name)
-    match stored.kind_of(data):
-        case "stablehlo" | "exported":
-            return stored.load(data, name)
-        case "proto":
-            return parse(stored.proto_text(data, name), filename=name)
-        case _:
-            return parse(decode(data, name), filename=name)
-
-
-def unzipped(data: bytes, filename: str) -> bytes:
-    """What a gzip file holds, other data as it is. Raises HloCountError for damaged gzip."""
-    if data[:2] != b"\x1f\x8b":
-        return data
-    import gzip
-    import zlib
-
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as problem:
-        raise HloCountError(f"{filename}: this gzip file is damaged ({problem})") from None
-
-
-def decode(data: bytes, filename: str) -> str:
-    """UTF-8 text. Raises HloCountError for binary data."""
-    try:
-        return data.decode("utf-8-sig")  # some editors put a mark at the start
-    except UnicodeDecodeError:
-        raise HloCountError(
-            f"{filename}: this is binary data, not HLO text; dump with --xla_dump_hlo_as_text or compiled.as_text()"
-        ) from None
 
 
 def count_parameters(params: Any) -> int:

@@ -25,7 +25,6 @@ from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_pr
 _WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
 _NUMBER = re.compile(r"-?\d+")
 _LISTED_GROUPS = re.compile(r"\{\s*\{")
-_RESULT = re.compile(r"-> *([^\n]*?) *\{[ \t]*\n")
 
 
 class Verifier:
@@ -133,22 +132,21 @@ class Verifier:
         if problem:
             self._module.contradictions.append((computation, index, problem))
 
-    def check_result(self, computation: Computation, header: str, root_kind: str) -> None:
-        """Hold the result of a signature, `… -> f32[2] {`, to the computation's root. Raises ParseError."""
-        found = _RESULT.search(header)
-        if found is None or root_kind.startswith(found[1]) or (found[1], root_kind) in self._results:
+    def check_result(self, computation: Computation, result: str, root_kind: str) -> None:
+        """Hold the result of a signature, `f32[2]`, to the computation's root; "" says nothing. Raises ParseError."""
+        if root_kind.startswith(result) or (result, root_kind) in self._results:
             return
-        stated, root = parse_shape(found[1]), self._module.kinds[root_kind][1]
+        stated, root = parse_shape(result), self._module.kinds[root_kind][1]
         if not fits(stated, root):
             raise self._error(
                 computation, -1, "", f"{computation.name} says that it gives {stated}, but its root is {root}"
             )
-        self._results.add((found[1], root_kind))
+        self._results.add((result, root_kind))
 
     def _error(self, computation: Computation, index: int, name: str, problem: str) -> ParseError:
         """At an instruction, with a caret under its name; at the first of a computation for -1."""
         line = computation.line_of(max(index, 0))
-        source = self._module.text.splitlines()[line - 1] if line else ""
+        source = self._module.lines.line(line)
         column = max(source.find(name), 0) + 1 if name else 1
         message = f"{name} {problem}" if name else problem
         return ParseError(message, filename=self._module.filename, line=line, column=column, source=source)

@@ -1,0 +1,51 @@
+"""What a text, a file or bytes hold: an HLO Module, or a program to compile. By content, not by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo import Module, parse
+from hlo_count.lowering import stored
+from hlo_count.lowering.files import decoded, read_file, unpacked
+
+
+def opened(source: str | bytes | bytearray | Path, module: str | int | None = None) -> Any:
+    """The Module of HLO as text or proto, or what `lower` takes of an export or StableHLO.
+
+    `module` names one of several in a text, as `hlo_count.parse` has it. Raises HloCountError naming what is wrong.
+    """
+    if isinstance(source, str):
+        if stored.kind_of(source[:65536].encode(errors="replace")) == "stablehlo":
+            # A str can hold half of a surrogate pair, which UTF-8 has no bytes for.
+            return _of_one(stored.load(source.encode(errors="replace"), "StableHLO"), "StableHLO", module)
+        return parse(source, module=module)
+    if isinstance(source, Path):
+        return opened_bytes(read_file(source), str(source), module)
+    return opened_bytes(unpacked(bytes(source), "<bytes>"), "<bytes>", module)
+
+
+def opened_bytes(data: bytes, name: str, module: str | int | None = None) -> Any:
+    """As `opened`, of the unpacked bytes of what messages call `name`."""
+    match stored.kind_of(data):
+        case "stablehlo" | "exported":
+            return _of_one(stored.load(data, name), name, module)
+        case "proto":
+            return parse(stored.proto_text(data, name), filename=name, module=module)
+        case _:
+            return parse(decoded(data, name), filename=name, module=module)
+
+
+def read(source: Path) -> Module:
+    """The module in a file of HLO text or of an HLO proto. Raises HloCountError naming what is wrong."""
+    found = opened(source)
+    if not isinstance(found, Module):
+        raise HloCountError(f"{source}: this is a program to compile, not HLO: pass it to count")
+    return found
+
+
+def _of_one(program: Any, name: str, module: str | int | None) -> Any:
+    if module is not None:
+        raise HloCountError(f"{name}: this is one program to compile, of which no module can be chosen")
+    return program
