@@ -26,7 +26,7 @@ from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.raising import raises
-from hlo_count.visitors.registry import Estimate, UnknownCostOf, has_foreign_rules, rule_of
+from hlo_count.visitors.registry import Explained, KernelCost, UnknownCostOf, has_foreign_rules, rule_of
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
@@ -74,6 +74,7 @@ class Walk:
         self._bodies: dict[Computation, Cost] = {}
         self._kernel_costs: dict[Computation, list[tuple[Instruction, Cost]]] = {}
         self._special: dict[Computation, dict[int, Cost]] = {}
+        self._kernels: dict[Instruction, KernelCost] = {}
         self._by_kind = _KindCosts(module.kinds)
         self._foreign = has_foreign_rules()
 
@@ -172,6 +173,17 @@ class Walk:
                 if cost:
                     yield instruction, times, cost
 
+    def kernel_of(self, instruction: Instruction) -> KernelCost | None:
+        """What the code of a custom call tells of it; None where there is none that could be read."""
+        if instruction not in self._kernels and instruction.opcode == "custom-call":
+            self.cost_of(instruction, False)
+        return self._kernels.get(instruction)
+
+    def is_unknown(self, instruction: Instruction) -> bool:
+        """Whether something of what it does is not counted."""
+        found = self._unknowns.get(instruction)
+        return found is not None and found.status == "lower bound"
+
     # What one instruction costs
 
     def cost_of(self, instruction: Instruction, kernel: bool) -> Cost:
@@ -191,7 +203,7 @@ class Walk:
             cost = self._ops(instruction)
         if not kernel and _has_bytes(cost):  # a fusion moves data at its boundary only
             cost = cost.only(*OP_COUNTERS, "network_bytes")
-        if not kernel or opcode in FREE or _has_bytes(cost):
+        if not kernel or opcode in FREE or _has_bytes(cost) or isinstance(cost, KernelCost):
             return self._settled(cost, instruction, opcode)
         amounts: dict[Key, int] = dict(cost.amounts)
         status = self._add_traffic(amounts, instruction)
@@ -260,7 +272,9 @@ class Walk:
 
     def _stated(self, instruction: Instruction, cost: Cost) -> Cost:
         """A cost, its reason kept where it is not exact."""
-        if isinstance(cost, Estimate):
+        if isinstance(cost, KernelCost):
+            self._kernels[instruction] = cost
+        if isinstance(cost, Explained) and cost.status != "exact":
             self._unknown(instruction, cost.reason, cost.remedy, cost.status)
         elif cost.status != "exact":
             reason = f"is counted by a formula of yours, which says that it is {_ARTICLES[cost.status]} {cost.status}"
