@@ -96,10 +96,15 @@ def _shardings(compiled: Any | None) -> list[Any]:
 
     if compiled is None:
         return []
-    try:
-        return list(jax.tree.leaves((compiled.input_shardings, compiled.output_shardings)))
-    except NotImplementedError:  # jax.pmap before jax 0.9
-        return []
+    found = []
+    for which in ("input_shardings", "output_shardings"):
+        try:
+            found += jax.tree.leaves(getattr(compiled, which))
+        except NotImplementedError:  # jax.pmap before jax 0.9
+            continue
+        except ValueError:  # arrays that the function closes over are inputs too, which the structure has no place for
+            continue
+    return found
 
 
 def _unoptimized_text(lowered: Any) -> str:

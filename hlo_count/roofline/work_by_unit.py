@@ -130,10 +130,15 @@ class Works:
                 if terms is None:
                     terms = self._elementwise[kind] = _terms(instruction, self.walk.cost_of(instruction, False))
             else:
-                terms = _terms(instruction, self.walk.cost_of(instruction, False))
+                terms = self._terms(instruction)
             if terms[0]:
                 found.append(Operations(instruction, *terms))
         return found
+
+    def _terms(self, instruction: Instruction) -> tuple[Cost, Terms, Terms]:
+        kernel = self.walk.kernel_of(instruction)
+        cost = self.walk.cost_of(instruction, False)
+        return _terms(instruction, cost, None if kernel is None else kernel.count.least)
 
     def _of(self, kernel: Instruction, *, least: bool, leaving_out: Container[Instruction] = ()) -> Work:
         if kernel.opcode != "fusion":
@@ -196,10 +201,15 @@ def _put(
                     _add(work, key, n)
 
 
-def _terms(instruction: Instruction, cost: Cost) -> tuple[Cost, Terms, Terms]:
-    """Its cost, and the terms of the least and of the counted work that come of it."""
-    certain = _is_certain(instruction) and cost.status != "estimate"
-    return cost, tuple(_least_terms(instruction, cost)) if certain else (), tuple(_counted_terms(instruction, cost))
+def _terms(instruction: Instruction, cost: Cost, least: Cost | None = None) -> tuple[Cost, Terms, Terms]:
+    """Its cost, and the terms of the least and of the counted work that come of it.
+
+    `least` is what is certain of a kernel; of another instruction all is, unless it is an estimate.
+    """
+    if least is None and _is_certain(instruction) and cost.status != "estimate":
+        least = cost
+    certain = tuple(_least_terms(instruction, least)) if least is not None else ()
+    return cost, certain, tuple(_counted_terms(instruction, cost))
 
 
 def _is_certain(instruction: Instruction) -> bool:

@@ -151,7 +151,8 @@ class LeastWork:
         it."""
         sent = 0
         for instruction, cost, _, _ in self._works.operations(kernel):
-            own = cost.network_bytes
+            by_code = self.walk.kernel_of(instruction)
+            own = cost.network_bytes if by_code is None else by_code.count.least.network_bytes
             if own and instruction.opcode.startswith("all-reduce"):
                 own = min(own, sum(operand.shape.bytes for operand in instruction.operands))
             sent += own

@@ -201,7 +201,17 @@ class _Compulsory:
             return later[user][:1]
         if opcode.endswith(("-done", "-update")):
             return []
+        if opcode == "custom-call" and (part := self._read_by_kernel(user, value)) is not None:
+            return [min(part, leaf.bytes) for leaf in leaves]
         return [leaf.bytes for leaf in leaves]
+
+    def _read_by_kernel(self, call: Instruction, value: Instruction) -> int | None:
+        """Bytes that a custom call reads of an operand where its code tells; whatever is not known may read none."""
+        kernel = self.walk.kernel_of(call)
+        if kernel is not None:
+            moved = [kernel.count.read[n] for n in self._positions(call, value)]
+            return sum(each.certain if self._certain_only else each.touched for each in moved)
+        return 0 if self._certain_only and self.walk.is_unknown(call) else None
 
     def _part(self, user: Instruction, value: Instruction, whole: Shape) -> int | None:
         """Bytes that an instruction needs of an operand, where that is a part; also for what is inside a fusion."""
@@ -335,6 +345,9 @@ class _Compulsory:
             return self._written_by_call(value, leaf)
         if opcode == "conditional":
             return min(self.writes(branch.root, leaf)[0] for branch in branches_of(value)), None
+        if opcode == "custom-call" and (kernel := self.walk.kernel_of(value)) is not None:
+            moved = kernel.count.written[sum(each.is_array for each in value.shape.leaves[:leaf])]
+            return moved.certain if self._certain_only else moved.touched, None
         return self._size(value.shape.leaves[leaf]), None
 
     def _written_by_loop(self, loop: Instruction, leaf: int) -> Step:

@@ -17,7 +17,7 @@ from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
-from hlo_count.visitors.registry import Body, Estimate, UnknownCostOf, has_foreign_rules, rule_of
+from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, has_foreign_rules, rule_of
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, signature, unknown_of
 
@@ -39,6 +39,8 @@ class InstructionCosts:
         self._body = body
         self._unknowns = unknowns
         self._kernels: dict[_Content, Cost] = {}
+        self.by_code: dict[Instruction, KernelCost] = {}
+        """Custom calls whose own code tells what they cost."""
         self.has_foreign_rules = has_foreign_rules()
         self.has_unbounded = "?" in module.text and _has_unbounded(module)
         """Whether any array has a dimension `?`, of any size."""
@@ -86,7 +88,7 @@ class InstructionCosts:
             cost = self._ops(instruction)
         if not kernel and _has_bytes(cost):  # a fusion moves data at its boundary only
             cost = cost.only(*OP_COUNTERS, "network_bytes")
-        if not kernel or opcode in FREE or _has_bytes(cost):
+        if not kernel or opcode in FREE or _has_bytes(cost) or isinstance(cost, KernelCost):
             return cost
         amounts: dict[Key, int] = dict(cost.amounts)
         status = self._add_traffic(amounts, instruction)
@@ -147,7 +149,9 @@ class InstructionCosts:
 
     def _stated(self, instruction: Instruction, cost: Cost) -> Cost:
         """A cost, its reason kept where it is not exact."""
-        if isinstance(cost, Estimate):
+        if isinstance(cost, KernelCost):
+            self.by_code[instruction] = cost
+        if isinstance(cost, Explained) and cost.status != "exact":
             self._unknown(instruction, cost.reason, cost.remedy, cost.status)
         elif cost.status != "exact":
             reason = f"is counted by a formula of yours, which says that it is {_ARTICLES[cost.status]} {cost.status}"

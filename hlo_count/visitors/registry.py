@@ -6,11 +6,14 @@ Registering twice needs `override=True`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Computation, Instruction
 from hlo_count.visitors.cost import Cost, weakest
+
+if TYPE_CHECKING:
+    from hlo_count.visitors.kernels.mosaic_kernel import KernelCount
 
 Body = Callable[[Computation | None], Cost]
 """Gives the operations of a computation that an instruction applies (a reduce's `to_apply`), once."""
@@ -84,10 +87,10 @@ def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True)
     return register
 
 
-class Estimate(Cost):
-    """A Cost that rests on a choice: `reason` says which, going on from the instruction's name; `remedy` settles it.
+class Explained(Cost):
+    """A Cost with what there is to say of it: `reason` goes on from the instruction's name; `remedy` settles it.
 
-    It is what a rule or formula gives in the end: a sum with it is an estimate without its words.
+    It is what a rule or formula gives in the end: a sum with it has its status without its words.
     """
 
     __slots__ = ("reason", "remedy")
@@ -96,9 +99,30 @@ class Estimate(Cost):
     remedy: str
 
     def __init__(self, cost: Cost, reason: str, remedy: str) -> None:
-        super().__init__(cost.amounts, weakest(cost.status, "estimate"))
+        super().__init__(cost.amounts, cost.status)
         object.__setattr__(self, "reason", reason)
         object.__setattr__(self, "remedy", remedy)
+
+
+class Estimate(Explained):
+    """A Cost that rests on a choice: `reason` says which."""
+
+    __slots__ = ()
+
+    def __init__(self, cost: Cost, reason: str, remedy: str) -> None:
+        super().__init__(Cost(cost.amounts, weakest(cost.status, "estimate")), reason, remedy)
+
+
+class KernelCost(Explained):
+    """A Cost that a kernel's own code tells, its traffic too: what it moves not, or by other ways, is no traffic."""
+
+    __slots__ = ("count",)
+
+    count: KernelCount
+
+    def __init__(self, cost: Cost, reason: str, remedy: str, count: KernelCount) -> None:
+        super().__init__(cost, reason, remedy)
+        object.__setattr__(self, "count", count)
 
 
 class UnknownCostOf(Exception):  # noqa: N818 - not an error to a user: it carries a reason to the report

@@ -18,7 +18,7 @@ from hlo_count.visitors.call_sites import CallSites, Edge
 from hlo_count.visitors.cost import ZERO, Cost, Status, Times, weakest
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.instruction_costs import SILENT, InstructionCosts, elementwise_of_shape
-from hlo_count.visitors.registry import UnknownCostOf
+from hlo_count.visitors.registry import KernelCost, UnknownCostOf
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE
 from hlo_count.visitors.unknowns import Unknown, unknown_of
@@ -172,6 +172,17 @@ class Walk:
         self.edges(instruction.computation)
         found = self._unknowns.get(instruction)
         return cost if found is None else Cost(cost.amounts, weakest(cost.status, found.status))
+
+    def kernel_of(self, instruction: Instruction) -> KernelCost | None:
+        """What the code of a custom call tells of it; None where there is none that could be read."""
+        if instruction not in self._costs.by_code and instruction.opcode == "custom-call":
+            self.cost_of(instruction, False)
+        return self._costs.by_code.get(instruction)
+
+    def is_unknown(self, instruction: Instruction) -> bool:
+        """Whether something of what it does is not counted."""
+        found = self._unknowns.get(instruction)
+        return found is not None and found.status == "lower bound"
 
     # What computations cost
 

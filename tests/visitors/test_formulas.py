@@ -85,7 +85,7 @@ def test_a_config_that_does_not_tell_is_an_unknown_with_that_reason(target, conf
 
 # Every target that the compilers of the fixtures emit is known
 
-UNKNOWN = {("h100", "mosaic_gpu_v2"), ("tpu-v5e", "tpu_custom_call")}
+UNKNOWN = {("h100", "mosaic_gpu_v2")}
 """Kernels whose text carries no cost estimate."""
 
 

@@ -9,6 +9,7 @@ import importlib
 import pytest
 from fixture_files import text
 from visitors.formula_cases import cost, counted, parts
+from visitors.kernels.kernel_texts import ONE_ADD, VMEM, module
 
 from hlo_count.hlo.parser import parse
 from hlo_count.lowering import tpu
@@ -35,7 +36,7 @@ SIZES = 2 * (8 * 128 + 128 * 128), 2 * 8 * 128
         ({}, (0, 0), sum(SIZES)),
     ],
 )
-def test_a_pallas_kernel_costs_its_estimate(estimate, ops, accessed):
+def test_a_pallas_kernel_that_cannot_be_read_costs_its_estimate(estimate, ops, accessed):
     found = cost("tpu_custom_call", OPERANDS, RESULT, estimated(**estimate), backend="tpu")
     assert (found.flops, found.transcendentals, found.bytes, found.status) == (*ops, accessed, "estimate")
 
@@ -46,57 +47,104 @@ def test_an_estimate_does_not_tell_the_memory_spaces_apart():
     assert found.bytes == 2 * 128 * 128 + 2 * 8 * 128  # what lies in main memory
 
 
-def test_a_pallas_kernel_without_an_estimate_is_unknown():
-    config = {"custom_call_config": {"body": "TUzvUg=="}}
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("TUzvUg==", "holds MLIR that this jaxlib cannot read"),
+        ("", "holds no MLIR"),
+        (5, "holds no MLIR"),
+        ("no base64", "holds no MLIR"),
+        (base64.b64encode(b"module {\n  foo.bar\n}").decode(), "holds MLIR that this jaxlib cannot read"),
+        (base64.b64encode(b"module {}").decode(), "holds no function"),
+        (
+            base64.b64encode(b'module {\n  "new.op"() {a = #tpu.core_type<quantum>} : () -> ()\n}').decode(),
+            "holds MLIR that this jaxlib cannot read",
+        ),
+    ],
+)
+def test_a_pallas_kernel_that_cannot_be_read_is_unknown(body, reason):
+    config = {"custom_call_config": {"body": body}}
     total, (unknown,) = counted("tpu_custom_call", OPERANDS, RESULT, config, backend="tpu")
-    assert "without a cost estimate" in unknown.reason
-    assert "pl.CostEstimate(flops=" in unknown.remedy
+    assert unknown.reason.startswith(f"is a Pallas kernel whose body {reason}")
+    assert "\n" not in str(unknown)
     assert (total.flops, total.bytes, total.status) == (0, sum(SIZES), "lower bound")
 
 
+def test_a_kernel_that_does_not_fit_its_call_is_unknown():
+    config = mosaic(module(ONE_ADD, arguments=f"%a: memref<8x128xbf16, {VMEM}>"))
+    _, (unknown,) = counted("tpu_custom_call", OPERANDS, RESULT, config, backend="tpu")
+    assert "takes 1 arrays, and the call has 3" in unknown.reason
+
+
 def test_the_pallas_kernels_of_the_tpu_fixtures():
-    product = Walk(parse(text("tpu-v5e", "pallas_matmul_estimated")), "tpu").total
-    assert product.flops == 2 * 512 * 128 * 512
-    assert product.bytes == 4 * (2 * 512 * 128 + 512 * 512)
-    assert Walk(parse(text("tpu-v5e", "pallas_matmul")), "tpu").total.status == "lower bound"
+    for name in ("pallas_matmul", "pallas_matmul_estimated"):
+        product = Walk(parse(text("tpu-v5e", name)), "tpu").total
+        assert product.flops == 2 * 512 * 128 * 512
+        # 4 rows of blocks of x and out each once; y, which the inner dimension of the grid runs through, for each
+        assert product.bytes == 4 * (512 * 128 + 4 * 128 * 512 + 512 * 512)
+        assert product.status == "exact"
 
 
-# Kernels that the TPU compiler writes
-
-ONLINE_SOFTMAX = """module {
-  func.func @main(%arg0: i32, %arg1: i32, %arg2: memref<256x128xbf16, #tpu.memory_space<vmem>>) attributes {BOUNDS} {
-    %c0_i32 = arith.constant 0 : i32
-    %0 = arith.cmpi eq, %c0_i32, %arg1 : i32
-    scf.if %0 {
-      %cst_4 = arith.constant dense<0xFF80> : vector<256x1xbf16>
-      vector.store %cst_4, %arg5[%c0, %c0] : memref<256x1xbf16, #tpu.memory_space<vmem>>, vector<256x1xbf16>
-    }
-    %1 = vector.load %arg2[%c0, %c0] : memref<256x128xbf16, #tpu.memory_space<vmem>>, vector<256x128xbf16>
-    %2 = vector.multi_reduction <maximumf>, %1, %cst [1] : vector<256x128xbf16> to vector<256xbf16>
-    %9 = vector.broadcast %2 : vector<256xbf16> to vector<256x128xbf16>
-    %10 = arith.subf %1, %9 : vector<256x128xbf16>
-    %11 = math.exp %10 : vector<256x128xbf16>
-    %28 = tpu.matmul %11, %24, %27 {dimension_numbers = #tpu.dot_dimension_numbers<[1], [0], [0], [1], [0, 0, 1, 1], [], []>, transpose_lhs_hint = false} : vector<256x128xbf16>, vector<128x64xbf16>, vector<256x64xf32> -> vector<256x64xf32>
-    %29 = arith.truncf %28 : vector<256x64xf32> to vector<256x64xbf16>
-    return
-  }
-  func.func @qk_fn(%arg0: i32, %arg1: i32) -> (i32, i32) {
-    return %arg0, %arg1 : i32, i32
-  }
-}
-"""
-"""What the compiler puts in place of softmax(q @ k.T) @ v, without the sums over the steps: a step is 256 rows by 128 keys."""
-SCORES, VALUES, ATTENDED = "bf16[512,512]", "bf16[512,64]", "bf16[512,64]"
+# Code of kernels
 
 
-def written_by_compiler(code, bounds="2, 4", **more):
-    code = code.replace("BOUNDS", f"iteration_bounds = array<i64: {bounds}>, scratch_operands = 2 : i64")
+def mosaic(code, **more):
     return {"custom_call_config": {"body": base64.b64encode(code.encode()).decode(), **more}}
 
 
-def test_a_kernel_of_the_compiler_is_counted_by_its_code():
-    config = written_by_compiler(ONLINE_SOFTMAX)
-    found = cost("tpu_custom_call", [SCORES, VALUES], ATTENDED, config, backend="tpu")
+ROWS = """
+  func.func @rows(%i0: i32, %i1: i32) -> (i32, i32) {
+    %c0 = arith.constant 0 : i32
+    return %i0, %c0 : i32, i32
+  }"""
+SCORES, VALUES, ATTENDED = "bf16[512,512]", "bf16[512,64]", "bf16[512,64]"
+SOFTMAX = """
+    %first = arith.cmpi eq, %i1, %c0 : i32
+    scf.if %first {
+      %none = arith.constant dense<0.0> : vector<256x1xbf16>
+      vector.store %none, %sum[%zero, %zero] : memref<256x1xbf16, VMEM>, vector<256x1xbf16>
+    }
+    %s = vector.load %scores[%zero, %zero] : memref<256x128xbf16, VMEM>, vector<256x128xbf16>
+    %low = arith.constant dense<0xFF80> : vector<256xbf16>
+    %most = vector.multi_reduction <maximumf>, %s, %low [1] : vector<256x128xbf16> to vector<256xbf16>
+    %wide = vector.shape_cast %most : vector<256xbf16> to vector<256x1xbf16>
+    %all = vector.broadcast %wide : vector<256x1xbf16> to vector<256x128xbf16>
+    %d = arith.subf %s, %all : vector<256x128xbf16>
+    %e = math.exp %d : vector<256x128xbf16>
+    %v = vector.load %values[%zero, %zero] : memref<128x64xbf16, VMEM>, vector<128x64xbf16>
+    %acc = arith.constant dense<0.0> : vector<256x64xf32>
+    %p = "tpu.matmul"(%e, %v, %acc) {dimension_numbers = #tpu.dot_dimension_numbers<[1], [0], [0], [1], [0, 0, 1, 1], \
+[], []>, transpose_lhs_hint = false} : (vector<256x128xbf16>, vector<128x64xbf16>, vector<256x64xf32>) \
+-> vector<256x64xf32>
+    %r = arith.truncf %p : vector<256x64xf32> to vector<256x64xbf16>
+    vector.store %r, %out[%zero, %zero] : memref<256x64xbf16, VMEM>, vector<256x64xbf16>"""
+"""As the compiler puts it in place of softmax(q @ k.T) @ v, without the sums over the steps: a step is 256 rows by 128
+keys."""
+
+
+def softmax(bounds=(2, 4), body=SOFTMAX):
+    """Scores go by row and column, values by the column alone, results by the row."""
+    functions = f"""{ROWS}
+  func.func @both(%i0: i32, %i1: i32) -> (i32, i32) {{
+    return %i0, %i1 : i32, i32
+  }}
+  func.func @keys(%i0: i32, %i1: i32) -> (i32, i32) {{
+    %c0 = arith.constant 0 : i32
+    return %i1, %c0 : i32, i32
+  }}"""
+    blocks = (("both", 256, 128), ("keys", 128, 64), ("rows", 256, 64))
+    params = (f"{{transform_indices = @{f}, window_bounds = array<i64: {m}, {n}>}}" for f, m, n in blocks)
+    arguments = (
+        f"%scores: memref<256x128xbf16, {VMEM}>, %values: memref<128x64xbf16, {VMEM}>, "
+        f"%out: memref<256x64xbf16, {VMEM}>, %sum: memref<256x1xbf16, {VMEM}>"
+    )
+    attributes = f"scratch_operands = 1 : i64, window_params = [{', '.join(params)}]"
+    body = body.replace("VMEM", VMEM)
+    return module(body, arguments=arguments, bounds=bounds, attributes=attributes, functions=functions)
+
+
+def test_a_kernel_is_counted_by_its_code():
+    found = cost("tpu_custom_call", [SCORES, VALUES], ATTENDED, mosaic(softmax()), backend="tpu")
     assert parts(found) == {
         "matmul.flops": 2 * 512 * 512 * 64,
         "add.flops": 512 * 512,
@@ -104,33 +152,49 @@ def test_a_kernel_of_the_compiler_is_counted_by_its_code():
         "transcendental.transcendentals": 512 * 512,
         "convert.other_ops": 4 * 512 * 64,
     }
+    assert found.status == "exact"
+    # Each score once, the values for both rows of blocks, the results once when their row ends.
+    assert (found.bytes_read, found.bytes_written) == (2 * (512 * 512 + 2 * 512 * 64), 2 * 512 * 64)
+
+
+def test_an_estimate_says_nothing_beside_the_code():
+    stated = mosaic(softmax(), cost_estimate={"flops": "7"})
+    assert cost("tpu_custom_call", [SCORES, VALUES], ATTENDED, stated, backend="tpu").flops > 2 * 512 * 512 * 64
+
+
+def test_arrays_on_the_chip_are_no_traffic_of_main_memory():
+    on_chip = [f"{SCORES}{{1,0:S(1)}}", VALUES]
+    found = cost("tpu_custom_call", on_chip, ATTENDED, mosaic(softmax()), backend="tpu")
+    assert found.bytes == 2 * 2 * 512 * 64 + 2 * 512 * 64
+
+
+DYNAMIC = -(2**63)
+
+
+def test_a_grid_that_only_the_run_knows_is_an_unknown():
+    """Its length is the first operand of the call."""
+    config = mosaic(softmax((2, DYNAMIC)))
+    total, (unknown,) = counted("tpu_custom_call", ["s32[]", SCORES, VALUES], ATTENDED, config, backend="tpu")
+    assert "has a grid whose dimension 1 only the run knows, counted as one step" in unknown.reason
+    assert parts(total)["matmul.flops"] == 2 * 512 * 128 * 64
+    assert total.status == "lower bound"
+
+
+def test_the_estimate_of_an_author_tells_how_long_a_grid_is():
+    config = mosaic(softmax((2, DYNAMIC)), cost_estimate={"flops": 2 * 512 * 512 * 64})
+    found = cost("tpu_custom_call", ["s32[]", SCORES, VALUES], ATTENDED, config, backend="tpu")
+    assert parts(found)["matmul.flops"] == 2 * 512 * 512 * 64
+    assert found.transcendentals == 512 * 512
     assert found.status == "estimate"
-    stated = written_by_compiler(ONLINE_SOFTMAX, cost_estimate={"flops": "7"})
-    assert cost("tpu_custom_call", [SCORES, VALUES], ATTENDED, stated, backend="tpu").flops == 7
-
-
-@pytest.mark.parametrize(
-    ("code", "bounds", "reason"),
-    [
-        (ONLINE_SOFTMAX, "1, -9223372036854775808", "whose number of steps its code does not tell"),
-        (ONLINE_SOFTMAX.replace("math.exp ", "tpu.guess "), "2, 4", "a kernel with a tpu.guess"),
-        (ONLINE_SOFTMAX.replace("scf.if %0", "scf.for %i = %a to %b step %c"), "2, 4", "a kernel with a scf.for"),
-        (ONLINE_SOFTMAX.replace("%10 : vector<256x128xbf16>", "%10 : vector<8xindex>"), "2, 4", "math.exp of index"),
-        ("module {}", "1", "whose number of steps its code does not tell"),
-    ],
-)
-def test_a_kernel_of_the_compiler_that_cannot_be_counted_is_no_pallas_call_of_the_users(code, bounds, reason):
-    config = written_by_compiler(code, bounds)
-    _, (unknown,) = counted("tpu_custom_call", [SCORES, VALUES], ATTENDED, config, backend="tpu")
-    assert reason in unknown.reason
-    assert '@hlo_count.custom_call("tpu_custom_call", override=True)' in unknown.remedy
-    assert "pallas" not in str(unknown)
+    odd = mosaic(softmax((2, DYNAMIC)), cost_estimate={"flops": 2 * 512 * 512 * 64 + 1})
+    found = cost("tpu_custom_call", ["s32[]", SCORES, VALUES], ATTENDED, odd, backend="tpu")
+    assert parts(found) == {"custom.flops": 2 * 512 * 512 * 64 + 1}
 
 
 def test_a_kernel_that_works_on_addresses_alone_does_nothing_that_is_counted():
-    # ragged_dot: one kernel of the compiler looks for the groups, another, with an estimate, multiplies.
+    # ragged_dot: one kernel of the compiler looks for the groups, another multiplies.
     product = Walk(parse(text("tpu-v5e", "ragged_dot")), "tpu").total
-    assert (product.flops, product.status) == (2 * 256 * 512 * 128, "estimate")
+    assert (product.flops, product.status) == (2 * 256 * 512 * 128, "exact")
 
 
 @pytest.mark.skipif(not tpu.installed(), reason=f"libtpu is not installed: {tpu.REMEDY}")

@@ -1,41 +1,110 @@
-"""Kernels that people write: Pallas on TPU by its cost estimate; the text tells nothing of any other.
+"""Kernels that people write: Pallas on TPU by its own code, else by its author's estimate.
 
 The TPU compiler's own are calls of the same target.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.shapes import Shape
+from hlo_count.lowering.mlir import MlirError, generic_form
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
-from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.formulas.mosaic import compiler_kernel, kernel_cost
+from hlo_count.visitors.cost import MAIN, Cost, Status
 from hlo_count.visitors.formulas.reading import amount, estimated, target
+from hlo_count.visitors.kernels.kernel_code import kernel_code
+from hlo_count.visitors.kernels.mosaic_kernel import KernelCount, mosaic_count
+from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.raising import CALLBACKS
-from hlo_count.visitors.registry import UnknownCostOf, custom_call
+from hlo_count.visitors.registry import KernelCost, UnknownCostOf, custom_call
 
 _ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transcendentals=…, bytes_accessed=…))"
+_BY_AUTHOR = "counted by the cost estimate of its author"
 
 
 @custom_call("tpu_custom_call")
 def mosaic_tpu(instruction: Instruction) -> Cost:
-    """What `pl.CostEstimate` said of one call: an estimate, of the class `custom`, on the matrix unit.
+    """The kernel's code times its grid (`kernels.mosaic_kernel`), a ragged dot of the compiler's by its shapes.
 
-    A kernel of the compiler's that has none is counted by its code (`kernel_cost`), one that is a ragged dot by its
-    shapes.
-
-    Which unit a kernel uses is not in the text; the matrix unit is the fastest. `bytes_accessed` replaces
-    the default traffic where every array lies in main memory, since it does not tell the spaces apart.
+    Where the code cannot be read, or only the run knows how long its grid is, what `pl.CostEstimate` said of one call:
+    an estimate, of the class `custom`, on the matrix unit, which is the fastest. Its `bytes_accessed` replaces the
+    default traffic where every array lies in main memory, since it does not tell the spaces apart.
     """
-    estimate, code = _estimate_of(instruction), compiler_kernel(instruction)
-    if code is not None and "ragged_dot_tiling" in (instruction.attributes.get("frontend_attributes") or ""):
+    body, estimate = _body(instruction), _estimate_of(instruction)
+    if body.startswith(b"module") and "ragged_dot_tiling" in (instruction.attributes.get("frontend_attributes") or ""):
         return _ragged_dot(instruction)
-    if estimate is None:
-        if code is not None:
-            return kernel_cost(instruction, code)
-        raise UnknownCostOf("is a Pallas kernel without a cost estimate", _ESTIMATE)
+    try:
+        count = _count(body, *_arrays(instruction))
+    except (MlirError, ValueError) as problem:
+        reason = f"is a Pallas kernel whose body {problem}"
+        if estimate is None:
+            raise UnknownCostOf(f"{reason}, without a cost estimate", _ESTIMATE) from None
+        return estimated(instruction, _stated_cost(instruction, estimate), f"{reason}, {_BY_AUTHOR}")
+    if not count.open.loops or estimate is None:
+        return _kernel_cost(instruction, count)
+    why = ", and ".join(count.open.unknown)
+    steps = _steps_of(count, amount(instruction, estimate, "flops"))
+    if steps is None:
+        return estimated(instruction, _stated_cost(instruction, estimate), f"is a kernel that {why}: {_BY_AUTHOR}")
+    return _kernel_cost(
+        instruction, _count(body, *_arrays(instruction), steps), f"{why}: {steps}, by the FLOP of its author's estimate"
+    )
+
+
+@lru_cache(maxsize=256)
+def _count(
+    body: bytes, operands: tuple[Shape, ...], results: tuple[Shape, ...], trips: int | None = None
+) -> KernelCount:
+    """A kernel that is called often is counted once."""
+    return mosaic_count(kernel_code(generic_form(body)), operands, results, trips)
+
+
+def _steps_of(count: KernelCount, flops: int) -> int | None:
+    """How long the one dimension of a grid is that only the run knows, where the author's FLOP are a multiple of what
+    the products of one step come to."""
+    products = count.counted.split(1, ("flops",)).get("matmul")
+    if count.open.dynamic != 1 or products is None or flops % products.flops:
+        return None
+    return flops // products.flops
+
+
+def _kernel_cost(instruction: Instruction, count: KernelCount, choice: str = "") -> KernelCost:
+    operands, results = _arrays(instruction)
+    cost = count.counted
+    for shapes, read, written in (
+        (operands, count.read, count.written_operands),
+        (results, count.read_results, count.written),
+    ):
+        for shape, into, out in zip(shapes, read, written, strict=True):
+            space = space_name("tpu", shape.memory_space) or MAIN
+            cost += Cost.traffic(read=into.counted, written=out.counted, space=space)
+    said = [*([choice] if choice else ()), *count.open.unknown, *count.open.choices]
+    status: Status = "lower bound" if count.open.unknown else "estimate" if said else "exact"
+    return KernelCost(Cost(cost.amounts, status), f"is a kernel that {', and '.join(said)}", _ESTIMATE, count)
+
+
+def _arrays(instruction: Instruction) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
+    """What is given to a call and what it gives, each array by itself."""
+    results = tuple(leaf for leaf in instruction.shape.leaves if leaf.is_array)
+    return tuple(operand.shape for operand in instruction.operands), results
+
+
+def _body(instruction: Instruction) -> bytes:
+    """The MLIR that stands in a call's configuration; nothing where it has none."""
+    config = (instruction.backend_config or {}).get("custom_call_config")
+    body = config.get("body") if isinstance(config, dict) else None
+    try:
+        return base64.b64decode(body, validate=True) if isinstance(body, str) else b""
+    except binascii.Error:
+        return b""
+
+
+def _stated_cost(instruction: Instruction, estimate: Mapping[str, Any]) -> Cost:
     leaf = instruction.shape.first_leaf
     dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
     cost = Cost.ops("flops", amount(instruction, estimate, "flops"), "custom", dtype, "matrix")
@@ -46,7 +115,7 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
     if accessed and not any(space for shape in arrays for space, _ in shape.bytes_by_space):
         written = min(instruction.shape.bytes, accessed)
         cost += Cost.traffic(read=accessed - written, written=written)
-    return estimated(instruction, cost, "is a Pallas kernel, counted by the cost estimate of its author")
+    return cost
 
 
 def _ragged_dot(instruction: Instruction) -> Cost:

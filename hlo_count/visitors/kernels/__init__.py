@@ -1,0 +1,1 @@
+"""What one call of a kernel costs, from its own code: Mosaic on TPU, Triton on GPU."""
