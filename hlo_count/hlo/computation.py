@@ -134,6 +134,16 @@ class Computation:
             ) from None
 
     @cached_property
+    def signature(self) -> tuple[list[Shape], Shape]:
+        """The shapes of its parameters, in the order of their numbers, and of its root, without making instructions."""
+        if self._printed is None:
+            return [parameter.shape for parameter in self.parameters], self.root.shape
+        kinds, printed = self.module.distinct_lines.kinds, self._printed
+        numbered = sorted(zip(map(int, printed.parameter_numbers), printed.parameters, strict=True))
+        lines = [printed.numbers[index] for _, index in numbered]
+        return [kinds[line][1] for line in lines], kinds[printed.numbers[printed.root]][1]
+
+    @cached_property
     def users(self) -> dict[Instruction, list[Instruction]]:
         """The instructions that take each as an operand, once each, in the order of the text."""
         found: dict[Instruction, list[Instruction]] = {i: [] for i in self.instructions}

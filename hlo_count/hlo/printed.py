@@ -90,7 +90,10 @@ class Printed:
     """Which of the module's distinct lines each is."""
     root: int
     """The line that is marked ROOT, else the last."""
+    parameters: list[int]
+    """The lines of the parameters."""
     parameter_numbers: list[str]
+    """Their numbers, as the text has them."""
     takes_all_parameters: bool
     """Each parameter is an operand of something, or the root; where this is False, one may be none."""
 
@@ -129,6 +132,7 @@ class Reader:
         printed = Printed(
             *(text, start, stop, numbers),
             root=_root(lines),
+            parameters=parameters,
             parameter_numbers=[lines[index][3] for index in parameters],
             takes_all_parameters=_takes_all(lines, parameters),
         )

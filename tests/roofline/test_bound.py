@@ -77,7 +77,8 @@ def test_a_dot_takes_its_flop_over_the_peak_of_its_precision(dtype: str, attribu
     found = roofline(
         entry(
             f"  a = {dtype}[2,4] parameter(0)\n  b = {dtype}[4,3] parameter(1)\n"
-            f"  ROOT d = {dtype}[2,3] dot(a, b), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}{attributes}"
+            f"  ROOT d = {dtype}[2,3] dot(a, b), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}{attributes}",
+            f"{dtype}[2,3]",
         )
     )
     assert busy(found, "matrix") == pytest.approx(seconds)
@@ -347,9 +348,12 @@ def test_a_calibrated_device_has_headroom_over_what_was_measured() -> None:
     assert roofline(copy_of(1000), measured).bound == pytest.approx(roofline(copy_of(1000)).bound / HEADROOM)
 
 
-@pytest.mark.parametrize("body", ["  ROOT t = () tuple()", "  x = f32[0] parameter(0)\n  ROOT n = f32[0] add(x, x)"])
-def test_nothing_to_do_is_said_in_a_sentence(body: str) -> None:
-    found = roofline(entry(body, "()"))
+@pytest.mark.parametrize(
+    ("body", "result"),
+    [("  ROOT t = () tuple()", "()"), ("  x = f32[0] parameter(0)\n  ROOT n = f32[0] add(x, x)", "f32[0]")],
+)
+def test_nothing_to_do_is_said_in_a_sentence(body: str, result: str) -> None:
+    found = roofline(entry(body, result))
     assert "nothing to do" in found.bottleneck
     assert found.bound == 0
     assert "nothing to do" in str(found)

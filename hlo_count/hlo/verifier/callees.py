@@ -39,17 +39,17 @@ def _missing(called: Sequence[tuple[str, Computation]], i: Instruction) -> str:
 
 
 def _takes(callee: Computation, given: Sequence[Shape]) -> str:
-    parameters = callee.parameters
+    parameters, _ = callee.signature
     if len(parameters) != len(given):
         return f"gives {len(given)} operands to {callee.name}, which takes {len(parameters)}"
     for number, (parameter, shape) in enumerate(zip(parameters, given, strict=True)):
-        if not fits(parameter.shape, shape):
-            return f"gives {shape} to {callee.name}, whose parameter {number} is {parameter.shape}"
+        if not fits(parameter, shape):
+            return f"gives {shape} to {callee.name}, whose parameter {number} is {parameter}"
     return ""
 
 
 def _gives(callee: Computation, wanted: Shape) -> str:
-    root = callee.root.shape
+    _, root = callee.signature
     return "" if fits(root, wanted) else f"states the shape {wanted}, but {callee.name} gives {root}"
 
 
@@ -57,7 +57,7 @@ def _loop(i: Instruction, given: Sequence[Shape]) -> str:
     condition, body = i.callee("condition"), i.callee("body")
     if condition is None or body is None:
         return "is a while without a condition or without a body"
-    root = condition.root.shape
+    _, root = condition.signature
     if root.dtype != "pred" or root.rank:
         return f"has the condition {condition.name}, which gives {root} and no pred[]"
     return _takes(condition, given) or _takes(body, given) or _gives(body, i.shape)
@@ -79,7 +79,8 @@ def _branches(i: Instruction, given: Sequence[Shape]) -> str:
 def _applied(i: Instruction) -> str:
     """Bodies that are applied to elements take scalars, as many as there are operands."""
     for role, callee in i.called:
-        number = len(callee.parameters)
+        parameters, _ = callee.signature
+        number = len(parameters)
         wanted = _PER_OPERAND.get(i.opcode, 0) * len(i.operands)
         if i.opcode in ("reduce", "reduce-window"):
             wanted = len(i.operands)
@@ -89,11 +90,11 @@ def _applied(i: Instruction) -> str:
             wanted = 2
         if wanted and number != wanted:
             return f"applies {callee.name} as {role}, which takes {number} values and not {wanted}"
-        root = callee.root.shape
+        _, root = callee.signature
         if (role == "select" or i.opcode == "sort") and (root.dtype != "pred" or root.rank):
             return f"chooses by {callee.name}, which gives {root} and no pred[]"
         scalars = i.opcode != "scan" and i.opcode not in COLLECTIVES
-        odd = next((p.shape for p in callee.parameters if p.shape.rank), None)
+        odd = next((shape for shape in parameters if shape.rank), None)
         if scalars and odd is not None:
             return f"applies {callee.name} to elements, but it takes {odd}"
     return ""
