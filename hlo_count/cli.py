@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from hlo_count.command_options import Asked, command_parser
 from hlo_count.commands import DONE, UNKNOWN, WRONG, Outcome
-from hlo_count.console import Ended, ended_by_signals, flush_all, hold_closed_streams, say, write
+from hlo_count.console import Ended, ended_by_signals, flush_all, hold_closed_streams, leave, say, write
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.harmless import harmless_lines
 
@@ -28,9 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with ended_by_signals():
             return _finished(_outcome(argv))
     except Ended as end:
-        say(f"hlo-count: {end}")
-        return end.code
+        leave(str(end), end.code)
     except KeyboardInterrupt:
+        if argv is None:  # the process is ours
+            leave("interrupted", INTERRUPTED)
         say("hlo-count: interrupted")
         return INTERRUPTED
     finally:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import hlo_count
 from hlo_count import commands
@@ -31,13 +30,12 @@ class _Parser(argparse.ArgumentParser):
         plain = argparse.RawDescriptionHelpFormatter
         super().__init__(epilog=_EXIT_CODES, formatter_class=plain, **options)
 
-    def _print_message(self, message: str, file: Any = None) -> None:
-        if file is not None and file is not sys.stderr:
-            raise Asked(message.rstrip("\n"))
-        say(message.rstrip("\n"))
+    def error(self, message: str) -> NoReturn:
+        say(f"{self.format_usage()}{self.prog}: error: {message}")
+        raise SystemExit(2)
 
-    def print_help(self, file: Any = None) -> None:
-        raise Asked(self.format_help().rstrip("\n"))
+    def _print_message(self, message: str, file: Any = None) -> None:
+        raise Asked(message.rstrip("\n"))
 
 
 def command_parser() -> argparse.ArgumentParser:

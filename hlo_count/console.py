@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from hlo_count.compare.temporary_folders import remove_temporary_folders
 from hlo_count.harmless import MOST_LINES, for_terminal, printable
@@ -100,8 +100,8 @@ def _give_up(stream: Any) -> None:
 def ended_by_signals() -> Iterator[None]:
     """SIGTERM and SIGHUP raise `Ended`, as Ctrl-C raises KeyboardInterrupt, unless someone else handles them.
 
-    Where Python does not get to it for a while, since a compiler works, the process ends without; temporary folders
-    are removed either way. Outside the main thread, where Python takes no signals, nothing happens.
+    Where Python does not get to it for a while, since a compiler works, the process ends without. Outside the main
+    thread, where Python takes no signals, nothing happens.
     """
     numbers = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
     if threading.current_thread() is not threading.main_thread() or not numbers:
@@ -142,6 +142,11 @@ def _watch(arrived: int, numbers: list[int], over: threading.Event) -> None:
     while byte := os.read(arrived, 1):
         if byte[0] in numbers and not over.wait(_GRACE):
             ended = Ended(byte[0])
-            say(f"hlo-count: {ended}")
-            remove_temporary_folders()
-            os._exit(ended.code)
+            leave(str(ended), ended.code)
+
+
+def leave(reason: str, code: int) -> NoReturn:
+    """End the process at once. Leaving Python in order waits for a compiler, which dumps on into folders removed."""
+    say(f"hlo-count: {reason}")
+    remove_temporary_folders()
+    os._exit(code)

@@ -12,7 +12,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.lines import Lines
 from hlo_count.hlo.metadata import MetadataTable, SourceTables
-from hlo_count.hlo.printed import Kinds
+from hlo_count.hlo.printed import DistinctLines, Kinds
 from hlo_count.hlo.stage import Stage, sharded_for, stage_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class Module:
         self.computations: dict[str, Computation] = {}
         self.entry: Computation
         self.kinds = Kinds()
-        self.twins: dict[object, Computation] = {}
-        """The first computation of all that differ in names and metadata alone, by what they say."""
+        self.distinct_lines = DistinctLines(self.kinds)
         self.backend: str | None = None
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.call_depth = 0

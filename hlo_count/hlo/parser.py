@@ -16,14 +16,14 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
 from hlo_count.hlo.lines import Lines, with_newlines
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.printed import read_printed
+from hlo_count.hlo.printed import Reader
 from hlo_count.hlo.scanner import Scanner
 from hlo_count.hlo.structure import check_calls
+from hlo_count.hlo.twins import Twins
 from hlo_count.hlo.verifier import Verifier
 
 _NAME = re.compile(r"(ENTRY +)?%?([\w.\-]++)")
 _ARROW = re.compile(r"\) *+->")
-_TUPLE_ELEMENT = re.compile(r"[\w.\-]#\d+[,)#]")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
 _LIKE_HLO = re.compile(r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0", re.M)
 
@@ -60,12 +60,15 @@ def read(found: Excerpt, filename: str | None) -> Module:
 def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     module = Module(found.text, filename, Lines(found.text, found.first_line, found.prefixes))
     text, verifier, scanner = module.text, Verifier(module), Scanner(module)
+    reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, module.distinct_lines)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
         if entry is not None and not _LIKE_HLO.search(text, at):
             break  # what follows is the log, or the prose, that the module stands in
-        computation, is_entry, end = _printed_computation(module, verifier, at) or scanner.scan_computation(at)
+        computation, is_entry, end = _printed_computation(
+            module, reader, twins, verifier, at
+        ) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
                 raise scanner.error("a second ENTRY: a module has one", at)
@@ -79,7 +82,9 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     return module, verifier
 
 
-def _printed_computation(module: Module, verifier: Verifier, at: int) -> tuple[Computation, bool, int] | None:
+def _printed_computation(
+    module: Module, reader: Reader, twins: Twins, verifier: Verifier, at: int
+) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
     text = module.text
     header = _NAME.match(text, at)
@@ -87,24 +92,27 @@ def _printed_computation(module: Module, verifier: Verifier, at: int) -> tuple[C
     result = _signature_result(text[header.end() : line_end]) if header is not None and line_end >= 0 else None
     if header is None or result is None:
         return None
-    start, brace = line_end + 1, text.find("\n}", line_end)
+    start, brace, is_entry = line_end + 1, text.find("\n}", line_end), header[1] is not None
     closing = _AFTER_BRACE.match(text, brace) if brace >= 0 else None
     if closing is None:
         return None
-    if text.find("#", start, closing.start()) >= 0 and _TUPLE_ELEMENT.search(text, start, closing.start()):
-        return None  # an operand that is short for a get-tuple-element is none of the lines
     try:
-        printed = read_printed(text, start, closing.start(), module.kinds)
+        read = reader.read(start, closing.start(), is_entry=is_entry)
     except HloCountError:
         return None  # The scanner meets the same shape and says where it stands.
-    if printed is None or header[2] in module.computations:
+    if read is None or header[2] in module.computations:
         return None  # The scanner says where the second one stands.
+    printed, lines = read
     computation = module.computations[header[2]] = Computation(module, header[2], printed)
     computation.attribute_text = closing[1]
-    lines = printed.lines()
-    verifier.see(computation, lines)
-    verifier.check_result(computation, result, next((line[2] for line in lines if line[0]), lines[-1][2]))
-    return computation, header[1] is not None, closing.end()
+    if is_entry:
+        computation.make(lines)
+    else:
+        computation.twin = twins.first_like(computation, printed, lines)
+    if computation.twin is computation:  # what says the same as another is verified with it
+        verifier.see(computation, lines)
+    verifier.check_result(computation, result, lines[printed.root][2])
+    return computation, is_entry, closing.end()
 
 
 def _signature_result(text: str) -> str | None:

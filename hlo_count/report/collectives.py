@@ -14,10 +14,9 @@ from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.layout import tabular
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, Entry, first_of
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
-from hlo_count.visitors.walk import Times
 
 _Kind = tuple[str, str, int | None, tuple[str, ...] | None]
 """Kind, element type, group size, mesh axes: what makes collectives alike."""

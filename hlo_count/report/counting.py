@@ -71,7 +71,7 @@ def count(
         with no_garbage_collection():
             return Report(fn, **options)
     from hlo_count.lowering import lower, stage_in
-    from hlo_count.lowering.stored import is_stored
+    from hlo_count.lowering.stored import is_jaxpr, is_stored
 
     if stage_in(fn) is None and not callable(fn) and not hasattr(fn, "lower") and not is_stored(fn):
         raise HloCountError(
@@ -90,6 +90,7 @@ def count(
         compiled=program.compiled,
         notes=program.notes,
         moves_more=program.moves_more,
+        traced_here=not is_stored(fn) or is_jaxpr(fn),
         lost_lines=lost_lines(module, program.unoptimized),
         **options,
     )

@@ -18,7 +18,8 @@ def opened(source: str | bytes | bytearray | Path, module: str | int | None = No
     """
     if isinstance(source, str):
         if stored.kind_of(source[:65536].encode(errors="replace")) == "stablehlo":
-            return _of_one(stored.load(source.encode(), "StableHLO"), "StableHLO", module)
+            # A str can hold half of a surrogate pair, which UTF-8 has no bytes for.
+            return _of_one(stored.load(source.encode(errors="replace"), "StableHLO"), "StableHLO", module)
         return parse(source, module=module)
     if isinstance(source, Path):
         return opened_bytes(read_file(source), str(source), module)

@@ -18,8 +18,9 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.layout import tabular
 from hlo_count.report.counts import Counts
+from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Edge, Walk
+from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 
 COUNTERS = ("flops", "transcendentals", "bytes")

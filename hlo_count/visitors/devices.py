@@ -16,11 +16,12 @@ from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.trace import Tracer, Value, evaluated, parts
 from hlo_count.visitors.alike import first_of
+from hlo_count.visitors.call_sites import branches_of
 from hlo_count.visitors.cost import Cost, Key
 from hlo_count.visitors.network import senders
 from hlo_count.visitors.sent import Sent
 from hlo_count.visitors.settings import Settings
-from hlo_count.visitors.walk import Walk, branches_of
+from hlo_count.visitors.walk import Walk
 
 _SENT: Key = ("network_bytes",)
 _IDS = having("device")

@@ -10,8 +10,8 @@ from itertools import accumulate
 from math import ceil
 
 from hlo_count.hlo.device_groups import Lists
+from hlo_count.visitors.cost import Times
 from hlo_count.visitors.network import Senders
-from hlo_count.visitors.walk import Times
 
 
 class Sent:

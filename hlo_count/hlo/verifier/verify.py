@@ -17,7 +17,7 @@ from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, LEAVES, OPCODES, halved
 from hlo_count.hlo.printed import Line
 from hlo_count.hlo.shapes import Shape, parse_shape
-from hlo_count.hlo.verifier.call_sites import call_problem
+from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.entry_layout import entry_problem
 from hlo_count.hlo.verifier.literals import literal_problem
 from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
