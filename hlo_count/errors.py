@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from hlo_count.harmless import MOST_LINES, printable
+
 
 class HloCountError(Exception):
-    """Base of every error that hlo_count raises on purpose."""
+    """Base of every error that hlo_count raises on purpose. As text it is harmless, whatever names it quotes."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), MOST_LINES)
 
 
 class ParseError(HloCountError):

@@ -260,9 +260,11 @@ class _Run:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._lines:
+            from hlo_count.harmless import printable
+
             terminalreporter.section("flop budgets")
             for line in self._lines:
-                terminalreporter.write_line(line)
+                terminalreporter.write_line(printable(line))
 
 
 def _test_id(item: pytest.Item) -> str:

@@ -13,8 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hlo_count"
-ORDER = ("errors", "lowering", "hlo", "visitors", "roofline", "report", "compare", "budgets")
+ORDER = ("harmless", "errors", "lowering", "hlo", "visitors", "layout", "roofline", "report", "compare", "budgets")
 """From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
+FILES_IN_THE_ORDER = {"harmless", "errors", "layout"}
 USES_JAX = {
     "command_arguments",  # shapes of --arg
     "demo",
@@ -65,7 +66,7 @@ def imports(path: Path) -> Iterator[tuple[str, bool, bool]]:
 
 def test_the_order_names_every_folder() -> None:
     folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and (path / "__init__.py").exists()}
-    assert folders == set(ORDER) - {"errors"}
+    assert folders == set(ORDER) - FILES_IN_THE_ORDER
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -78,8 +79,16 @@ def test_imports_only_what_stands_to_the_left(path: Path) -> None:
         there = folder(module)
         allowed = ORDER.index(there) <= place if there in ORDER else place == len(ORDER)
         assert allowed, f"{name(path)} imports {module}, which stands to its right"
-        assert here != "lowering" or there in ("lowering", "errors"), f"{name(path)} imports {module}: jax only"
-        assert here != "hlo" or there in ("hlo", "errors"), f"{name(path)} imports {module}: the language stands alone"
+        alone = ("harmless", "errors", here)
+        assert here != "lowering" or there in alone, f"{name(path)} imports {module}: jax only"
+        assert here != "hlo" or there in alone, f"{name(path)} imports {module}: the language stands alone"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_lines_are_laid_out_in_one_place(path: Path) -> None:
+    """What stands in cells and sentences is made harmless there, before it is measured."""
+    laid_out = {module for module, _, _ in imports(path)} & {"tabulate", "textwrap"}
+    assert not laid_out or folder(name(path)) == "layout", f"{name(path)} imports {laid_out}: use hlo_count.layout"
 
 
 @pytest.mark.parametrize("place", ORDER[1:])

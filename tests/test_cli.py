@@ -134,7 +134,7 @@ def test_trip_counts(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     (loop,) = {unknown["instruction"] for unknown in once["unknowns"]}
     assert main(["count", str(path), "--trip-count", f"{loop}=10", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["status"] == "exact"
-    assert main(["count", str(path), "--strict"]) == 2
+    assert main(["count", str(path), "--strict"]) == 3
     assert "strict=True was asked for" in capsys.readouterr().err
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from hlo_count.budgets.hold import refuse_misspelt
 from hlo_count.errors import BudgetExceeded, HloCountError
+from hlo_count.layout import aligned
 from hlo_count.report.counting import count
-from hlo_count.report.exceeded import aligned, first_line, program
+from hlo_count.report.exceeded import first_line, program
 from hlo_count.report.limits import misspelt, show_counter
 from hlo_count.report.quantities import COUNTERS
 from hlo_count.report.report import Report

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hlo_count.budgets.snapshot import COUNTERS, EXPLAINED, Snapshot
-from hlo_count.report.exceeded import WIDTH, aligned, cut, place
+from hlo_count.layout import aligned, cut
+from hlo_count.report.exceeded import WIDTH, place
 from hlo_count.report.limits import show_counter
 
 _ORDER = (
@@ -110,7 +111,7 @@ def _section(before: Snapshot, after: Snapshot, counter: str, grown: bool) -> li
     by_line = _by_line(before, after, counter)
     groups = {
         "by source line": [(place(source), code, *amounts) for (source, code), amounts in by_line.items()],
-        "by scope": [(cut(name, 60, start=True), "", *a) for name, a in _by_name(before, after, "scopes", counter)],
+        "by scope": [(cut(name, 60, "start"), "", *a) for name, a in _by_name(before, after, "scopes", counter)],
         "by operation": [
             (name.partition(" ")[2], "", was, now)
             for name, (was, now) in _by_name(before, after, "operations", None)

@@ -11,13 +11,13 @@ from typing import Any
 from hlo_count.budgets.growth import Change, changes, explained, growth, shown
 from hlo_count.budgets.snapshot import COUNTERS, Snapshot, load, snapshot
 from hlo_count.errors import BudgetExceeded, HloCountError
+from hlo_count.harmless import harmless
+from hlo_count.layout import aligned, cut
 from hlo_count.report.contributors import short_source
 from hlo_count.report.counting import count
 from hlo_count.report.exceeded import (
     WIDTH,
-    aligned,
     contributor_sections,
-    cut,
     first_line,
     message,
     program,
@@ -42,7 +42,7 @@ class Place:
     root: Path
 
     def __str__(self) -> str:
-        return f"{short_source(f'{self.file}:0').removesuffix(':0')}, key {self.key!r}"
+        return harmless(f"{short_source(f'{self.file}:0').removesuffix(':0')}, key {self.key!r}")
 
 
 @dataclass(frozen=True, slots=True)

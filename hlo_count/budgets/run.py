@@ -9,7 +9,7 @@ from pathlib import Path
 from hlo_count.budgets.hold import Record
 from hlo_count.budgets.snapshot import FOLDER, file_for, load, save, test_file_is_gone
 from hlo_count.errors import HloCountError
-from hlo_count.report.exceeded import aligned, cut
+from hlo_count.layout import aligned, cut
 
 FORMAT = 1
 """Version of the file that --flop-report writes."""
@@ -147,7 +147,7 @@ def summary_lines(tests: Mapping[str, TestRun], update: Update | None) -> list[s
     if near:
         rows = [("headroom", "nearest", "actual", "limit", "test")]
         rows += [
-            (f"{100 * m['headroom']:.1f} %", m["name"], m["actual"], m["limit"], cut(node, 50, start=True))
+            (f"{100 * m['headroom']:.1f} %", m["name"], m["actual"], m["limit"], cut(node, 50, "start"))
             for m, node in near
         ]
         lines += [cut(line, 100) for line in aligned(rows, "><>><")]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
-from hlo_count.report.contributors import code_of, parts_of, scope_of, where
+from hlo_count.report.contributors import parts_of, scope_of, where
 from hlo_count.report.operations import op_counts
 from hlo_count.visitors.cost import OP_COUNTERS, STATUSES
 
@@ -77,7 +77,7 @@ def _explanations(report: Report, root: Path) -> dict[str, dict[str, dict[str, A
             place = where(instruction, report.places)
             row = sources.get(place)
             if row is None:
-                row = sources[place] = {"code": code} if (code := code_of(place)) else {}
+                row = sources[place] = {"code": code} if (code := report.source_lines.of(place)) else {}
             row[counter] = row.get(counter, 0) + amount
             row = scopes.setdefault(scope_of(instruction) or "(no scope)", {})
             row[counter] = row.get(counter, 0) + amount
@@ -184,7 +184,8 @@ def write_whole(file: Path, data: object) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        # Half a surrogate pair, of which UTF-8 has none, becomes the escape that JSON has for it.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
         # mkstemp makes it private; what stands beside a test is as readable as any other file.
         os.chmod(temporary, 0o666 & ~_umask())

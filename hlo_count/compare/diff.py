@@ -11,6 +11,7 @@ from hlo_count.compare.change_rows import KEYS
 from hlo_count.compare.comparison import Comparison, check_key
 from hlo_count.compare.diff_table import render, render_markdown
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.lowering.stored import is_stored
@@ -45,7 +46,8 @@ class Diff(Comparison):
 
     def __repr__(self) -> str:
         change = self.change
-        return f"<Diff {self.before.name} -> {self.after.name}: {change.flops:+,} FLOP, {change.bytes:+,} bytes>"
+        names = f"{self.before.name} -> {self.after.name}"
+        return harmless(f"<Diff {names}: {change.flops:+,} FLOP, {change.bytes:+,} bytes>")
 
 
 def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:

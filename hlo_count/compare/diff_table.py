@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-
-from tabulate import tabulate
 
 from hlo_count.compare.change_rows import ChangeRow
 from hlo_count.compare.comparison import Comparison
 from hlo_count.compare.signed_numbers import number, scale, signed
+from hlo_count.harmless import harmless_lines, markdown_prose, printable
+from hlo_count.layout import WIDTH, Style, cut, tabular, wrapped
 from hlo_count.report.units import column
 from hlo_count.visitors.cost import Cost
 
-WIDTH = 100
 _TOTALS = {
     "flops": ("FLOP", ""),
     "transcendentals": ("transcendentals", ""),
@@ -36,20 +34,20 @@ def render(diff: Comparison, keys: Sequence[str], depth: int, limit: int) -> str
         rows = [row for row in diff.by(key, depth=depth) if row.reason and row.change.amounts]
         if rows:
             parts += ["", _table(key, _limited(rows, limit))]
-    notes = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in diff.notes]
-    return "\n".join([*parts, *(["", *notes] if notes else [])])
+    notes = [line for note in diff.notes for line in wrapped(note)]
+    return printable("\n".join([*parts, *(["", *notes] if notes else [])]))
 
 
 def render_markdown(diff: Comparison, limit: int) -> str:
     """The same as tables of Markdown: totals, reasons, scopes."""
-    parts = [f"**{_header(diff)}**", "", _totals(diff, "github")]
+    parts = [f"**{markdown_prose(_header(diff))}**", "", _totals(diff, "github")]
     for key in ("reason", "scope") if diff else ():
         rows = [row for row in diff.by(key) if row.reason and row.change.amounts]
         if rows:
             parts += ["", _table(key, _limited(rows, limit), "github")]
     if not diff:
         parts += ["", "Nothing differs."]
-    return "\n".join([*parts, *(f"\n{note}" for note in diff.notes)])
+    return harmless_lines("\n".join([*parts, *(f"\n{markdown_prose(note)}" for note in diff.notes)]))
 
 
 def _header(diff: Comparison) -> str:
@@ -60,10 +58,10 @@ def _header(diff: Comparison) -> str:
     else:
         names = f"{one.name} -> {other.name}" if one.name != other.name else f"{one.name}, before -> after"
         text = f"{names} · {' -> '.join(backends)}"
-    return _cut(text, WIDTH)
+    return cut(text, WIDTH, "middle")
 
 
-def _totals(diff: Comparison, style: str = "plain") -> str:
+def _totals(diff: Comparison, style: Style = "plain") -> str:
     rows = []
     for name in (name for name in _TOTALS if name in diff.counters):
         label, unit = _TOTALS[name]
@@ -73,10 +71,10 @@ def _totals(diff: Comparison, style: str = "plain") -> str:
             rows.append((label, values[0], values[1], signed(values[2]), _percent(one, other)))
     align = ("right", "right", "right", "right", "right")
     headers = ("", "before", "after", "change", "%")
-    return _lines(tabulate(rows, headers, style, colalign=align, disable_numparse=True) if rows else "no counts")
+    return tabular(rows, headers, align, style) if rows else "no counts"
 
 
-def _table(key: str, rows: list[ChangeRow], style: str = "plain") -> str:
+def _table(key: str, rows: list[ChangeRow], style: Style = "plain") -> str:
     shown = [name for name in _COLUMNS if any(getattr(row.change, name) for row in rows)][:2] or ["bytes"]
     columns: dict[str, list[str]] = {key: []}
     for name in shown:
@@ -96,15 +94,15 @@ def _table(key: str, rows: list[ChangeRow], style: str = "plain") -> str:
     widest = max(len(_short(row.name, key)) for row in rows)
     for_reasons = min(wide, max(room // 2, room - 2 - widest)) if reasons else 0
     for_names = room - for_reasons - (2 if reasons else 0)
-    columns[key] = [_cut(_short(row.name, key), for_names) for row in rows]
+    columns[key] = [cut(_short(row.name, key), max(for_names, 12), "middle") for row in rows]
     if reasons:
         columns["reason"] = [_whole_words(reason, for_reasons) for reason in reasons]
         align.append("left")
     headers = [heading.strip() for heading in columns]
     cells = list(zip(*columns.values(), strict=True))
     if style == "plain":  # tabulate pads what it knows to be headers
-        return _lines(tabulate([headers, *cells], (), style, colalign=align, disable_numparse=True))
-    return _lines(tabulate(cells, headers, style, colalign=align, disable_numparse=True))
+        return tabular([headers, *cells], align=align)
+    return tabular(cells, headers, align, style)
 
 
 def _limited(rows: list[ChangeRow], limit: int) -> list[ChangeRow]:
@@ -125,21 +123,9 @@ def _short(name: str, key: str) -> str:
     return "/".join(name.split("/")[-2:]) if key == "source" else name
 
 
-def _cut(text: str, room: int) -> str:
-    room = max(room, 12)
-    if len(text) <= room:
-        return text
-    half = (room - 1) // 2
-    return text[: room - 1 - half] + "…" + text[len(text) - half :]
-
-
 def _whole_words(text: str, room: int) -> str:
     """As many reasons as there is room for."""
     if len(text) <= room:
         return text
     kept = text[: room - 2].rpartition(",")[0] or text[: room - 3]
     return f"{kept}, …"
-
-
-def _lines(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines())

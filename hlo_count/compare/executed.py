@@ -15,9 +15,9 @@ from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE, scope
 from hlo_count.report.contributor_rows import readable
 from hlo_count.report.report import Report
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
-from hlo_count.visitors.walk import Times, Walk
+from hlo_count.visitors.walk import Walk
 
 SILENT = LEAVES | frozenset("tuple get-tuple-element while call conditional after-all".split())
 """Opcodes that cost nothing of their own and say little: they are not matched."""

@@ -21,8 +21,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, halved
 from hlo_count.report.breakdown import op_class
-from hlo_count.visitors.cost import OP_COUNTERS, Cost
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.cost import OP_COUNTERS, Cost, Times
 
 _OPERATIONS = (*OP_COUNTERS, "network_bytes")
 """What an instruction costs wherever it stands; its bytes are those of its kernel."""

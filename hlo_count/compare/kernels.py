@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from hlo_count.compare.executed import Executed
 from hlo_count.compare.match import Pair
 from hlo_count.compare.reasons import UNCHANGED, Reason
-from hlo_count.visitors.cost import ON_CHIP, Cost
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.cost import ON_CHIP, Cost, Times
 
 
 @dataclass(slots=True, eq=False)

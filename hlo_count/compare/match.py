@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from hlo_count.compare.executed import REMATERIALIZED, Executed, Program
 from hlo_count.hlo.opcodes import having
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.cost import Times
 
 
 @dataclass(frozen=True, slots=True, eq=False)

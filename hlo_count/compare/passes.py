@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
@@ -13,7 +11,9 @@ from typing import Any
 from hlo_count.compare.pass_dumps import Dump, expression, find_dumps
 from hlo_count.compare.pass_states import PassRow, PassStates
 from hlo_count.compare.passes_view import plot, render
+from hlo_count.compare.temporary_folders import remove_temporary_folder, temporary_folder
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
 from hlo_count.lowering.stored import is_stored
 from hlo_count.report.counting import opened, read
@@ -41,7 +41,7 @@ class Passes(PassStates):
         return self.table()
 
     def __repr__(self) -> str:
-        return f"<Passes of {self.module}: {len(self.rows)} of {len(self.states)} states changed something>"
+        return harmless(f"<Passes of {self.module}: {len(self.rows)} of {len(self.states)} states changed something>")
 
 
 def passes(
@@ -82,7 +82,7 @@ def passes(
     expression(pass_filter)
     from hlo_count.lowering import dump_passes
 
-    directory = Path(tempfile.mkdtemp(prefix="hlo-count-"))
+    directory = temporary_folder()
     try:
         program = dump_passes(
             fn,
@@ -97,9 +97,9 @@ def passes(
         )
         found = _counted(directory, module or program.name, None, given, progress, program.backend)
     except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
+        remove_temporary_folder(directory)
         raise
-    weakref.finalize(found, shutil.rmtree, directory, ignore_errors=True)
+    weakref.finalize(found, remove_temporary_folder, directory)
     return found
 
 
@@ -132,7 +132,7 @@ def _counted(
         except HloCountError as problem:
             if settings.trip_counts or settings.branches:
                 raise
-            warnings.warn(f"skipped {dump.path.name}: {str(problem).splitlines()[0]}", stacklevel=3)
+            warnings.warn(harmless(f"skipped {dump.path.name}: {str(problem).splitlines()[0]}"), stacklevel=3)
             skipped.append(dump.path)
             continue
         states.append(row)

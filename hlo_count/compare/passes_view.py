@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from hlo_count.compare.pass_states import PassStates
 from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless, plot_label, printable
+from hlo_count.layout import cut, tabular
 from hlo_count.report.units import amount
-from hlo_count.roofline.plot import SUFFIXES
+from hlo_count.roofline.plot import SUFFIXES, save
 
 _WIDEST = 36
 
@@ -23,8 +23,8 @@ def render(found: PassStates) -> str:
     head = [f"{found.module} · {len(rows)} of {len(found.states) - 1} dumped passes changed something", ""]
     columns: dict[str, list[str]] = {
         "#": [*(str(row.index) for row in rows), ""],
-        "pass": [*(_cut(row.name, _WIDEST) for row in rows), "all passes"],
-        "pipeline": [*(_cut(row.pipeline, 18) for row in rows), ""],
+        "pass": [*(cut(row.name, _WIDEST) for row in rows), "all passes"],
+        "pipeline": [*(cut(row.pipeline, 18) for row in rows), ""],
     }
     changes = [*(row.change for row in rows), found.after - found.before]
     for counter, heading, unit in (("flops", "FLOP", ""), ("bytes", "bytes", "B")):
@@ -36,8 +36,7 @@ def render(found: PassStates) -> str:
     columns["instr."] = [signed(str(after - before)) for before, after in instructions]
     columns["fusions"] = [signed(str(after - before)) for before, after in fusions]
     align = ("right", "left", "left", "right", "right", "right", "right")
-    lines = [list(columns), *zip(*columns.values(), strict=True)]
-    text = tabulate(lines, (), "plain", colalign=align, disable_numparse=True)
+    text = tabular([list(columns), *zip(*columns.values(), strict=True)], align=align)
     ends = [
         "",
         f"FLOP {amount(found.before.flops)} -> {amount(found.after.flops)}, "
@@ -53,8 +52,8 @@ def render(found: PassStates) -> str:
         ends.append(f"some of these counts are no more than {' or '.join(sorted(statuses))}s")
     if found.skipped:
         ends.append("skipped, cannot be read:")
-        ends += [f"  {path.name}" for path in found.skipped]
-    return "\n".join([*head, *(line.rstrip() for line in text.splitlines()), *ends])
+        ends += [f"  {harmless(path.name)}" for path in found.skipped]
+    return printable("\n".join([*head, text, *ends]))
 
 
 def plot(found: PassStates, path: str | Path | None) -> Any:
@@ -62,27 +61,29 @@ def plot(found: PassStates, path: str | Path | None) -> Any:
     if path is not None and Path(path).suffix.lower() not in SUFFIXES:
         raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise HloCountError('plot needs matplotlib: pip install "hlo-count[plot]"') from None
-    figure = Figure(figsize=(10, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, 1, sharex=True)
-    numbers = [row.index for row in found.states]
-    for axes, counter, unit in zip(panels, ("flops", "bytes"), ("FLOP", "bytes"), strict=True):
-        values = [getattr(row.after, counter) for row in found.states]
-        axes.step(numbers, values, where="post", color="#3366aa")
-        axes.fill_between(numbers, values, step="post", alpha=0.15, color="#3366aa")
-        axes.set_ylim(0, 1.4 * max(values) or 1)  # room for the names
-        axes.set_ylabel(unit)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.yaxis.set_major_formatter(lambda value, _: _tick(value))
-        _name_largest(axes, found, counter)
-    panels[-1].set_xlabel("dumped state, in the order of the compile")
-    panels[0].set_title(found.module)
-    if path is not None:
-        figure.savefig(path, dpi=150)
+    with rc_context({"text.usetex": False}):  # names are no TeX, which can read files
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(2, 1, sharex=True)
+        numbers = [row.index for row in found.states]
+        for axes, counter, unit in zip(panels, ("flops", "bytes"), ("FLOP", "bytes"), strict=True):
+            values = [getattr(row.after, counter) for row in found.states]
+            axes.step(numbers, values, where="post", color="#3366aa")
+            axes.fill_between(numbers, values, step="post", alpha=0.15, color="#3366aa")
+            axes.set_ylim(0, 1.4 * max(values) or 1)  # room for the names
+            axes.set_ylabel(unit)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.yaxis.set_major_formatter(lambda value, _: _tick(value))
+            _name_largest(axes, found, counter)
+        panels[-1].set_xlabel("dumped state, in the order of the compile")
+        panels[0].set_title(plot_label(found.module))
+        if path is not None:
+            save(figure, Path(path), dpi=150)
     return figure
 
 
@@ -94,17 +95,13 @@ def _name_largest(axes: Any, found: PassStates, counter: str) -> None:
     for at, row in enumerate(sorted(seen, key=lambda row: row.index)):
         right = row.index > 0.6 * len(found.states)
         axes.annotate(
-            f" {row.name} {signed(amount(getattr(row.change, counter)))} ",
+            f" {plot_label(row.name)} {signed(amount(getattr(row.change, counter)))} ",
             xy=(row.index, max(getattr(row.before, counter), getattr(row.after, counter))),
             xytext=(row.index, top * (0.78 + 0.06 * at)),
             ha="right" if right else "left",
             fontsize=8,
             arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.6},
         )
-
-
-def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def _tick(value: float) -> str:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from hlo_count.errors import HloCountError
+
 _STRING = r'"(?:[^"\\]|\\.)*+"'
 
 
@@ -26,7 +28,10 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 
 
 def split_attributes(text: str) -> dict[str, str]:
-    """`, a=1, b={x, "y,"}` as {"a": "1", "b": '{x, "y,"}'}; strings and brackets of any kind are kept whole."""
+    """`, a=1, b={x, "y,"}` as {"a": "1", "b": '{x, "y,"}'}; strings and brackets of any kind are kept whole.
+
+    Raises HloCountError for an attribute that stands twice.
+    """
     found: dict[str, str] = {}
     at, end = 0, len(text.rstrip())
     while at < end:
@@ -35,6 +40,8 @@ def split_attributes(text: str) -> dict[str, str]:
             name, value, at = match[1], match[2], match.end()
         else:
             name, value, at = _split_deep(text, at)
+        if name in found:
+            raise HloCountError(f"the attribute {name} stands twice")
         found[name] = _strip_comments(value.strip())
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import split_attributes
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.metadata import without_metadata
-from hlo_count.hlo.opcodes import CALLING, COLLECTIVES, LEAVES, OPCODES, having
-from hlo_count.hlo.printed import Printed
+from hlo_count.hlo.printed import Line, Printed
 from hlo_count.hlo.shapes import Shape
 
 if TYPE_CHECKING:
@@ -25,14 +23,6 @@ if TYPE_CHECKING:
 
 NUMBERS = [str(n) for n in range(10_000)]
 """What stands in the parentheses of parameters, by number."""
-
-_CALLEE = re.compile(r"=%([\w.\-]+)")
-_NEVER_ALIKE = (
-    ((having("runs", "host", "device") | {"custom-call"}) - {"fusion"})
-    | COLLECTIVES
-    | {opcode for opcode, row in OPCODES.items() if row.half}
-)
-"""Opcodes of which more than shapes, operands and attributes is asked: names, neighbours, formulas of users."""
 
 
 class Computation:
@@ -45,75 +35,56 @@ class Computation:
         self.lines: list[int] | None = None
         """Line of each instruction, where they do not stand on consecutive lines."""
         self._printed = printed
+        self.twin = self
+        """The first computation of the module that says the same, names and metadata aside; often itself.
+
+        What is worked out from shapes, operands and attributes holds of both, instruction by instruction.
+        """
 
     @cached_property
     def instructions(self) -> list[Instruction]:
         """Its instructions in the order of the text, which is the schedule's where the module is scheduled."""
         if self._printed is None:
             return []  # the scanner appends them
+        return self._made_of(self._printed.lines())
+
+    def make(self, lines: list[Line]) -> None:
+        """Its instructions, of the lines that were just read: where it is known that they will be asked for."""
+        self.instructions = self._made_of(lines)
+
+    def _made_of(self, lines: list[Line]) -> list[Instruction]:
         kinds = self.module.kinds
         with no_garbage_collection():
             return [
                 Instruction(self, index, name, *kinds[kind], operands, attributes)
-                for index, (_, name, kind, operands, attributes) in enumerate(self._printed.lines())
+                for index, (_, name, kind, operands, attributes) in enumerate(lines)
             ]
 
     @cached_property
     def root(self) -> Instruction:
         """What it gives: the instruction marked ROOT, else the last."""
-        printed = self._printed.lines() if self._printed is not None else []
-        return self.instructions[next((index for index, line in enumerate(printed) if line[0]), -1)]
+        return self.instructions[self._printed.root if self._printed is not None else -1]
 
     @cached_property
     def kinds(self) -> list[tuple[str, Shape, int]]:
         """(opcode, shape, how many) of its instructions; a printed text is counted without making them."""
         if self._printed is not None:
-            return self._printed.kinds
+            kinds = self.module.distinct_lines.kinds
+            numbers: dict[int, int] = {}  # of a kind by its first line: shapes are long to compare
+            firsts: dict[int, int] = {}
+            for line, number in Counter(self._printed.numbers).items():
+                first = firsts.setdefault(id(kinds[line]), line)
+                numbers[first] = numbers.get(first, 0) + number
+            return [(*kinds[line], number) for line, number in numbers.items()]
         by_id = {id(i.shape): i.shape for i in self.instructions}
         made = Counter([(i.opcode, id(i.shape)) for i in self.instructions])
         return [(opcode, by_id[shape], number) for (opcode, shape), number in made.items()]
 
-    def kinds_and_attributes(self) -> list[tuple[str, str]]:
-        """(kind, attributes) of its instructions in order, without making them; the text must be printed."""
+    @property
+    def printed(self) -> Printed:
+        """Its lines as XLA prints them; there where `is_printed`."""
         assert self._printed is not None
-        return self._printed.kinds_and_attributes()
-
-    @cached_property
-    def twin(self) -> Computation:
-        """The first computation of the module that says the same, names and metadata aside; often itself.
-
-        What is worked out from shapes, operands and attributes holds of both, instruction by instruction: compilers
-        for accelerators print some dozens of fused bodies a thousand times.
-        """
-        said = self._said() if self._printed is not None and self.opcodes.isdisjoint(_NEVER_ALIKE) else None
-        return self if said is None else self.module.twins.setdefault(said, self)
-
-    def _said(self) -> tuple[object, ...] | None:
-        """Its lines with the positions of operands for their names; None where a line needs a closer look."""
-        assert self._printed is not None
-        lines = self._printed.lines()
-        position = {"%" + name: index for index, (_, name, _, _, _) in enumerate(lines)}
-        if len(position) < len(lines):
-            return None
-        said: list[object] = []
-        for index, (root, _, kind, operands, attributes) in enumerate(lines):
-            inside: object = operands
-            if operands and self.module.kinds[kind][0] not in LEAVES:
-                taken = [position.get(operand, index) for operand in operands.split(", ")]
-                if max(taken) >= index:
-                    return None
-                inside = tuple(taken)
-            said.append((root, kind, inside, self._said_by(attributes)))
-        return tuple(said)
-
-    def _said_by(self, attributes: str) -> str:
-        text = without_metadata(attributes) if "metadata={" in attributes else attributes
-        return _CALLEE.sub(self._twin_of, text) if "=%" in text else text
-
-    def _twin_of(self, callee: re.Match[str]) -> str:
-        """A callee that calls nothing itself by its twin, so that no depth of calls is a depth of Python's."""
-        called = self.module.computations.get(callee[1])
-        return "=%" + (called.twin.name if called is not None and called.opcodes.isdisjoint(CALLING) else callee[1])
+        return self._printed
 
     @cached_property
     def by_name(self) -> dict[str, Instruction]:
@@ -128,7 +99,8 @@ class Computation:
     def opcodes(self) -> frozenset[str]:
         """The opcodes that occur in it."""
         if self._printed is not None:
-            return frozenset([opcode for opcode, _, _ in self.kinds])
+            kinds = self.module.distinct_lines.kinds
+            return frozenset([kinds[number][0] for number in set(self._printed.numbers)])
         return frozenset([i.opcode for i in self.instructions])  # asked before their shapes are settled
 
     @property
@@ -219,7 +191,7 @@ class Computation:
         return self.by_name[name]
 
     def __repr__(self) -> str:
-        return f"<Computation %{self.name}, {len(self.instructions)} instructions>"
+        return harmless(f"<Computation %{self.name}, {len(self.instructions)} instructions>")
 
 
 def bare_shape(shape: Shape) -> str:

@@ -436,3 +436,14 @@ _RULES: dict[str, Callable[[Instruction], Shape]] = {
     "all-reduce-done": _same,
     "all-gather-done": _second_element,
 }
+
+INFERRED = frozenset(_RULES)
+"""Opcodes whose shape can be left out."""
+
+
+def inferred(instruction: Instruction) -> Shape:
+    """The shape that the operands of an instruction give, of an opcode that is among `INFERRED`, without a layout.
+
+    Raises HloCountError, LookupError or ValueError where they do not fit together.
+    """
+    return _RULES[instruction.opcode](instruction)

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import int_list, parse_config, split_attributes
 from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import CALLING_ATTRIBUTES, LEAVES, OPCODES
@@ -132,20 +133,8 @@ class Instruction:
 
     def _find_called(self) -> list[tuple[str, Computation]]:
         computations = self.computation.module.computations
-        head, _, tail = self.attribute_text.partition(", metadata={")
-        plain = '"' not in head and "branch_" not in head and "called_" not in head
-        if plain and not any(f"{name}=" in tail for name in ("calls", "to_apply", "body", "condition")):
-            pairs = _CALLEE.findall(head)
-        else:
-            pairs = [
-                (name, callee.strip().lstrip("%"))
-                for name, value in self.attributes.items()
-                if name in CALLING_ATTRIBUTES
-                for callee in value.strip("{}").split(",")
-                if callee.strip()
-            ]
         try:
-            return [(role, computations[callee]) for role, callee in pairs]
+            return [(role, computations[callee]) for role, callee in called_names(self.attribute_text)]
         except KeyError as missing:
             raise HloCountError(
                 f"{self.place}: {self.name} calls the computation "
@@ -197,7 +186,22 @@ class Instruction:
         return (self.name, self.opcode, self.shape, inside, self.attributes)
 
     def __repr__(self) -> str:
-        return f"<Instruction %{self.name} = {self.shape} {self.opcode}>"
+        return harmless(f"<Instruction %{self.name} = {self.shape} {self.opcode}>")
+
+
+def called_names(attribute_text: str) -> list[tuple[str, str]]:
+    """(attribute, name) of each computation that the attributes of an instruction name, in the order of the text."""
+    head, _, tail = attribute_text.partition(", metadata={")
+    plain = '"' not in head and "branch_" not in head and "called_" not in head
+    if plain and not any(f"{name}=" in tail for name in ("calls", "to_apply", "body", "condition")):
+        return _CALLEE.findall(head)
+    return [
+        (name, callee.strip().lstrip("%"))
+        for name, value in split_attributes(attribute_text).items()
+        if name in CALLING_ATTRIBUTES
+        for callee in value.strip("{}").split(",")
+        if callee.strip()
+    ]
 
 
 def _split_operands(text: str) -> list[str]:

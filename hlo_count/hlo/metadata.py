@@ -61,11 +61,7 @@ def _records(text: str) -> dict[int, dict[str, int]]:
     return {int(n): {k: int(v) for k, v in _FIELD.findall(body)} for n, body in _RECORD.findall(text)}
 
 
-_ATTRIBUTE = re.compile(r', metadata=\{(?:[^"{}]++|"(?:[^"\\]|\\.)*+")*+\}(?=,|\s*\Z)')
-
-
-_SCHEDULED = re.compile(r'(, metadata=\{(?:[^"{}]|"(?:[^"\\]|\\.)*+")*?)\bscheduling_name="(?:[^"\\]|\\.)*+" ?')
-"""What GPU's XLA says of each instruction, its own name again: nothing here asks for it."""
+_ATTRIBUTE = re.compile(r', metadata=\{(?:[^"{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}(?=,|\s*\Z)')
 
 
 def without_metadata(attribute_text: str) -> str:
@@ -82,28 +78,40 @@ def _metadata_in(attribute_text: str) -> re.Match[str] | None:
     return found
 
 
-class MetadataTable(dict[str, Metadata]):
+class MetadataTable:
     """Metadata by its text, each read once: 100,000 instructions have a few hundred."""
 
     def __init__(self, tables: SourceTables) -> None:
-        super().__init__()
         self._tables = tables
-
-    def __missing__(self, text: str) -> Metadata:
-        found = self[text] = parse_metadata(split_attributes(text).get("metadata"), self._tables)
-        return found
+        self._by_text: dict[str, Metadata] = {}
+        self._by_attributes: dict[str, Metadata] = {}
 
     def of(self, attribute_text: str) -> Metadata:
         """That which the attributes of an instruction hold."""
+        found = self._by_attributes.get(attribute_text)
+        if found is None:
+            found = self._by_attributes[attribute_text] = self._read(attribute_text)
+        return found
+
+    def _read(self, attribute_text: str) -> Metadata:
         if "metadata={" not in attribute_text:
             return NO_METADATA
-        found = _metadata_in(attribute_text)
+        at = _metadata_in(attribute_text)
+        text = without_scheduling_names(attribute_text if at is None else at[0])
+        found = self._by_text.get(text)
         if found is None:
-            return self[attribute_text]
-        text = found[0]
-        if "scheduling_name=" in text and (scheduled := _SCHEDULED.match(text)) is not None:
-            text = scheduled[1] + text[scheduled.end() :]
-        return self[text]
+            metadata = split_attributes(text).get("metadata")
+            found = self._by_text[text] = parse_metadata(metadata, self._tables)
+        return found
+
+
+_SCHEDULED = re.compile(r'scheduling_name="[^"\\]*+"(?=[ }]) ?+')
+
+
+def without_scheduling_names(text: str) -> str:
+    """Attributes, of any number of instructions, without what GPU's XLA says in the metadata of each: its own name
+    again. Nothing asks for it."""
+    return _SCHEDULED.sub("", text) if "scheduling_name=" in text else text
 
 
 _METADATA_FIELD = re.compile(r'(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^\s{}"]+)|\{[^{}]*\})', re.S)

@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import MetadataTable, SourceTables
-from hlo_count.hlo.printed import Kinds
+from hlo_count.hlo.printed import DistinctLines, Kinds
 from hlo_count.hlo.stage import Stage, sharded_for, stage_of
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ class Module:
         self.computations: dict[str, Computation] = {}
         self.entry: Computation
         self.kinds = Kinds()
-        self.twins: dict[object, Computation] = {}
-        """The first computation of all that differ in names and metadata alone, by what they say."""
+        self.distinct_lines = DistinctLines(self.kinds)
         self.backend: str | None = None
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.call_depth = 0
         """How deep its calls nest."""
+        self.contradictions: list[tuple[Computation, int, str]] = []
+        """Instructions, by computation and index, that XLA's parser takes and its verifier does not, each with why."""
 
     @cached_property
     def metadata(self) -> MetadataTable:
@@ -132,4 +134,5 @@ class Module:
         )
 
     def __repr__(self) -> str:
-        return f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
+        shown = f"<Module {self.name}, {len(self.computations)} computations, {self.num_instructions} instructions>"
+        return harmless(shown)

@@ -6,13 +6,15 @@ A device's id is its place in the device assignment: replica · num_partitions +
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, pairwise
 from math import prod
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list
+from hlo_count.hlo.device_groups import DeviceGroups, Grid, Lists
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, halved, having
 
@@ -31,7 +33,7 @@ def collective_kind(instruction: Instruction) -> str | None:
     return wrapped if half == "start" and wrapped in COLLECTIVES else None
 
 
-def groups(instruction: Instruction) -> list[tuple[int, ...]] | None:
+def groups(instruction: Instruction) -> DeviceGroups | None:
     """The groups of devices that a collective joins, by id; None for no collective or an unknown spelling.
 
     What the text lists depends on `channel_id` and `use_global_device_ids` (XLA,
@@ -45,36 +47,36 @@ def groups(instruction: Instruction) -> list[tuple[int, ...]] | None:
         return None
     if kind in _PAIRED:
         pairs = source_target_pairs(instruction)
-        return None if pairs is None else _connected(pairs)
+        return None if pairs is None else replace(pairs, listed=_connected(pairs.listed))
     listed = _listed(groups_text(instruction))
     if listed is None:
         return None
     module = instruction.computation.module
     replicas, partitions = module.replica_count, module.num_partitions
     if instruction.attribute("channel_id") is None:
-        listed = listed or (tuple(range(replicas)),)
-        return [tuple(r * partitions + p for r in group) for p in range(partitions) for group in listed]
-    if kind not in _TAKE_GLOBAL_IDS and instruction.attribute("use_global_device_ids") is None:
-        listed = listed or (tuple(range(partitions)),)
-        return [tuple(r * partitions + p for p in group) for r in range(replicas) for group in listed]
-    if instruction.attribute("use_global_device_ids") != "true":
-        listed = listed or (tuple(range(replicas)),)
-        return [tuple(r * partitions + p for r in group for p in range(partitions)) for group in listed]
-    return list(listed or (tuple(range(replicas * partitions)),))
+        lists, there = Lists.REPLICAS, replicas
+    elif kind not in _TAKE_GLOBAL_IDS and instruction.attribute("use_global_device_ids") is None:
+        lists, there = Lists.PARTITIONS, partitions
+    elif instruction.attribute("use_global_device_ids") != "true":
+        lists, there = Lists.REPLICAS_WITH_PARTITIONS, replicas
+    else:
+        lists, there = Lists.DEVICES, replicas * partitions
+    return DeviceGroups(listed or Grid(((there, 1),), there), lists, replicas, partitions)
 
 
 def group_size(instruction: Instruction) -> int | None:
     """Devices in a group, of the largest one where they differ; None where `groups` is."""
     found = groups(instruction)
-    return None if found is None else max(map(len, found), default=1)
+    return None if found is None else found.largest
 
 
 def largest_device(instruction: Instruction) -> int:
     """The largest id of a device that a collective names; 0 where it names none."""
-    return max((max(group, default=0) for group in groups(instruction) or ()), default=0)
+    found = groups(instruction)
+    return 0 if found is None else found.last
 
 
-def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | None:
+def source_target_pairs(instruction: Instruction) -> DeviceGroups | None:
     """Who sends to whom, by device id, as a permute, or the frontend attributes of a send, say; else None.
 
     The text lists partitions with a `channel_id`, else replicas.
@@ -90,24 +92,25 @@ def source_target_pairs(instruction: Instruction) -> list[tuple[int, int]] | Non
         raise HloCountError(
             f"{instruction.place}: {instruction.name} has source_target_pairs that are no pairs: {text}"
         )
-    listed = list(zip(numbers[::2], numbers[1::2], strict=True))
+    lists = Lists.REPLICAS if instruction.attribute("channel_id") is None else Lists.PARTITIONS
     module = instruction.computation.module
-    replicas, partitions = module.replica_count, module.num_partitions
-    if instruction.attribute("channel_id") is None:
-        return [(a * partitions + p, b * partitions + p) for p in range(partitions) for a, b in listed]
-    return [(r * partitions + a, r * partitions + b) for r in range(replicas) for a, b in listed]
+    pairs = tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    return DeviceGroups(pairs, lists, module.replica_count, module.num_partitions)
 
 
 _SEND_PAIRS = re.compile(r'_xla_send_recv_source_target_pairs="?(\{[^"]*\})')
 
 
-def mesh_axes(groups: Sequence[Sequence[int]], mesh: Mapping[str, int]) -> tuple[str, ...] | None:
+def mesh_axes(groups: Iterable[Sequence[int]], mesh: Mapping[str, int]) -> tuple[str, ...] | None:
     """The axes of a mesh (names and sizes, major first) along which groups lie; None if along none.
 
     Devices are taken to lie in the mesh in the order of their ids, as jax assigns them. An axis of size 1 is
     never among the answers; groups of one device each lie along no axis: ().
     """
     names, sizes = list(mesh), list(mesh.values())
+    if isinstance(groups, DeviceGroups) and groups.number != prod(sizes):
+        return None
+    groups = list(groups)
     if sorted(chain.from_iterable(groups)) != list(range(prod(sizes))):
         return None
     strides = [prod(sizes[axis + 1 :]) for axis in range(len(sizes))]
@@ -147,13 +150,13 @@ _MAXIMAL = re.compile(r"maximal_mesh\[device_id=(\d+)\]\s*\{\s*\}\Z")
 
 
 @lru_cache(maxsize=4096)
-def _listed(text: str) -> Groups | None:
+def _listed(text: str) -> Groups | Grid | None:
     """The groups as the text lists them, () for an empty list, None for a spelling that is none of XLA's."""
     if _LIST.match(text):
         return tuple(group for inner in _INNER.findall(text[1:-1]) if (group := int_list(inner)))
     if found := _IOTA.match(text):
-        dims, order = int_list(found[3]), int_list(found[4])
-        return _split(_iota(dims, order or range(len(dims))), int(found[2]))
+        devices = _transposed(found[3], found[4], int(found[2]))
+        return devices if devices is not None and devices.size == int(found[1]) * devices.width else None
     if found := _MESH.match(text):
         return _mesh_groups(found)
     if found := _MAXIMAL.match(text):
@@ -161,7 +164,15 @@ def _listed(text: str) -> Groups | None:
     return None
 
 
-def _mesh_groups(found: re.Match[str]) -> Groups | None:
+def _transposed(dims_text: str, order_text: str | None, width: int) -> Grid | None:
+    """`[2,4]T(1,0)`; None where that is no order of its dimensions."""
+    dims, order = int_list(dims_text), int_list(order_text)
+    if order_text is not None and sorted(order) != list(range(len(dims))):
+        return None
+    return Grid.transposed(dims, order or range(len(dims)), width)
+
+
+def _mesh_groups(found: re.Match[str]) -> Groups | Grid | None:
     """`mesh['a'=4,'b'=2], device_ids=(…) {'a':(1)2,'b'}`: devices that differ only along these.
 
     A sub-axis `(p)s` is the part of size s of an axis that has p more major to it (MeshAxesReplicaGroupList).
@@ -177,13 +188,6 @@ def _mesh_groups(found: re.Match[str]) -> Groups | None:
     if any(name not in by_name for name, _, _ in wanted):
         return None
     wanted = [(by_name[name], before, size) for name, before, size in wanted]
-    count = prod(sizes.values())
-    devices: Sequence[int] = range(count)
-    if found["ids"] is not None:
-        devices = int_list(found["ids"])
-    elif found["dims"] is not None:
-        dims = int_list(found["dims"])
-        devices = _iota(dims, int_list(found["order"]) or range(len(dims)))
     # Each axis falls apart where a listed sub-axis begins or ends; a part is known by its axis and what is
     # before it.
     parts: dict[tuple[str, int], int] = {}
@@ -200,28 +204,29 @@ def _mesh_groups(found: re.Match[str]) -> Groups | None:
     grouped = [keys.index((name, before)) for name, before, _ in wanted]
     rest = [index for index in range(len(keys)) if index not in grouped]
     dims = tuple(parts.values())
-    places = _iota(dims, [*rest, *grouped])
-    return _split([devices[place] for place in places], prod(dims[index] for index in grouped))
+    places = Grid.transposed(dims, [*rest, *grouped], prod(dims[index] for index in grouped))
+    if found["ids"] is not None:
+        devices = int_list(found["ids"])
+        return tuple(tuple(devices[place] for place in row) for row in places) if len(devices) == places.size else None
+    if found["dims"] is None:
+        return places
+    among = _transposed(found["dims"], found["order"], 1)
+    return None if among is None or among.size != places.size else places.through(among)
 
 
-def _iota(dims: Sequence[int], order: Sequence[int]) -> list[int]:
-    """0, 1, 2 … laid out in `dims`, its dimensions transposed into `order`, read row by row."""
-    ids = [0]
-    for axis in order:
-        stride = prod(dims[axis + 1 :])
-        ids = [base + stride * step for base in ids for step in range(dims[axis])]
-    return ids
-
-
-def _split(ids: Sequence[int], width: int) -> Groups:
-    return tuple(tuple(ids[start : start + width]) for start in range(0, len(ids), width))
-
-
-def _connected(pairs: list[tuple[int, int]]) -> list[tuple[int, ...]]:
+def _connected(pairs: Iterable[Sequence[int]]) -> Groups:
     """The sets of devices that pairs connect, each in ascending order, by their first device."""
-    group_of: dict[int, set[int]] = {}
+    parents: dict[int, int] = {}
+
+    def find(device: int) -> int:
+        while parents.setdefault(device, device) != device:
+            parents[device] = device = parents[parents[device]]
+        return device
+
     for source, target in pairs:
-        merged = group_of.get(source, {source}) | group_of.get(target, {target})
-        for device in merged:
-            group_of[device] = merged
-    return sorted({tuple(sorted(group)) for group in group_of.values()})
+        one, other = find(source), find(target)
+        parents[max(one, other)] = min(one, other)
+    sets: dict[int, list[int]] = {}
+    for device in sorted(parents):
+        sets.setdefault(find(device), []).append(device)
+    return tuple(map(tuple, sets.values()))

@@ -53,6 +53,13 @@ class Shape:
     layout: Layout | None = None
     elements: tuple[Shape, ...] = ()
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.dtype, self.dimensions, self.dynamic, self.layout, self.elements))
+
+    def __hash__(self) -> int:
+        return self._hash
+
     @property
     def is_tuple(self) -> bool:
         return self.dtype == "tuple"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import NUMBERS, Computation
-from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.instruction import called_names
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import CALLING, OPCODES
 
@@ -16,7 +16,7 @@ def check_calls(module: Module) -> None:
     callees: dict[Computation, list[Computation]] = {}
     for computation in module.computations.values():
         numbers = computation.parameter_numbers
-        if sorted(numbers) != sorted(NUMBERS[: len(numbers)]):
+        if numbers != (counted := NUMBERS[: len(numbers)]) and sorted(numbers) != sorted(counted):
             computation.parameters  # noqa: B018  raises
         callees[computation] = _callees(computation)
     depths = {computation: 1 for computation, called in callees.items() if not called}
@@ -28,41 +28,27 @@ def check_calls(module: Module) -> None:
 
 def _measure(start: Computation, callees: dict[Computation, list[Computation]], depths: dict[Computation, int]) -> None:
     """How deep the calls below `start` nest; by a stack of its own, so that any depth is told apart from recursion."""
-    path = {start: None}
+    path = {start: iter(callees[start])}
     while path:
-        computation = next(reversed(path))
-        following = next((callee for callee in callees[computation] if callee not in depths), None)
+        computation, left = next(reversed(path.items()))
+        following = next((callee for callee in left if callee not in depths), None)
         if following is None:
             depths[computation] = 1 + max(depths[callee] for callee in callees[computation])
             path.popitem()
         elif following in path:
             raise HloCountError(f"{following.instructions[0].place}: the computation {following.name} calls itself")
         else:
-            path[following] = None
+            path[following] = iter(callees[following])
 
 
 def _callees(computation: Computation) -> list[Computation]:
     if computation.opcodes <= _CALL_NOTHING:
         return []
-    calling = computation.opcodes - _CALL_NOTHING
-    return [callee for i in computation.instructions if i.opcode in calling for _, callee in i.called]
-
-
-def check_elements(module: Module) -> None:
-    """Raise HloCountError for a get-tuple-element that names no element. Shapes must be settled."""
-    for computation in module.computations.values():
-        if "get-tuple-element" in computation.opcodes:
-            for instruction in computation.instructions:
-                if instruction.opcode == "get-tuple-element":
-                    _check_element(instruction)
-
-
-def _check_element(instruction: Instruction) -> None:
-    index = instruction.attribute("index") or ""
-    if len(instruction.operands) != 1 or not instruction.operands[0].shape.is_tuple:
-        raise HloCountError(f"{instruction.place}: {instruction.name} takes an element of what is no tuple")
-    number = len(instruction.operands[0].shape.elements)
-    if not index.isdecimal() or int(index) >= number:
-        raise HloCountError(
-            f"{instruction.place}: {instruction.name} takes the element index={index} of a tuple of {number}"
-        )
+    if computation.is_printed and not computation.is_entry:
+        module = computation.module
+        lines = module.distinct_lines
+        calling = [n for n in dict.fromkeys(computation.printed.numbers) if lines.kinds[n][0] in CALLING]
+        names = [name for number in calling for _, name in called_names(lines.attributes[number])]
+        if module.computations.keys() >= set(names):
+            return [module.computations[name] for name in names]
+    return [callee for i in computation.instructions if i.opcode in CALLING for _, callee in i.called]

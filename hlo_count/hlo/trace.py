@@ -52,6 +52,13 @@ class Carried(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class DeviceId(Value):
+    """The id of the device that runs the program, by the opcode that asks for it."""
+
+    opcode: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Unknown(Value):
     """What the program alone does not determine: `what` it is, in words."""
 
@@ -109,11 +116,11 @@ if TYPE_CHECKING:
 class Tracer:
     """Expressions of the scalars of one module, each traced once.
 
-    `ids`: the values of `partition-id` and `replica-id`, to see the module as one of its devices does.
+    `by_device`: in terms of the device's ids, which are not known else.
     """
 
-    def __init__(self, module: Module, ids: Mapping[str, int] | None = None) -> None:
-        self._ids = dict(ids or {})
+    def __init__(self, module: Module, *, by_device: bool = False) -> None:
+        self._ids = having("device") if by_device else frozenset[str]()
         self._outermost = Frame()
         self._loops: dict[Instruction, Frame] = {}
         self._calls: dict[tuple[object, ...], Frame] = {}
@@ -124,10 +131,9 @@ class Tracer:
             for role, callee in instruction.called:
                 self._callers.setdefault(callee, []).append((instruction, role))
 
-    def value(self, instruction: Instruction) -> Scalar | None:
-        """What a scalar instruction gives, whatever calls its computation; None where the module does not tell."""
-        found = self._trace(instruction, (), self._outermost, None)
-        return found.value if isinstance(found, Constant) else None
+    def expression(self, instruction: Instruction) -> Value:
+        """What a scalar instruction gives, whatever calls its computation."""
+        return self._trace(instruction, (), self._outermost, None)
 
     def in_loop(self, instruction: Instruction, loop: Instruction, fusion: Instruction | None = None) -> Value:
         """A scalar in the body of a loop, or in a fusion that stands there, in terms of what the loop carries."""
@@ -188,7 +194,7 @@ class Tracer:
     def _any_lane(self, lane: Value, what: str) -> Value:
         if isinstance(lane, Constant):
             return lane
-        if not any(isinstance(part, Carried) for part in parts([lane])):
+        if not any(isinstance(part, Carried | DeviceId) for part in parts([lane])):
             return self._unknown(what)
         made = AnyLane(args=(lane,), name="any", dtype="pred", what=what)
         return self._interned.setdefault(("any", what, id(lane)), made)
@@ -247,7 +253,7 @@ class Tracer:
             value = literal(leaf.element_type, i.operand_text)
             return self._unknown(_data(i)) if value is None else self.constant(value)
         if opcode in self._ids:
-            return self.constant(self._ids[opcode])
+            return self._interned.setdefault(("id", opcode), DeviceId(opcode=opcode))
         if opcode in _SAME_VALUE or (opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype):
             seen = operand_view(i, view)
             if seen is not None or view is None:
@@ -404,22 +410,48 @@ def parts(values: Iterable[Value]) -> list[Value]:
     return list(done)
 
 
+def evaluated(made_of: Iterable[Value], ids: Mapping[str, Scalar]) -> Scalar | None:
+    """What the last of `parts` is on a device with these ids, by opcode; None where they do not tell."""
+    known: dict[Value, Scalar | None] = {}
+    found: Scalar | None = None
+    for part in made_of:
+        args = [known[arg] for arg in part.args]
+        found = None
+        if isinstance(part, Constant):
+            found = part.value
+        elif isinstance(part, DeviceId):
+            found = ids[part.opcode]
+        elif isinstance(part, AnyLane):
+            found = args[0]
+        elif isinstance(part, Operation):
+            chosen = _chosen(part.name, args)
+            if chosen is not None:
+                found = args[chosen]
+            elif None not in args:
+                found = part.function(*args)
+        known[part] = found
+    return found
+
+
+def _chosen(name: str, args: Sequence[Scalar | None]) -> int | None:
+    """Which of its arguments an operation gives, whatever the others are."""
+    first = args[0]
+    if name == "select" and first is not None:
+        return 1 if first else 2
+    if name == "choice" and first is not None:
+        return 1 + int(first) if 0 <= int(first) < len(args) - 1 else len(args) - 1
+    if name in ("and", "or"):
+        return next((at for at, arg in enumerate(args) if arg is (name == "or")), None)
+    return None
+
+
 def _short_circuit(name: str, args: tuple[Value, ...]) -> Value | None:
     """What settles an operation whatever its other arguments are, unknown ones included."""
     first = args[0]
     if name == "not" and isinstance(first, Operation) and first.name == "not":
         return first.args[0]
-    if isinstance(first, Constant):
-        if name == "select":
-            return args[1] if first.value else args[2]
-        if name == "choice":
-            index = int(first.value)
-            return args[1 + index] if 0 <= index < len(args) - 1 else args[-1]
-    if name in ("and", "or"):
-        for arg in args:
-            if isinstance(arg, Constant) and arg.value is (name == "or"):
-                return arg
-    return None
+    chosen = _chosen(name, [arg.value if isinstance(arg, Constant) else None for arg in args])
+    return None if chosen is None else args[chosen]
 
 
 def _choice(index: Scalar, *branches: Scalar) -> Scalar:

@@ -80,11 +80,15 @@ class TripCounts:
 
 
 def _written(loop: Instruction) -> TripCount | None:
-    """`known_trip_count` of the backend config. JSON of a protobuf leaves a zero out."""
+    """`known_trip_count` of the backend config, where it is a number of trips. JSON of a protobuf leaves a zero out."""
     if "known_trip_count" not in loop.attribute_text:
         return None
     known = (loop.backend_config or {}).get("known_trip_count")
-    return TripCount(int(known.get("n", 0)), "known_trip_count") if isinstance(known, dict) else None
+    trips = known.get("n", 0) if isinstance(known, dict) else None
+    if isinstance(trips, str) and trips.isascii() and trips.isdecimal() and len(trips) < 20:  # XLA has 64 bits
+        trips = int(trips)
+    is_number = isinstance(trips, int) and not isinstance(trips, bool) and trips >= 0
+    return TripCount(trips, "known_trip_count") if is_number else None
 
 
 def _course(tracer: Tracer, condition: Value, update: Update) -> Course:

@@ -235,8 +235,9 @@ def _hide_own_frames() -> None:
     from jax.extend import source_info_util
 
     package = os.path.dirname(os.path.dirname(__file__))
-    for own in ("budgets", "cli.py", "lowering", "pytest_plugin.py", "report"):  # the demo is a program like a user's
-        source_info_util.register_exclusion(os.path.join(package, own))
+    own = ("budgets", "cli.py", "commands.py", "lowering", "pytest_plugin.py", "report")  # the demo is as a user's
+    for part in own:
+        source_info_util.register_exclusion(os.path.join(package, part))
 
 
 def _find(target: Any, mesh: Any) -> Target | None:

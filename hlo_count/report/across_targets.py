@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
+from hlo_count.harmless import printable
+from hlo_count.layout import WIDTH, cut, tabular, wrapped
 from hlo_count.report.breakdown import scope
 from hlo_count.report.contributor_rows import readable
 from hlo_count.report.counts import Counts
 from hlo_count.report.export import to_dict
-from hlo_count.report.table import WIDTH, unknowns_text
+from hlo_count.report.table import unknowns_text
 from hlo_count.report.units import amount, column
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.cost import Cost
 
 _CONTRACTIONS = ("matmul", "convolution")
 _SHOWN = 6
-_PAD = "\u2800"
-"""Stands for a blank at the end of a name, which tabulate would strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
     devices = [report.num_devices for report in rows]
     matmul = [_contraction_flops(report.total) for report in rows]
     columns: dict[str, list[str]] = {
-        "target": [f"{name:{_PAD}<{max(len(str(each)) for each in done)}}" for name in reports],
+        "target": [f"{name:<{max(len(str(each)) for each in done)}}" for name in reports],
         "devices": [str(number) for number in devices],
         "matmul FLOP": [f"{n:,}" for n in matmul],
         "other FLOP": column([report.flops - n for report, n in zip(rows, matmul, strict=True)]),
@@ -63,7 +60,7 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
         del columns["devices"]
     while len(_plain(columns).partition("\n")[0]) > WIDTH and not columns.keys().isdisjoint(_DISPENSABLE):
         del columns[next(name for name in _DISPENSABLE if name in columns)]
-    counted = iter(_plain(columns).replace(_PAD, " ").splitlines())
+    counted = iter(_plain(columns).splitlines())
     lines = [next(counted)]
     width = max(len(str(name)) for name in done)
     for name in done:
@@ -74,18 +71,17 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
         parts += ["", differences(reports)]
     for name, report in reports.items():
         for note in report.notes:
-            parts += ["", textwrap.fill(f"{name}: note: {note}", WIDTH, subsequent_indent="  ")]
+            parts += ["", *wrapped(f"{name}: note: {note}")]
         unknown = unknowns_text(report)
         if unknown:
             parts += ["", f"{name}: {unknown}"]
-    return "\n".join(line.rstrip() for part in parts for line in part.splitlines() or [""])
+    return printable("\n".join(parts))
 
 
 def _problem_row(name: str, problem: str, width: int) -> str:
     """A target without a report, and why, on the one line that a row is."""
     reason = " ".join(problem.split()).replace(f" for {name}:", ":")
-    row = f"{name:<{max(width, len('target') + 2)}}  {reason}"
-    return row if len(row) <= WIDTH else row[: WIDTH - 1] + "…"
+    return cut(f"{name:<{max(width, len('target') + 2)}}  {reason}", WIDTH)
 
 
 _DISPENSABLE = ("peak memory", "FLOP/B")
@@ -94,7 +90,7 @@ _DISPENSABLE = ("peak memory", "FLOP/B")
 
 def _plain(columns: Mapping[str, list[str]]) -> str:
     align = ["left", *["right"] * (len(columns) - 2), "left"]
-    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def differences(reports: Mapping[str, Counts]) -> str:
@@ -189,7 +185,7 @@ def _change(old: Contraction | None, new: Contraction | None) -> str:
     amounts = " -> ".join(f"{c.flops:,}" for c in found) if old and new else f"{'+' if new else '-'}{found[0].flops:,}"
     text = f"{amounts}  {' -> '.join(dict.fromkeys(c.shape for c in found))}"
     place, room = found[0].place, max(12, WIDTH - len(text) - 10)
-    return f"  {place if len(place) <= room else '…' + place[len(place) - room + 1 :]}  {text}"
+    return f"  {cut(place, room, 'start')}  {text}"
 
 
 def _contraction_flops(cost: Cost) -> int:

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from tabulate import tabulate
-
 from hlo_count.hlo.attributes import unquote
+from hlo_count.hlo.device_groups import DeviceGroups
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import mesh_axes
+from hlo_count.layout import tabular
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, Entry, first_of
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
-from hlo_count.visitors.walk import Times
 
 _Kind = tuple[str, str, int | None, tuple[str, ...] | None]
 """Kind, element type, group size, mesh axes: what makes collectives alike."""
@@ -72,7 +71,7 @@ def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, in
     instruction = first_of(instruction)
     found = collective(instruction)
     if found is not None:
-        axes = _axes(tuple(found.groups), tuple(mesh.items())) if mesh and found.groups else None
+        axes = _axes(found.groups, tuple(mesh.items())) if mesh and found.groups is not None else None
         return found.kind, found.dtype, found.group_size, axes
     if not cost.network_bytes:
         return None
@@ -82,7 +81,7 @@ def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, in
 
 
 @lru_cache(maxsize=1024)
-def _axes(groups: tuple[tuple[int, ...], ...], mesh: tuple[tuple[str, int], ...]) -> tuple[str, ...] | None:
+def _axes(groups: DeviceGroups, mesh: tuple[tuple[str, int], ...]) -> tuple[str, ...] | None:
     # A program has many collectives, of thousands of devices, in few groupings.
     return mesh_axes(groups, dict(mesh))
 
@@ -110,7 +109,7 @@ def collectives_table(rows: list[CollectiveRow], limit: int) -> str:
         "FLOP": column([cost.flops for _, _, _, cost in figures]),
     }
     align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def collective_dict(row: CollectiveRow) -> dict[str, Any]:

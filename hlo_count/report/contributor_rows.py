@@ -10,8 +10,7 @@ from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, scope
 from hlo_count.report.counts import Counts
 from hlo_count.report.places import Places
 from hlo_count.visitors.alike import Entry, how_many
-from hlo_count.visitors.cost import ZERO, Cost
-from hlo_count.visitors.walk import Times
+from hlo_count.visitors.cost import ZERO, Cost, Times
 
 _REST = "everything else"
 

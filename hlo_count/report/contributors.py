@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from hlo_count.report.limits import Limits, Measured, show, show_counter
 from hlo_count.report.live_at_peak import live_at_peak
 from hlo_count.report.operations import matching
 from hlo_count.report.places import Places
+from hlo_count.report.source_lines import SourceLines
 from hlo_count.visitors.network import collective
 
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """A part of an amount: the `file:line` that asked for it, its text where the file is at hand, its scope."""
+    """A part of an amount: the `file:line` that asked for it, its text where that may be shown, its scope."""
 
     amount: float
     source: str
@@ -42,7 +42,7 @@ def contributors(report: Counts, measured: Measured, limits: Limits) -> list[Con
         parts = parts_of(report, limit.counter)
     else:
         return []
-    return grouped(parts, report.places)
+    return grouped(parts, report.places, report.source_lines)
 
 
 def parts_of(report: Counts, counter: str) -> list[tuple[Instruction, float, str]]:
@@ -68,7 +68,7 @@ def parts_of(report: Counts, counter: str) -> list[tuple[Instruction, float, str
     return found
 
 
-def grouped(parts: list[tuple[Instruction, float, str]], places: Places) -> list[Contributor]:
+def grouped(parts: list[tuple[Instruction, float, str]], places: Places, lines: SourceLines) -> list[Contributor]:
     """One contributor a line of source, under the scope and kind of its largest part."""
     groups: dict[str, list[tuple[float, Instruction, str]]] = {}
     for instruction, amount, what in parts:
@@ -78,7 +78,7 @@ def grouped(parts: list[tuple[Instruction, float, str]], places: Places) -> list
         _, instruction, what = max(members, key=lambda member: member[0])
         scopes = scope_of(instruction)
         label = f"{what} in {scopes}" if scopes else what
-        found.append(Contributor(sum(m[0] for m in members), source, code_of(source), label))
+        found.append(Contributor(sum(m[0] for m in members), source, lines.of(source), label))
     return sorted(found, key=lambda c: (-c.amount, not c.code, len(c.source), c.source))
 
 
@@ -92,15 +92,6 @@ def where(instruction: Instruction, places: Places) -> str:
 def scope_of(instruction: Instruction, depth: int = 4) -> str:
     """Its innermost scopes as people read them, "" where it has none."""
     return "/".join([readable(part) for part in scope(instruction.metadata.op_name)][-depth:])
-
-
-def code_of(source: str) -> str:
-    """The text of a `file:line`, "" where the file is not at hand."""
-    file, _, line = source.rpartition(":")
-    if not (file and line.isdigit()):
-        return ""
-    linecache.checkcache(file)
-    return linecache.getline(file, int(line)).strip()
 
 
 def short_source(source: str) -> str:

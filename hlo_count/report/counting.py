@@ -64,7 +64,7 @@ def count(
         with no_garbage_collection():
             return Report(fn, **options)
     from hlo_count.lowering import lower, stage_in
-    from hlo_count.lowering.stored import is_stored
+    from hlo_count.lowering.stored import is_jaxpr, is_stored
 
     if stage_in(fn) is None and not callable(fn) and not hasattr(fn, "lower") and not is_stored(fn):
         raise HloCountError(
@@ -83,6 +83,7 @@ def count(
         compiled=program.compiled,
         notes=program.notes,
         moves_more=program.moves_more,
+        traced_here=not is_stored(fn) or is_jaxpr(fn),
         lost_lines=lost_lines(module, program.unoptimized),
         **options,
     )
@@ -104,8 +105,9 @@ def opened(source: str | bytes | bytearray | Path) -> Any:
     from hlo_count.lowering import stored
 
     if isinstance(source, str):
-        data = source.encode() if stored.kind_of(source[:65536].encode()) == "stablehlo" else None
-        return parse(source) if data is None else stored.load(data, "StableHLO")
+        # A str can hold half of a surrogate pair, which UTF-8 has no bytes for.
+        is_stablehlo = stored.kind_of(source[:65536].encode(errors="replace")) == "stablehlo"
+        return stored.load(source.encode(errors="replace"), "StableHLO") if is_stablehlo else parse(source)
     name = str(source) if isinstance(source, Path) else "<bytes>"
     try:
         data = source.read_bytes() if isinstance(source, Path) else bytes(source)

@@ -16,16 +16,17 @@ from hlo_count.hlo.travel import Packed, pack, unpack
 from hlo_count.report.breakdown import breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.report.places import Places
+from hlo_count.report.source_lines import SourceLines
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.compulsory import compulsory_bytes
-from hlo_count.visitors.cost import Cost, Status, weakest
+from hlo_count.visitors.cost import Cost, Status, Times, weakest
 from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.most import most_of
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
-from hlo_count.visitors.walk import Times, Walk
+from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import xla_cost
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Counts:
         notes: tuple[str, ...] = (),
         lost_lines: Mapping[str, str] | None = None,
         moves_more: bool = False,
+        traced_here: bool = False,
     ) -> None:
         if convention not in CONVENTIONS:
             raise HloCountError(f"convention {convention!r} does not exist: use 'default' or 'xla'")
@@ -90,13 +92,14 @@ class Counts:
         self.compiled = compiled
         self._lost_lines = dict(lost_lines or {})
         self._moves_more = moves_more
+        self._traced_here = traced_here
         self.notes = list(notes)
         """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
         with _reading(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
-            listed = "\n".join(f"  {group}. Settle it: {group.call}" for group in self.settlements)
+            listed = "\n".join(f"  {group}. Settle it: {group.advice}" for group in self.settlements)
             raise UnknownCostError(
                 f"{len(self.unknowns)} unknown in {self.name}, and strict=True was asked for:\n{listed}"
             )
@@ -269,6 +272,11 @@ class Counts:
         """The line of source behind each instruction, inferred where the compiler gave it none."""
         return Places(self.module, self._lost_lines)
 
+    @cached_property
+    def source_lines(self) -> SourceLines:
+        """The text of lines of source, of the files that may be read for this program."""
+        return SourceLines(traced_here=self._traced_here)
+
     def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
         """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction",
         "collective" or "memory_space", largest first.
@@ -281,7 +289,7 @@ class Counts:
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
         with _reading(self.module):
             mesh = dict(self.mesh)
-            rows = self.entries if key == "instruction" else self.rows
+            rows = self.entries if key in ("instruction", "computation") else self.rows
             return breakdown(rows, key, depth=depth, backend=self.backend, mesh=mesh, places=self.places)
 
     @cached_property
@@ -314,7 +322,7 @@ class Counts:
     def _made_with(self) -> dict[str, Any]:
         remade = {name for name, value in vars(Counts).items() if isinstance(value, cached_property)}
         state = {name: value for name, value in vars(self).items() if name not in remade}
-        return {**state, "total": self.total, "compiled": None}
+        return {**state, "total": self.total, "compiled": None, "_traced_here": False}
 
     @cached_property
     def module(self) -> Module:

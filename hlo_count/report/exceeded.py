@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hlo_count.errors import BudgetExceeded
+from hlo_count.layout import aligned, cut
 from hlo_count.report.contributors import Contributor, amount_text, contributors, short_source
 from hlo_count.report.counts import Counts
 from hlo_count.report.limits import Limits, Measured, limits_of, measure
@@ -95,25 +96,9 @@ def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]
     return lines
 
 
-def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Rows as lines, two blanks between columns and before the first."""
-    widths = [max(len(row[n]) for row in rows) for n in range(len(sides))]
-    return [
-        "".join(f"  {cell:{side}{width}}" for cell, side, width in zip(row, sides, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def place(source: str) -> str:
     """A `file:line` that fits a column."""
-    return cut(short_source(source), 36, start=True)
-
-
-def cut(text: str, room: int, *, start: bool = False) -> str:
-    """At most `room` characters: cut at its end, or at its start."""
-    if len(text) <= room:
-        return text
-    return "…" + text[len(text) - room + 1 :] if start else text[: room - 1] + "…"
+    return cut(short_source(source), 36, "start")
 
 
 def _section(m: Measured) -> str:
@@ -136,7 +121,7 @@ def unknown_lines(report: Counts) -> list[str]:
         settle = "    settle them: " if more else "    settle it: "
         head, *rest = group.call_lines(WIDTH - len(settle))
         lines += [
-            settle + head if group.keys else cut(settle + head, WIDTH),
+            settle + head if group.can_be_pasted else cut(settle + head, WIDTH),
             *(len(settle) * " " + each for each in rest),
         ]
     return lines

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import spreadsheet_cell
 from hlo_count.report.collectives import collective_dict
 from hlo_count.report.counts import Counts
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
@@ -87,4 +88,4 @@ def to_pandas(report: Counts, key: str, depth: int) -> Any:
         raise HloCountError('to_pandas needs pandas: pip install "hlo-count[pandas]"') from None
     groups = report.by(key, depth=depth)
     rows = [cost_dict(cost) for cost in groups.values()]
-    return pd.DataFrame(rows, index=pd.Index(list(groups), name=key), columns=[*COUNTERS, "status"])
+    return pd.DataFrame(rows, index=pd.Index(map(spreadsheet_cell, groups), name=key), columns=[*COUNTERS, "status"])

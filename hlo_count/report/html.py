@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
-from tabulate import tabulate
-
+from hlo_count.harmless import html_text
+from hlo_count.layout import tabular
 from hlo_count.report.contributor_rows import default_rows, runs_text
 from hlo_count.report.counts import Counts
 from hlo_count.report.table import header, totals_rows, unknowns_text
@@ -17,13 +16,13 @@ def render_html(report: Counts) -> str:
     """Header, totals, contributors and unknowns as HTML."""
     total = report.total
     parts = [
-        f"<p><b>{escape(header(report))}</b></p>",
+        f"<p><b>{html_text(header(report))}</b></p>",
         _table(totals_rows(report), ("counter", "amount", "status", "")),
     ]
     if report.convention == "default" and report.rows:
         key, rows = default_rows(report, 3, 12)
         cells = zip(
-            ["\u2003" * row.depth + row.name for row in rows],
+            [" " * row.depth + row.name for row in rows],
             [runs_text(row.runs) for row in rows],
             column([row.cost.flops for row in rows]),
             [percent(row.cost.flops, total.flops) for row in rows],
@@ -33,13 +32,13 @@ def render_html(report: Counts) -> str:
             strict=True,
         )
         parts.append(_table(list(cells), (key, "runs", "FLOP", "%", "bytes", "%", "source")))
-    parts += [f"<p>{escape(note)}</p>" for note in report.notes]
+    parts += [f"<p>{html_text(note)}</p>" for note in report.notes]
     text = unknowns_text(report)
     if text:
-        parts.append(f"<pre>{escape(text)}</pre>")
-    return "\n".join(parts)
+        parts.append(f"<pre>{html_text(text)}</pre>")
+    # A notebook would read formulas between two $.
+    return "\n".join(['<div class="tex2jax_ignore mathjax_ignore">', *parts, "</div>"])
 
 
 def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:
-    """tabulate's `html` format escapes what stands in the cells."""
-    return str(tabulate(rows, headers=headers, tablefmt="html", disable_numparse=True))
+    return tabular(rows, headers, style="html")

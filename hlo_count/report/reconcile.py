@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from tabulate import tabulate
-
+from hlo_count.harmless import printable
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.layout import tabular
 from hlo_count.report.counts import Counts
+from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Edge, Walk
+from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 
 COUNTERS = ("flops", "transcendentals", "bytes")
@@ -77,9 +78,8 @@ class Reconciliation:
         lines = [(row.cause, *(_signed(getattr(row, c)) for c in COUNTERS)) for row in self.rows]
         lines.insert(0, (self.ours.cause, *(f"{getattr(self.ours, c):,.0f}" for c in COUNTERS)))
         lines.append((self.xla.cause, *(f"{getattr(self.xla, c):,.0f}" for c in COUNTERS)))
-        headers = ("", "FLOP", "transcendentals", "bytes")
-        align = ("left", "right", "right", "right")
-        return str(tabulate(lines, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True))
+        text = tabular(lines, ("", "FLOP", "transcendentals", "bytes"), ("left", "right", "right", "right"))
+        return printable(text)
 
 
 def reconcile(report: Counts) -> Reconciliation:

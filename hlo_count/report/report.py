@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from hlo_count.harmless import harmless, json_text
 from hlo_count.report.counts import Counts
 from hlo_count.report.reconcile import Reconciliation
 
@@ -37,7 +37,7 @@ class Report(Counts):
         return to_dict(self)
 
     def to_json(self, *, indent: int | None = 2) -> str:
-        return json.dumps(self.to_dict(), indent=indent)
+        return json_text(self.to_dict(), indent)
 
     def to_pandas(self, key: str = "instruction", *, depth: int = 2) -> Any:
         """A breakdown as a pandas.DataFrame, a row a group; needs the extra `pandas`."""
@@ -55,7 +55,7 @@ class Report(Counts):
         return self.table()
 
     def __repr__(self) -> str:
-        return f"<Report {self.name}: {self.flops:,} FLOP, {self.bytes:,} bytes, {self.status}>"
+        return harmless(f"<Report {self.name}: {self.flops:,} FLOP, {self.bytes:,} bytes, {self.status}>")
 
     def _repr_html_(self) -> str:
         from hlo_count.report.html import render_html

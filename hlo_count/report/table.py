@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import textwrap
-
-from tabulate import tabulate
-
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import printable
+from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
 from hlo_count.report.collectives import collectives_table
 from hlo_count.report.contributor_rows import ContributorRow, default_rows, flat_rows, runs_text, scope_rows
 from hlo_count.report.counts import Counts
 from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Settlement
-
-WIDTH = 100
-_INDENT = "\u2800"
-"""Stands for a blank at the start of a cell, which tabulate would strip; turned back after it."""
 
 
 def render(report: Counts, by: str | None = None, depth: int = 3, limit: int = 12) -> str:
@@ -31,7 +25,7 @@ def render(report: Counts, by: str | None = None, depth: int = 3, limit: int = 1
     unknown = unknowns_text(report)
     if unknown:
         parts += ["", unknown]
-    return "\n".join(parts)
+    return printable("\n".join(parts))
 
 
 def header(report: Counts) -> str:
@@ -46,15 +40,12 @@ def header(report: Counts) -> str:
     parts += [devices, *_BEFORE.get(report.stage, ())]
     parts += [f"jax {report.jax_version}" if report.jax_version else "from text"]
     parts.append(f"1 FMA = {FLOP_PER_FMA} FLOP" if report.convention == "default" else "convention of XLA")
-    # A line breaks between the parts: inside of them a blank that textwrap does not take for one stands in.
-    text = " · ".join(part.replace(" ", _INDENT) for part in parts)
-    lines = textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=True)
-    return "\n".join(lines).replace(_INDENT, " ")
+    return "\n".join(joined(parts))
 
 
 def notes_lines(report: Counts) -> list[str]:
     """What there is to say of how the program was compiled, below the header."""
-    return [line for note in report.notes for line in textwrap.wrap(f"note: {note}", WIDTH, subsequent_indent="  ")]
+    return [line for note in report.notes for line in wrapped(f"note: {note}")]
 
 
 _BEFORE = {"unpartitioned": ("not partitioned yet",), "unoptimized": ("before optimization",)}
@@ -72,13 +63,12 @@ def totals(report: Counts) -> str:
     """The counters with their statuses, and what they are made of."""
     rows = totals_rows(report)
     room = WIDTH - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
-    wrapped = [
+    lines = [
         (*(row[:3] if not n else ("", "", "")), line)
         for row in rows
-        for n, line in enumerate(textwrap.wrap(row[3], room) or [""])
+        for n, line in enumerate(wrapped(row[3], room, others="") or [""])
     ]
-    lines = tabulate(wrapped, tablefmt="plain", colalign=("right", "right", "left", "left"), disable_numparse=True)
-    return "\n".join(line.rstrip() for line in lines.splitlines())
+    return tabular(lines, align=("right", "right", "left", "left"))
 
 
 def totals_rows(report: Counts) -> list[tuple[str, str, str, str]]:
@@ -185,12 +175,11 @@ def contributors_table(report: Counts, by: str | None, depth: int, limit: int) -
     align = ["left", *["right"] * (len(columns) - 1)]
     room = WIDTH - sum(_width(name, cells) for name, cells in columns.items() if cells)
     if with_source:
-        columns["source"] = [_shortened(_short_path(row.source), max(16, min(30, room // 2 - 2))) for row in rows]
+        columns["source"] = [cut(_short_path(row.source), max(16, min(30, room // 2 - 2)), "start") for row in rows]
         align.append("left")
         room -= _width("source", columns["source"])
     columns[key] = [_label(row, room) for row in rows]
-    text = tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
-    return "\n".join(line.replace(_INDENT, " ").rstrip() for line in text.splitlines())
+    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def _memory_spaces(spaces: dict[str, Cost]) -> str:
@@ -204,7 +193,7 @@ def _memory_spaces(spaces: dict[str, Cost]) -> str:
         "%": [percent(cost.bytes, moved) for cost in spaces.values()],
     }
     align = ["left", *["right"] * (len(columns) - 1)]
-    return tabulate(columns, headers="keys", tablefmt="plain", colalign=align, disable_numparse=True)
+    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def unknowns_text(report: Counts) -> str:
@@ -233,9 +222,9 @@ def _settlement_lines(group: Settlement, verb: str) -> list[str]:
     """What it is, wrapped, and what to paste, which is not."""
     them = "it" if len(group.unknowns) == 1 else "them"
     move = f"{verb} {them}{' otherwise' if verb == 'Count' else ''}:"
-    pasted = [*group.call_lines(WIDTH - 4), *group.flag_lines(WIDTH - 4)] if group.keys else []
-    text = f"{group}. {move}" + ("" if pasted else f" {group.call}")
-    lines = textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False)
+    pasted = [*group.call_lines(WIDTH - 4), *group.flag_lines(WIDTH - 4)] if group.can_be_pasted else []
+    text = f"{group}. {move}" + ("" if pasted else f" {group.advice}")
+    lines = wrapped(text, first="  ", others="    ", hyphens=False)
     return lines + [f"    {line}" for line in pasted]
 
 
@@ -245,17 +234,7 @@ def _width(name: str, cells: list[str]) -> int:
 
 
 def _label(row: ContributorRow, room: int) -> str:
-    return 2 * row.depth * _INDENT + _shortened(row.name, max(12, room - 2 * row.depth), end=True)
-
-
-def _shortened(text: str, room: int, *, end: bool = False) -> str:
-    """Cut to `room` characters: a path at its start, a name in its middle."""
-    if len(text) <= room:
-        return text
-    if not end:
-        return "…" + text[len(text) - room + 1 :]
-    half = (room - 1) // 2
-    return text[: room - 1 - half] + "…" + text[len(text) - half :]
+    return 2 * row.depth * " " + cut(row.name, max(12, room - 2 * row.depth), "middle")
 
 
 def _short_path(source: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlo_count.errors import DeviceError
+from hlo_count.harmless import harmless, printable
 from hlo_count.roofline.device_table import device_table
 from hlo_count.roofline.fallback import UNITS, figure_key, runs_on
 from hlo_count.roofline.throughput import VectorPipeline
@@ -137,7 +138,7 @@ class Device:
     path: Path | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.description}\n\n{device_table([self.to_row()])}"
+        return printable(f"{harmless(f'{self.name}: {self.description}')}\n\n{device_table([self.to_row()])}")
 
     @property
     def main_memory(self) -> MemoryLevel:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hlo_count.harmless import printable
+from hlo_count.layout import tabular
+
 _COLUMNS = {
     "device": "name",
     "f64": "f64_tflop_per_s",
@@ -21,12 +24,10 @@ _COLUMNS = {
 
 def device_table(rows: Sequence[Mapping[str, str | float | None]]) -> str:
     """`rows` as text within 100 columns; a row is what `Device.to_row` gives."""
-    from tabulate import tabulate
-
     cells = [[_cell(row[key]) for key in _COLUMNS.values()] for row in rows]
     align = ["left", *["right"] * (len(_COLUMNS) - 2), "left"]
-    body = tabulate(cells, headers=list(_COLUMNS), tablefmt="plain", colalign=align, disable_numparse=True)
-    return (
+    body = tabular(cells, list(_COLUMNS), align)
+    return printable(
         f"{body}\n\nTFLOP/s dense, per jax device, 1 FMA = 2 FLOP; f32 at default precision; "
         "memory in 10⁹ bytes;\nridge in FLOP/byte; - is not in the profile. Sources stand in the profiles."
     )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hlo_count.layout import cut
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.resources import SPECIAL, VECTOR, Limits
 from hlo_count.roofline.time_rows import KernelRow
@@ -117,6 +118,5 @@ def kernel_points(workload: Workload, rows: Sequence[KernelRow], counted: str, s
 
 
 def _named(group: list[Point]) -> str:
-    name = group[0].label
-    name = name if len(name) <= 28 else name[:27] + "…"
+    name = cut(group[0].label, 28)
     return name if len(group) == 1 else f"{name} and {len(group) - 1} more"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import plot_label
 from hlo_count.roofline.plane import Plane, Point
 from hlo_count.roofline.resources import MATRIX, SPECIAL, VECTOR
 
@@ -32,16 +33,26 @@ def plot(plane: Plane, path: Path) -> Path:
     if path.suffix.lower() not in SUFFIXES:
         raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
     try:
+        from matplotlib import rc_context
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise HloCountError("plots need matplotlib: pip install 'hlo-count[plot]'") from None
-    figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)  # measures the labels, whatever the file's format
-    draw(figure.add_subplot(), plane)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with rc_context({"text.usetex": False}):  # names are no TeX, which can read files
+        figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)  # measures the labels, whatever the file's format
+        draw(figure.add_subplot(), plane)
+        save(figure, path)
     return path
+
+
+def save(figure: Any, path: Path, **options: Any) -> None:
+    """A figure into a file, and its folder made if need be. Raises HloCountError where it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, **options)
+    except OSError as problem:
+        raise HloCountError(f"{path}: the plot cannot be written ({problem.strerror or problem})") from None
 
 
 def draw(axes: Any, plane: Plane) -> None:
@@ -50,7 +61,7 @@ def draw(axes: Any, plane: Plane) -> None:
     everything = [*shown, *([program] if program else [])]
     if not roofs or not lines:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, plane.empty, ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, plot_label(plane.empty), ha="center", va="center", transform=axes.transAxes)
         return
     top = roofs[0].rate
     ridges = [top / bandwidth for _, bandwidth in lines]
@@ -63,7 +74,7 @@ def draw(axes: Any, plane: Plane) -> None:
     unit = "FLOP" if plane.counted == "flops" else "evaluations of special functions"
     axes.set_xlabel(f"arithmetic intensity, {unit} per byte of main memory")
     axes.set_ylabel("FLOP/s" if unit == "FLOP" else f"{unit} per second")
-    axes.set_title(plane.title, fontsize=10, loc="left")
+    axes.set_title(plot_label(plane.title), fontsize=10, loc="left")
     axes.grid(True, which="major", color=LIGHT, linewidth=0.4)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -179,7 +190,7 @@ class _Labels:
         for x, y, dx, dy, ha, va in places:
             data = self.axes.transData.inverted().transform((x, y))
             label = self.axes.annotate(
-                text,
+                plot_label(text),
                 data,
                 xytext=(dx, dy),
                 textcoords="offset points",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
@@ -298,7 +299,7 @@ class Roofline:
 
     def __repr__(self) -> str:
         least = f"{self.estimate:.3g} s estimated" if self.bound is None else f"{self.bound:.3g} s"
-        return f"<Roofline {self.walk.module.name} on {self.device.name}: {least}, {self.bottleneck}>"
+        return harmless(f"<Roofline {self.walk.module.name} on {self.device.name}: {least}, {self.bottleneck}>")
 
 
 def roofline(walk: Walk, device: str | Path | Device, *, num_devices: int | None = None) -> Roofline:

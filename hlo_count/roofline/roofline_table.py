@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
+from hlo_count.harmless import printable
+from hlo_count.layout import WIDTH, cut, tabular, wrapped
 from hlo_count.roofline.time_rows import Answer, KernelRow, WhatIfRow
 
-WIDTH = 100
 ROWS = 12
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
@@ -31,19 +31,17 @@ def table(answer: Answer) -> str:
         lines.append(f"compiler  {seconds(answer.compiler_estimate):>9}   its estimated_cycles over the clock{of}")
     shown = [f"{what} {seconds(least)}" for what, least in answer.least if least]
     if shown:
-        lines += ["", "at least  " + _wrapped(" · ".join(shown), 10)]
+        lines += ["", *wrapped(" · ".join(shown), first="at least  ", others=10 * " ")]
     if answer.rows:
         lines += ["", kernel_table(answer.rows)]
     if answer.notes:
         lines.append("")
-    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in answer.notes]
-    return "\n".join(lines)
+    lines += [line for note in answer.notes for line in wrapped(note, first="- ")]
+    return printable("\n".join(lines))
 
 
 def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
     """The largest kernels, and one line for all others, so that a column adds up."""
-    from tabulate import tabulate
-
     head, rest = rows[:most], rows[most:]
     has_compiler = any(row.compiler_estimate is not None for row in rows)
     every = [*head, *([_everything_else(rest)] if rest else [])]
@@ -58,10 +56,9 @@ def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
     columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
     columns["limit"] = [row.limit.removesuffix(" bandwidth").removesuffix(" overhead") for row in every]
     taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
-    columns = {"kernel": [_short(row.name, max(12, WIDTH - taken)) for row in every], **columns}
-    cells = list(zip(*columns.values(), strict=True))
+    columns = {"kernel": [cut(row.name, max(12, WIDTH - taken)) for row in every], **columns}
     align = ["left", *["right"] * (len(columns) - 2), "left"]
-    return tabulate(cells, headers=list(columns), tablefmt="plain", colalign=align, disable_numparse=True)
+    return tabular(zip(*columns.values(), strict=True), list(columns), align)
 
 
 def _everything_else(rows: Sequence[KernelRow]) -> KernelRow:
@@ -84,8 +81,6 @@ def _everything_else(rows: Sequence[KernelRow]) -> KernelRow:
 
 def what_if_table(rows: Sequence[WhatIfRow]) -> str:
     """One program on many devices; a device whose profile lacks a figure says which."""
-    from tabulate import tabulate
-
     known = [row for row in rows if row.estimate is not None]
     cells = list(
         zip(
@@ -96,11 +91,9 @@ def what_if_table(rows: Sequence[WhatIfRow]) -> str:
             strict=True,
         )
     )
-    headers = ["device", "bound", "estimate", "limited by"]
-    align = ["left", "right", "right", "left"]
-    lines = [tabulate(cells, headers=headers, tablefmt="plain", colalign=align, disable_numparse=True)]
-    lines += [_wrapped(f"{row.device}: {row.problem}", 2) for row in rows if row.estimate is None]
-    return "\n".join(lines)
+    lines = [tabular(cells, ("device", "bound", "estimate", "limited by"), ("left", "right", "right", "left"))]
+    lines += [line for row in rows if row.estimate is None for line in wrapped(f"{row.device}: {row.problem}")]
+    return printable("\n".join(lines))
 
 
 def seconds(value: float) -> str:
@@ -127,11 +120,3 @@ def _scaled(value: float, size: float, unit: str) -> str:
         return f"<0.001 {unit}"
     places = 3 if scaled < 1 else 2 if scaled < 10 else 1 if scaled < 1000 else 0
     return f"{scaled:.{places}f} {unit}".rstrip()
-
-
-def _short(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _wrapped(text: str, indent: int) -> str:
-    return textwrap.fill(text, WIDTH - indent, subsequent_indent=" " * indent, break_long_words=False)

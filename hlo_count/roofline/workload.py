@@ -12,9 +12,10 @@ from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.routines import routines_of
 from hlo_count.roofline.work_by_unit import Work, WorkKey, Works
+from hlo_count.visitors.call_sites import Edge, branches_of
 from hlo_count.visitors.compulsory import certain_bytes
-from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
+from hlo_count.visitors.cost import Cost, Times
+from hlo_count.visitors.walk import Walk
 
 SENT: WorkKey = ("network", "", "")
 """Bytes that a device must send stand in the same map as the work of its units."""

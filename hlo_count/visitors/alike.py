@@ -1,21 +1,22 @@
-"""Instructions of a fused body that agree in all that is counted and shown of them, as one row of a table."""
+"""Instructions of fused bodies that agree in all that is counted and shown of them, as one row of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Times
 
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """`number` instructions of one opcode, shape and metadata; `index` is the first one's. Reads as an instruction."""
+    """`number` instructions of one opcode, shape and metadata, in bodies that run equally often. Reads as one
+    instruction; `computation` and `index` are the first one's."""
 
     computation: Computation
     index: int
@@ -37,7 +38,7 @@ class Alike:
         return self.instruction.attribute(name)
 
 
-Entry = tuple[Instruction | Alike, int | Fraction, Cost]
+Entry = tuple[Instruction | Alike, Times, Cost]
 """What runs, how often, and what all its runs cost together."""
 
 
@@ -51,36 +52,81 @@ def how_many(of: Instruction | Alike) -> int:
     return of.number if isinstance(of, Alike) else 1
 
 
-def rows_of(
-    computation: Computation, by_kind: Mapping[str, Cost], by_index: Mapping[int, Cost]
-) -> list[tuple[Alike, Cost]]:
-    """What costs anything in a printed computation, with what one instruction of each costs, in the text's order.
+_Key = tuple[object, ...]
+"""What the instructions of a row share."""
 
-    The cost stands under the position of an instruction or follows from its kind. Instructions without a place in the
-    source stay apart: where each belongs follows from its neighbours.
+
+class Rows:
+    """The rows of a program, in the order in which the first instruction of each is added.
+
+    In a fused body what an instruction costs follows from its line, or stands under its position. Those without a place
+    in the source stay apart, since where each belongs follows from its neighbours, and so do those that send.
     """
-    kinds, metadata = computation.module.kinds, computation.module.metadata
-    lines = computation.kinds_and_attributes()
-    said: dict[tuple[str, str], Metadata] = {}
-    numbers: dict[object, int] = {}
-    first: dict[object, int] = {}
-    costed = {kind for kind in {kind for kind, _ in lines} if by_kind[kind]}
-    for index, line in enumerate(lines):
-        key: object = index
-        if line[0] in costed:
-            own = said.get(line)
-            if own is None:
-                own = said[line] = metadata.of(line[1])
-            if own.source:
-                key = line[0], id(own)
-        elif index not in by_index:
-            continue
-        numbers[key] = numbers.get(key, 0) + 1
-        first.setdefault(key, index)
-    rows: list[tuple[Alike, Cost]] = []
-    for key, index in first.items():
-        line = lines[index]
-        own = said[line] if line in said else metadata.of(line[1])
-        alike = Alike(computation, index, numbers[key], *kinds[line[0]], own)
-        rows.append((alike, by_index[index] if index in by_index else by_kind[line[0]]))
-    return rows
+
+    def __init__(self, by_line: Mapping[int, Cost]) -> None:
+        self._by_line = by_line
+        self._numbers: dict[_Key, int] = {}
+        self._firsts: dict[_Key, tuple[Instruction | tuple[Computation, int], Times, Cost]] = {}
+
+    def add(self, instruction: Instruction, times: Times, cost: Cost) -> None:
+        """One that is a row of its own, with the cost of one run."""
+        self._numbers[instruction,] = 1
+        self._firsts[instruction,] = instruction, times, cost
+
+    def add_body(self, computation: Computation, times: Times, by_index: Mapping[int, Cost]) -> None:
+        """A printed computation, with what those of its instructions cost of which their lines do not tell it; bodies
+        that share one `by_index` have the same instructions, names and metadata aside."""
+        lines = computation.printed.numbers
+        new: dict[int, tuple[_Key, Cost]] = {}
+        """By position, the rows that begin here."""
+        unplaced: dict[int, Cost] = {}
+        first = 0
+        for line, number in Counter(lines).items():
+            cost = self._by_line[line]
+            if not cost or self._counted((times, line), number):
+                continue
+            if _metadata(computation, line).source:
+                first = lines.index(line, first)
+                new[first] = self._begun((times, line), number), cost
+            else:
+                unplaced[line] = cost
+        if unplaced:
+            for index, line in enumerate(lines):
+                if line in unplaced:
+                    new[index] = self._begun((computation, index), 1), unplaced[line]
+        for index, cost in by_index.items():
+            key: _Key = (times, lines[index], id(by_index), index)
+            if cost.network_bytes or not _metadata(computation, lines[index]).source:
+                key = (computation, index)
+            if not self._counted(key, 1):
+                new[index] = self._begun(key, 1), cost
+        for index in sorted(new):
+            key, cost = new[index]
+            self._firsts[key] = (computation, index), times, cost
+
+    def _counted(self, key: _Key, number: int) -> bool:
+        """Adds to a row, where it has begun."""
+        if key not in self._numbers:
+            return False
+        self._numbers[key] += number
+        return True
+
+    def _begun(self, key: _Key, number: int) -> _Key:
+        self._numbers[key] = number
+        return key
+
+    def __iter__(self) -> Iterator[Entry]:
+        for key, (first, times, cost) in self._firsts.items():
+            if isinstance(first, Instruction):
+                yield first, times, cost * times
+                continue
+            (computation, index), number = first, self._numbers[key]
+            line = computation.printed.numbers[index]
+            opcode, shape = computation.module.distinct_lines.kinds[line]
+            alike = Alike(computation, index, number, opcode, shape, _metadata(computation, line))
+            yield alike, times, cost * times * number
+
+
+def _metadata(computation: Computation, line: int) -> Metadata:
+    module = computation.module
+    return module.metadata.of(module.distinct_lines.attributes[line])

@@ -22,7 +22,8 @@ from hlo_count.hlo.opcodes import async_sugar, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.buffers import leaf_span
-from hlo_count.visitors.cost import MAIN
+from hlo_count.visitors.call_sites import Edge, branches_of
+from hlo_count.visitors.cost import MAIN, Times
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.traffic import (
     UPDATES,
@@ -34,7 +35,7 @@ from hlo_count.visitors.traffic import (
     touched,
     updates_in_place,
 )
-from hlo_count.visitors.walk import Edge, Times, Walk, branches_of
+from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.windows import WINDOWED, share_touched
 
 Origin = tuple[int, int]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import ceil
@@ -14,6 +15,9 @@ STATUSES: tuple[Status, ...] = ("exact", "estimate", "lower bound")
 Key = tuple[str, ...]
 """What an amount is of: (counter, op class, dtype, unit) for operations, (counter, memory space) for bytes read and
 written, (counter,) for bytes sent."""
+
+Times = int | Fraction
+"""How often something runs; a fraction where branches are taken with probabilities."""
 
 FLOP_PER_FMA = 2
 """A multiply feeding an add counts as two operations, also where one instruction does both."""
@@ -84,10 +88,10 @@ class Cost:
 
     def __mul__(self, times: int | Fraction) -> Cost:
         """So many of it; a fraction (a branch taken with some probability) rounds each amount up."""
-        if not isinstance(times, int | Fraction):
-            return NotImplemented
         if times == 1:
             return self
+        if type(times) is not int and not isinstance(times, int | Fraction):
+            return NotImplemented
         return Cost(
             {key: ceil(amount * times) for key, amount in self.amounts.items()}, self.status if times else "exact"
         )
@@ -106,9 +110,13 @@ class Cost:
 
     @staticmethod
     def sum(costs: Iterable[Cost]) -> Cost:
+        each = list(costs)
+        by_id = {id(cost): cost for cost in each}
+        if 2 * len(by_id) < len(each):  # what is alike costs the same object
+            each = [by_id[one] * number for one, number in Counter(map(id, each)).items()]
         amounts: dict[Key, int] = {}
         status: Status = "exact"
-        for cost in costs:
+        for cost in each:
             for key, amount in cost.amounts.items():
                 amounts[key] = amounts.get(key, 0) + amount
             if cost.status != status:

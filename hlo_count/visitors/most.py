@@ -8,8 +8,9 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.hlo.trip_counts import trip_count
+from hlo_count.visitors.call_sites import Edge, branches_of
 from hlo_count.visitors.cost import Cost, Key
-from hlo_count.visitors.walk import Edge, Walk, branches_of
+from hlo_count.visitors.walk import Walk
 
 
 def most_of(walk: Walk) -> Cost | None:
@@ -20,6 +21,8 @@ def most_of(walk: Walk) -> Cost | None:
     """
     if walk.status == "exact":
         return walk.total
+    if walk.module.contradictions:
+        return None
     found: dict[tuple[Computation, bool], Cost | None] = {}
 
     def most(computation: Computation, kernels: bool) -> Cost | None:

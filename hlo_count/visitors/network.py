@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.device_groups import DeviceGroups, Lists
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, groups_text, source_target_pairs
@@ -44,7 +45,7 @@ class Collective:
     bytes_sent: int | None
 
     @cached_property
-    def groups(self) -> list[tuple[int, ...]] | None:
+    def groups(self) -> DeviceGroups | None:
         """The devices it joins, by id; `hlo.replica_groups.mesh_axes` turns them into the axes of a mesh."""
         return groups(self.instruction)
 
@@ -150,29 +151,42 @@ def _is_fused(computation: Computation) -> bool:
     return any(i.opcode == "fusion" and i.callee("calls") is computation for i in module.instructions())
 
 
-def sent_by_device(instruction: Instruction) -> dict[int, int] | None:
-    """Bytes that each device sends when the instruction runs once, by id; whoever is missing sends nothing.
+@dataclass(frozen=True, slots=True)
+class Senders:
+    """Who sends how much when an instruction runs once: (first, one past the last, bytes that each sends) of what its
+    groups list; whoever is missing sends nothing."""
 
-    What `network_bytes` is the largest of. None where the text does not tell who takes part.
-    """
+    lists: Lists
+    sent: tuple[tuple[int, int, int], ...]
+
+
+def senders(instruction: Instruction) -> Senders | None:
+    """Of what its devices send `network_bytes` is the largest; None where the text does not tell who takes part."""
     found = collective(instruction)
     if found is None:
-        return {}
+        return Senders(Lists.DEVICES, ())
     if found.kind in _PAIRED:
         pairs = source_target_pairs(instruction)
         if pairs is None:
             return None
-        return {source: _payload(instruction, found.kind) for source, target in pairs if source != target}
+        payload = _payload(instruction, found.kind)
+        sources = dict.fromkeys(source for source, target in pairs.listed if source != target)
+        return Senders(pairs.lists, tuple((source, source + 1, payload) for source in sources))
     if found.groups is None:
         return None
-    by_size = {size: _ring_bytes(instruction, found.kind, size) for size in {len(group) for group in found.groups}}
-    return {device: by_size[len(group)] for group in found.groups for device in group}
+    by_size: dict[int, int] = {}
+    sent: list[tuple[int, int, int]] = []
+    for first, end, size in found.groups.sizes():
+        if size not in by_size:
+            by_size[size] = _ring_bytes(instruction, found.kind, size)
+        sent.append((first, end, by_size[size]))
+    return Senders(found.groups.lists, tuple(sent))
 
 
 def _bytes_sent(instruction: Instruction, kind: str) -> int | None:
     if kind in _PAIRED:
         pairs = source_target_pairs(instruction)
-        if pairs is not None and all(source == target for source, target in pairs):
+        if pairs is not None and all(source == target for source, target in pairs.listed):
             return 0
         return _payload(instruction, kind)
     size = group_size(instruction)

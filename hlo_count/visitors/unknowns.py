@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from hlo_count.harmless import LONGEST, harmless
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.visitors.cost import Status
@@ -35,7 +36,7 @@ class Unknown:
 
     def __str__(self) -> str:
         place = f" ({self.source})" if self.source else ""
-        return f"{self.instruction}{place} {self.reason}. Settle it: {self.remedy}"
+        return harmless(f"{self.instruction}{place} {self.reason}. Settle it: {self.remedy}")
 
 
 def unknown_of(instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound") -> Unknown:
@@ -91,18 +92,31 @@ class Settlement:
         """The same on the command line, for a POSIX shell; "" where it cannot be settled there."""
         return " ".join(self._flags())
 
+    @property
+    def can_be_pasted(self) -> bool:
+        """Whether keys settle them that can be shown as they are: not too many or too long, all of them seen."""
+        shown = (*self._items(), *self._flags())
+        return 0 < len(self.keys) <= _MOST_KEYS and all(harmless(text, LONGEST - 100) == text for text in shown)
+
+    @property
+    def advice(self) -> str:
+        """`call`, or where it stands when it cannot be shown as it is."""
+        return self.call if self.can_be_pasted or not self.keys else _ELSEWHERE
+
     def call_lines(self, width: int) -> list[str]:
-        """`call` in lines that are broken between its items alone, so that it can be pasted."""
-        if not self.keys:
-            return [self.call]
-        first = self.unknowns[0]
-        items = [_item(key, first.value) for key in self.keys]
+        """`advice` in lines that are broken between its items alone, so that it can be pasted."""
+        if not self.can_be_pasted:
+            return [self.advice]
+        first, items = self.unknowns[0], self._items()
         ends = [*(f"{item}," for item in items[:-1]), items[-1] + "})"]
         return _filled(f"count(…, {first.keyword}={{", ends, "", width)
 
     def flag_lines(self, width: int) -> list[str]:
         """`flags` in lines that a shell takes for one."""
-        return _filled("", self._flags(), " \\", width) if self.keys else []
+        return _filled("", self._flags(), " \\", width) if self.can_be_pasted else []
+
+    def _items(self) -> list[str]:
+        return [_item(key, self.unknowns[0].value) for key in self.keys]
 
     def _flags(self) -> list[str]:
         first = self.unknowns[0]
@@ -112,7 +126,12 @@ class Settlement:
     def __str__(self) -> str:
         first, more = self.unknowns[0], len(self.unknowns) - 1
         place = f" ({first.source})" if first.source else ""
-        return f"{first.instruction}{place} {first.reason}" + (f", and {more:,} more of the same" if more else "")
+        of_the_same = f", and {more:,} more of the same" if more else ""
+        return harmless(f"{first.instruction}{place} {first.reason}") + of_the_same
+
+
+_MOST_KEYS = 100
+_ELSEWHERE = "the names in to_dict() or --json, which cannot be shown here as they are"
 
 
 def _filled(head: str, items: Sequence[str], joint: str, width: int) -> list[str]:

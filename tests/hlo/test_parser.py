@@ -384,7 +384,7 @@ CONTRADICTIONS = {
     "too few operands": ("negate(a)", "add(a)", "too few operands: 1"),
     "a callee that does not exist": ("negate(a)", "fusion(a), kind=kLoop, calls=f", "calls the computation f"),
     "a computation that calls itself": ("negate(a)", "call(a), to_apply=e", "calls itself"),
-    "two instructions of a name": ("ROOT b", "a = f32[8] negate(a)\n  ROOT b", "second instruction named a"),
+    "two instructions of a name": ("ROOT b", "a = f32[8] negate(a)\n  ROOT b", "a is the name of a second instruction"),
     "a parameter without a number": ("parameter(0)", "parameter(x)", "none with the number 0"),
     "an element of no tuple": ("negate(a)", "get-tuple-element(a), index=0", "of what is no tuple"),
     "parameters 0 and 2": ("ROOT b", "c = f32[8] parameter(2)\n  ROOT b", "none with the number 1"),
@@ -545,3 +545,20 @@ def test_printed_operands_may_be_elements_of_a_tuple():
         "  ROOT %d = f32[8,4]{1,0} dot(%t#0, %t#1), lhs_contracting_dims={1}, rhs_contracting_dims={0}\n}\n"
     )
     assert (report.flops, report.bytes_read, report.status) == (2 * 8 * 16 * 4, 4 * (8 * 16 + 16 * 4), "exact")
+
+
+def test_indices_between_the_rows_of_a_literal_leave_a_text_printed() -> None:
+    """As XLA prints literals of three dimensions and more: the rest of the computation is read line by line."""
+    text = """HloModule m
+
+ENTRY %e () -> f32[2,1,2] {
+  %c = f32[2,1,2]{2,1,0} constant({ { /*i0=0*/ { 1, 2 } }, { /*i0=1*/ { 3, 4 } } })
+  ROOT %n = f32[2,1,2]{2,1,0} negate(%c)
+}
+"""
+    entry = parse(text).entry
+    assert entry.is_printed
+    assert entry["c"].operand_text == "{ { { 1, 2 } }, { { 3, 4 } } }"
+    other = parse(text.replace("/*i0=1*/", "/*mine*/")).entry
+    assert not other.is_printed
+    assert other["c"].operand_text.replace(" ", "") == entry["c"].operand_text.replace(" ", "")

@@ -49,7 +49,7 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("text", "expected"), SPELLINGS)
 def test_every_spelling_of_groups(text, expected):
-    assert groups(all_reduce(f"replica_groups={text}{GLOBAL}")) == expected
+    assert list(groups(all_reduce(f"replica_groups={text}{GLOBAL}"))) == expected
 
 
 HEADER = ", replica_count=2, num_partitions=4"  # device = replica · 4 + partition
@@ -94,19 +94,19 @@ def test_what_is_no_collective_has_no_groups():
 
 def test_pairs_list_partitions_with_a_channel_and_replicas_without():
     line = "f32[8,8] collective-permute(p), source_target_pairs={{0,1},{1,0}}"
-    assert source_target_pairs(instruction(line + ", channel_id=1", HEADER)) == [
+    assert list(source_target_pairs(instruction(line + ", channel_id=1", HEADER))) == [
         (0, 1),
         (1, 0),
         (4, 5),
         (5, 4),
     ]
     by_replica = source_target_pairs(instruction(line, HEADER))
-    assert by_replica == [pair for p in range(4) for pair in ((p, 4 + p), (4 + p, p))]
+    assert list(by_replica) == [pair for p in range(4) for pair in ((p, 4 + p), (4 + p, p))]
 
 
 def test_groups_of_a_permute_are_what_its_pairs_connect():
     permute = instruction("f32[8,8] collective-permute(p), channel_id=1, source_target_pairs={{0,1},{1,2},{4,5}}")
-    assert groups(permute) == [(0, 1, 2), (4, 5)]
+    assert list(groups(permute)) == [(0, 1, 2), (4, 5)]
 
 
 MESH = {"data": 2, "one": 1, "model": 4}

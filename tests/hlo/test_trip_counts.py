@@ -328,7 +328,7 @@ def test_a_long_chain_needs_no_deep_stack() -> None:
 
 def test_a_loop_without_a_condition_is_an_error() -> None:
     text = loop_text().replace("condition=condition, ", "")
-    with pytest.raises(HloCountError, match=r"loop has no condition"):
+    with pytest.raises(HloCountError, match=r"loop is a while without condition="):
         only(text)
 
 

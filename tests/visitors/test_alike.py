@@ -45,6 +45,40 @@ def test_instructions_of_one_shape_and_place_are_one_row() -> None:
     }
 
 
+def test_what_is_alike_in_two_bodies_is_one_row_where_its_source_is_known() -> None:
+    report = hc.count(twins("same", "same"))
+    rows = [(how_many(row), row.opcode, cost.flops) for row, _, cost in report.rows if cost.flops]
+    a_dot, an_add = 2 * 8 * 8 * 8, 8 * 8
+    assert rows == [(2, "dot", 2 * a_dot), (4, "add", 4 * an_add), (2, "add", 2 * an_add)]
+    assert sum(cost.flops for cost in report.by("computation").values()) == report.flops
+    assert report.by("computation")["body.1"].flops == a_dot + 3 * an_add
+
+
+def test_bodies_that_run_differently_often_have_rows_of_their_own() -> None:
+    loop = """
+%step (s: (s32[], f32[8,8])) -> (s32[], f32[8,8]) {
+  %s = (s32[], f32[8,8]{1,0}) parameter(0)
+  %i = s32[] get-tuple-element(%s), index=0
+  %v = f32[8,8]{1,0} get-tuple-element(%s), index=1
+  %w = f32[8,8]{1,0} fusion(%v), kind=kLoop, calls=%body.1
+  ROOT %t = (s32[], f32[8,8]{1,0}) tuple(%i, %w)
+}
+%more (s: (s32[], f32[8,8])) -> pred[] {
+  %s = (s32[], f32[8,8]{1,0}) parameter(0)
+  ROOT %yes = pred[] constant(true)
+}
+"""
+    entry = ENTRY.replace(
+        "%one = f32[8,8]{1,0} fusion(%x), kind=kLoop, calls=%body.1",
+        "%o = s32[] constant(0)\n  %s = (s32[], f32[8,8]{1,0}) tuple(%o, %x)\n  %l = (s32[], f32[8,8]{1,0}) while(%s), "
+        'condition=%more, body=%step, backend_config={"known_trip_count":{"n":"5"}}\n'
+        "  %one = f32[8,8]{1,0} get-tuple-element(%l), index=1",
+    )
+    bodies = twins("same", "same").removesuffix(ENTRY)
+    rows = [(times, how_many(row)) for row, times, _ in hc.count(bodies + loop + entry).rows if row.opcode == "dot"]
+    assert sorted(rows) == [(1, 1), (5, 1)]
+
+
 def test_bodies_that_differ_in_names_and_metadata_are_twins() -> None:
     bodies = parse(twins()).computations
     assert bodies["body.1"].twin is bodies["body.1"]

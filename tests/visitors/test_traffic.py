@@ -113,7 +113,7 @@ CASES = {
         "ROOT r = f32[100] all-reduce-done(s)", ADD, 400, 400,
     ),
     "a part of packed elements that are widened on the way": (
-        "p = s4[1000,64]{1,0:E(4)} parameter(0) i = s32[] parameter(1) ROOT r = s8[16,64] fusion(p, i), calls=f",
+        "p = s4[1000,64]{1,0:E(4)} parameter(0) i = s32[] parameter(1) ROOT r = s8[16,64] fusion(p, i), kind=kLoop, calls=f",
         "f { p = s4[1000,64]{1,0:E(4)} parameter(0) i = s32[] parameter(1) z = s32[] constant(0) "
         "c = s8[1000,64] convert(p) ROOT d = s8[16,64] dynamic-slice(c, i, z), dynamic_slice_sizes={16,64} }\n",
         16 * 64 // 2 + S32, 16 * 64,

@@ -498,13 +498,13 @@ def test_one_instruction_costs_what_it_calls() -> None:
 
 def test_a_call_without_callee_is_an_error() -> None:
     text = module_text("a = f32[4] parameter(0); b = f32[4] fusion(a), kind=kLoop", "")
-    with pytest.raises(HloCountError, match=r"dump\.txt:6: b is a fusion without calls="):
+    with pytest.raises(HloCountError, match=r"dump\.txt:6:\d+: b is a fusion without calls="):
         xla_cost(parse(text, filename="dump.txt"))
 
 
 def test_a_missing_attribute_is_an_error_with_its_place() -> None:
     text = module_text("a = f32[1,4,2] parameter(0); c = f32[1,4,2] convolution(a, a), window={size=3}", "")
-    with pytest.raises(HloCountError, match=r"dump\.txt:6: c is a convolution without .*'dim_labels'"):
+    with pytest.raises(HloCountError, match=r"dump\.txt:6:\d+: c is a convolution without dim_labels="):
         xla_cost(parse(text, filename="dump.txt"))
 
 

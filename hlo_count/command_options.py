@@ -1,0 +1,160 @@
+"""The options of the command line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+import hlo_count
+from hlo_count import commands
+from hlo_count.commands import LIMITS
+from hlo_count.console import say
+
+_PROGRAM_HELP = "package.module:function or file.py:function, a file of HLO, StableHLO or an export, or - (stdin)"
+_EXIT_CODES = """exit codes:
+  0    done
+  1    a budget (--max-...) or a comparison (--fail-above) failed, whatever became of the output
+  2    the command or its input was wrong, or the result could not be written
+  3    --strict, and something is not known
+  130, 143  ended by a signal: Ctrl-C, SIGTERM"""
+
+
+class Asked(Exception):  # noqa: N818  nothing is wrong
+    """What the options ask for is a text: help, or the version."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong on standard error, and raises what was asked for."""
+
+    def __init__(self, **options: Any) -> None:
+        plain = argparse.RawDescriptionHelpFormatter
+        super().__init__(epilog=_EXIT_CODES, formatter_class=plain, **options)
+
+    def error(self, message: str) -> NoReturn:
+        say(f"{self.format_usage()}{self.prog}: error: {message}")
+        raise SystemExit(2)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        raise Asked(message.rstrip("\n"))
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """All commands with their options; each sets `run`, a function of the options that gives an Outcome."""
+    parser = _Parser(
+        prog="hlo-count", description="What a compiled JAX program really does: FLOP, bytes, and what limits it."
+    )
+    parser.add_argument("--version", action="version", version=f"hlo-count {hlo_count.__version__}")
+    found = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    count = found.add_parser("count", help="count a function, a dump, or standard input")
+    count.add_argument("program", help=_PROGRAM_HELP)
+    _add_program_options(count)
+    _add_report_options(count)
+    for name in LIMITS:
+        count.add_argument(
+            f"--max-{name.replace('_', '-')}", metavar="QUANTITY", help=f"fail above this, e.g. {_example(name)}"
+        )
+    count.set_defaults(run=commands.count)
+
+    demo = found.add_parser("demo", help="count a transformer training step that is built in")
+    demo.add_argument("--target", help="what to compile for, or several with commas")
+    _add_report_options(demo)
+    demo.set_defaults(run=commands.demo)
+
+    diff = found.add_parser("diff", help="compare two programs, or one before and after optimization")
+    diff.add_argument("program", help=_PROGRAM_HELP)
+    diff.add_argument(
+        "other", nargs="?", help="the program to compare with; without one, before and after optimization"
+    )
+    _add_program_options(diff)
+    shown = diff.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    shown.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
+    diff.add_argument("--by", help="rows by scope, source, opcode or class")
+    diff.add_argument(
+        "--fail-above",
+        action="append",
+        metavar="5%",
+        help="exit with 1 when a counter grew by more: 5%% for any of them, or peak_bytes=5%%; can be repeated",
+    )
+    diff.set_defaults(run=commands.diff)
+
+    roofline = found.add_parser("roofline", help="time bounds on a device")
+    roofline.add_argument("program", help=_PROGRAM_HELP)
+    roofline.add_argument(
+        "--device", help="a profile's name or file; that of the target without one; 'all' for every one"
+    )
+    roofline.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    roofline.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _add_program_options(roofline)
+    roofline.set_defaults(run=commands.roofline)
+
+    passes = found.add_parser("passes", help="what each compiler pass did to the counts")
+    passes.add_argument("program", help="package.module:function, or a directory of dumps")
+    passes.add_argument("--module", help="which module of a directory that has several")
+    passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")
+    passes.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    passes.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _add_program_options(passes)
+    passes.set_defaults(run=commands.passes)
+
+    devices = found.add_parser("devices", help="the device profiles")
+    devices.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    devices.set_defaults(run=commands.devices)
+
+    targets = found.add_parser("targets", help="what can be compiled for here, and what to install for the rest")
+    targets.set_defaults(run=commands.targets)
+
+    calibrate = found.add_parser("calibrate", help="measure this machine, and keep it as the device 'local'")
+    calibrate.add_argument(
+        "--output", metavar="FILE.toml", help="write the profile here instead of the user's configuration"
+    )
+    calibrate.set_defaults(run=commands.calibrate)
+    return parser
+
+
+def _add_program_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the function and how it is compiled")
+    group.add_argument(
+        "--arg",
+        action="append",
+        default=[],
+        metavar="SHAPE",
+        help="an argument: f32[128,784], s32, 3, [f32[2], f32[2]]",
+    )
+    group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
+    group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
+    group.add_argument(
+        "--target",
+        help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count takes several with commas: one that "
+        "fails is a row of their table, and the exit code then 2",
+    )
+    group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
+    group.add_argument(
+        "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
+    )
+    group.add_argument(
+        "--compiler-option", action="append", metavar="NAME=VALUE", help="an option of XLA's compiler; can be repeated"
+    )
+    group.add_argument(
+        "--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs, by name or op_name pattern"
+    )
+    group.add_argument(
+        "--branch",
+        action="append",
+        metavar="CONDITIONAL=I",
+        help="the branch a conditional takes, or the probability of each: cond.1=0.9,0.1",
+    )
+    group.add_argument("--strict", action="store_true", help="fail with 3 when anything is not known")
+
+
+def _add_report_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--by", help="rows by opcode, class, dtype, unit, scope, source, computation, instruction, ...")
+    parser.add_argument("--depth", type=int, default=3, help="levels of scopes (3)")
+    parser.add_argument("--rows", type=int, default=12, help="rows of the table (12)")
+    parser.add_argument("--convention", default="default", choices=("default", "xla"), help="whose rules to count by")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def _example(counter: str) -> str:
+    return "80MB" if "bytes" in counter else "2GFLOP" if counter == "flops" else "1M"

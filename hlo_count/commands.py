@@ -1,0 +1,303 @@
+"""What each command of the command line does: options in, an Outcome out. Nothing is printed here but progress."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hlo_count
+from hlo_count.console import is_terminal, say
+from hlo_count.errors import BudgetExceeded, HloCountError, TargetError
+from hlo_count.harmless import json_text
+from hlo_count.layout import tabular, wrapped
+
+if TYPE_CHECKING:
+    from hlo_count.compare.diff import Diff
+    from hlo_count.report.report import Report
+
+DONE, FAILED, WRONG, UNKNOWN = 0, 1, 2, 3
+"""Exit codes, as `hlo-count --help` explains them."""
+LIMITS = ("flops", "transcendentals", "int_ops", "bytes", "network_bytes", "peak_bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a command: a text for standard output, what to say beside it, and the exit code."""
+
+    text: str = ""
+    code: int = DONE
+    said: tuple[str, ...] = ()
+
+
+def count(options: argparse.Namespace) -> Outcome:
+    limits = {name: getattr(options, f"max_{name}") for name in LIMITS if getattr(options, f"max_{name}") is not None}
+    if limits:
+        from hlo_count.report.limits import limits_of
+
+        limits_of(**limits)  # a limit that is none is told before anything is compiled
+    return _for_targets(options, lambda target: _report(options, options.program, target), limits)
+
+
+def demo(options: argparse.Namespace) -> Outcome:
+    from hlo_count.demo import training_step
+
+    if not options.json:
+        say("Compiling one training step of a small transformer (6 layers in a scan) ...")
+    hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
+    step, arguments = training_step()
+    return _for_targets(
+        options, lambda target: hlo_count.count(step, *arguments, target=target, convention=options.convention)
+    )
+
+
+def diff(options: argparse.Namespace) -> Outcome:
+    from hlo_count.compare.comparison import check_key, check_limits
+    from hlo_count.hlo.garbage import no_garbage_collection
+
+    limits = _thresholds(options.fail_above or [])
+    check_limits(limits, optimization=options.other is None)
+    if options.by:
+        check_key(options.by)
+    with no_garbage_collection():
+        result = _compared(options)
+        failures = result.exceeds(limits)
+        if options.json:
+            text = json_text(result.to_dict())
+        else:
+            text = result.markdown() if options.markdown else result.table(by=options.by)
+    return Outcome(text, FAILED if failures else DONE, tuple(f"hlo-count: {failure}" for failure in failures))
+
+
+def _compared(options: argparse.Namespace) -> Diff:
+    from hlo_count.command_arguments import looks_like_function
+
+    if options.other is None:
+        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        with _prints_aside():
+            return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
+    both = (options.program, options.other)
+    functions = [looks_like_function(program) for program in both]
+    # Arguments and target are those of a function; where neither is one, a text says that it takes none.
+    bare = argparse.Namespace(
+        **{**vars(options), "arg": [], "kwarg": None, "args_from": None, "mesh": None, "compiler_option": None}
+    )
+    reports = [
+        _report(options, program, options.target) if is_function or not any(functions) else _report(bare, program, None)
+        for program, is_function in zip(both, functions, strict=True)
+    ]
+    return hlo_count.diff(*reports)
+
+
+def _thresholds(given: list[str]) -> dict[str, float]:
+    """`5%` for every counter as {"*": 0.05}, `bytes=5%` for one."""
+    found = {}
+    for text in given:
+        name, _, value = text.rpartition("=")
+        number, percent, rest = value.strip().partition("%")
+        try:
+            found[name or "*"] = float(number) / 100
+        except ValueError:
+            percent = ""
+        if not percent or rest:
+            raise HloCountError(f"--fail-above {text!r}: write a percentage, 5% or bytes=5%") from None
+    return found
+
+
+def roofline(options: argparse.Namespace) -> Outcome:
+    every = options.device == "all"
+    if every and options.plot:
+        raise HloCountError("--plot draws one device: name it with --device, not all")
+    report = _report(options, options.program, options.target)
+    return _with_plot(hlo_count.what_if(report) if every else report.roofline(options.device), options)
+
+
+def passes(options: argparse.Namespace) -> Outcome:
+    progress = is_terminal(sys.stderr)
+    if Path(options.program).is_dir():
+        result = hlo_count.read_dumps(
+            Path(options.program), module=options.module, pattern=options.filter, progress=progress
+        )
+    else:
+        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        with _prints_aside():
+            result = hlo_count.passes(
+                fn, *args, pass_filter=options.filter, progress=progress, kwargs=kwargs, **keywords
+            )
+    return _with_plot(result, options)
+
+
+def devices(options: argparse.Namespace) -> Outcome:
+    found = hlo_count.devices()
+    return Outcome(json_text([device.to_row() for device in found]) if options.json else str(found))
+
+
+def targets(options: argparse.Namespace) -> Outcome:
+    rows = []
+    for each in hlo_count.targets():
+        first, *others = wrapped(each.note, 60, others="") or [""]
+        rows.append((each.name, each.backend, "yes" if each.available else "no", first))
+        rows += [("", "", "", line) for line in others]
+    return Outcome(tabular(rows, ("target", "backend", "here", "note")))
+
+
+def calibrate(options: argparse.Namespace) -> Outcome:
+    from hlo_count.roofline.device_table import device_table
+
+    device = hlo_count.calibrate(path=Path(options.output) if options.output else None)
+    name = "local" if options.output is None else str(device.path)
+    said = f"\nwrote {device.path}: use it as --device {name}, or hc.device({name!r})"
+    return Outcome(device_table([device.to_row()]), said=(said,))
+
+
+# Programs
+
+
+@contextmanager
+def _prints_aside() -> Iterator[None]:
+    """What a user's module or function prints goes to standard error: standard output is for the result."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@_prints_aside()
+def _report(options: argparse.Namespace, program: str, target: str | None) -> Report:
+    """The report of what a command was given: a text, or a function with its arguments."""
+    fn, args, kwargs, keywords = _call(options, program, target)
+    convention = getattr(options, "convention", "default")
+    return hlo_count.count(fn, *args, convention=convention, strict=options.strict, kwargs=kwargs, **keywords)
+
+
+@_prints_aside()
+def _call(
+    options: argparse.Namespace, program: str, target: str | None
+) -> tuple[Any, tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+    """What to pass to `count`: the program, its arguments, its keyword arguments, and count's own keywords."""
+    from hlo_count import command_arguments as given
+
+    keywords: dict[str, Any] = {}
+    if options.trip_count:
+        pairs = given.assignments(options.trip_count, "--trip-count")
+        keywords["trip_counts"] = {name: given.whole_number(n, "--trip-count") for name, n in pairs.items()}
+    if options.branch:
+        pairs = given.assignments(options.branch, "--branch")
+        keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
+    if program == "-" or not given.looks_like_function(program):
+        found = _opened(program)
+        is_hlo = isinstance(found, hlo_count.Module)
+        given_more = options.arg or options.kwarg or options.args_from or options.mesh
+        if given_more or (is_hlo and (target or options.compiler_option)):
+            what = (
+                "an HLO text takes no arguments and no target or options"
+                if is_hlo
+                else "a stored program takes no arguments"
+            )
+            raise HloCountError(f"{program}: {what}; name a function to compile one")
+        if options.compiler_option:
+            keywords["compiler_options"] = given.compiler_options(options.compiler_option)
+        return found, (), {}, keywords if target is None else {**keywords, "target": target}
+    if target is not None:
+        keywords["target"] = target
+    if options.compiler_option:
+        keywords["compiler_options"] = given.compiler_options(options.compiler_option)
+    hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
+    if options.mesh:
+        keywords["mesh"] = given.mesh(options.mesh)
+    if options.spec:
+        keywords["in_specs"] = tuple(given.partition_spec(text) for text in options.spec)
+    fn = given.resolve(program)
+    args = tuple(given.argument(text) for text in options.arg)
+    if options.args_from:
+        made = given.resolve(options.args_from)()
+        args = (*(made if isinstance(made, tuple) else (made,)), *args)
+    kwargs = {name: given.argument(text) for name, text in given.assignments(options.kwarg, "--kwarg").items()}
+    return fn, args, kwargs, keywords
+
+
+def _opened(program: str) -> Any:
+    from hlo_count.report.counting import opened, opened_bytes
+
+    if program == "-":
+        return opened_bytes(_standard_input(), "<stdin>")
+    path = Path(program)
+    if not path.exists():
+        raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
+    if path.suffix == ".py":
+        raise HloCountError(f"{program}: name the function in it, {program}:function")
+    return opened(path)
+
+
+def _target_list(options: argparse.Namespace) -> list[str | None]:
+    if options.target is None:
+        return [None]
+    names = [name.strip() for name in options.target.split(",") if name.strip()]
+    if not names:
+        raise HloCountError(f"--target {options.target!r} names no target; `hlo-count targets` lists them")
+    return list(names)
+
+
+def _standard_input() -> bytes:
+    if sys.stdin is None or sys.stdin.closed:
+        raise HloCountError("-: standard input is closed; name a file")
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as problem:
+        raise HloCountError(f"-: standard input cannot be read ({problem.strerror or problem})") from None
+
+
+# Outcomes
+
+
+def _for_targets(
+    options: argparse.Namespace, count: Callable[[str | None], Report], limits: Mapping[str, str] | None = None
+) -> Outcome:
+    """The report for each target: of one alone in full, else as a table, where one that fails is a row.
+
+    What fails is said in one line in place of its report. The first that is over a limit is said as well. Raises
+    TargetError when no target can be counted for.
+    """
+    from hlo_count.report.across_targets import targets_dict, targets_table
+
+    targets = _target_list(options)
+    done: dict[str | None, Report | str] = {}
+    for target in targets:
+        try:
+            done[target] = count(target)
+        except TargetError as problem:
+            if len(targets) == 1:
+                raise
+            done[target] = str(problem)
+    reports = [each for each in done.values() if not isinstance(each, str)]
+    if not reports:
+        raise TargetError("; ".join(dict.fromkeys(str(problem) for problem in done.values())))
+    code, said = _held(reports, limits) if limits else (DONE, ())
+    if len(targets) > 1:
+        text = json_text(targets_dict(done)) if options.json else targets_table(done)
+    elif options.json:
+        text = reports[0].to_json()
+    else:
+        text = reports[0].table(by=options.by, depth=options.depth, rows=options.rows)
+    return Outcome(text, code or (WRONG if len(reports) < len(done) else DONE), said)
+
+
+def _held(reports: Sequence[Report], limits: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
+    """The exit code of reports that are held to limits, and what the first says that is over one."""
+    for report in reports:
+        try:
+            report.check(**limits)
+        except BudgetExceeded as exceeded:
+            return FAILED, (str(exceeded),)
+    return DONE, ()
+
+
+def _with_plot(result: Any, options: argparse.Namespace) -> Outcome:
+    """A result as text or JSON, and where a plot was asked for, as a file."""
+    text = json_text(result.to_dict()) if options.json else str(result)
+    if not options.plot:
+        return Outcome(text)
+    result.plot(options.plot)
+    return Outcome(text, said=(f"wrote {options.plot}",))

@@ -1,0 +1,96 @@
+"""Whether what a caller gives and takes is what its callees take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import OPCODES
+from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.verifier.result_shapes import fits
+
+_PER_OPERAND = {"map": 1, "sort": 2}
+"""Parameters of the computation that is applied, for each operand; of reductions and scatters, for each pair."""
+
+
+_ANYTHING = frozenset(("custom-call", "topk", "async-update", "async-done"))
+
+
+def call_problem(i: Instruction) -> str:
+    """What is wrong between an instruction and the computations that it calls; "" where nothing is."""
+    called = i.called
+    given = [operand.shape for operand in i.operands]
+    if i.opcode in ("fusion", "call"):
+        return _missing(called, i) or _takes(called[0][1], given) or _gives(called[0][1], i.shape)
+    if i.opcode == "async-start":
+        return _missing(called, i) or _takes(called[0][1], given)
+    if i.opcode == "while":
+        return _loop(i, given)
+    if i.opcode == "conditional":
+        return _branches(i, given)
+    if "runs" not in OPCODES[i.opcode].traits and i.opcode not in _ANYTHING:
+        return _applied(i)
+    return ""
+
+
+def _missing(called: Sequence[tuple[str, Computation]], i: Instruction) -> str:
+    return "" if called else f"is a {i.opcode} that calls nothing"
+
+
+def _takes(callee: Computation, given: Sequence[Shape]) -> str:
+    parameters = callee.parameters
+    if len(parameters) != len(given):
+        return f"gives {len(given)} operands to {callee.name}, which takes {len(parameters)}"
+    for number, (parameter, shape) in enumerate(zip(parameters, given, strict=True)):
+        if not fits(parameter.shape, shape):
+            return f"gives {shape} to {callee.name}, whose parameter {number} is {parameter.shape}"
+    return ""
+
+
+def _gives(callee: Computation, wanted: Shape) -> str:
+    root = callee.root.shape
+    return "" if fits(root, wanted) else f"states the shape {wanted}, but {callee.name} gives {root}"
+
+
+def _loop(i: Instruction, given: Sequence[Shape]) -> str:
+    condition, body = i.callee("condition"), i.callee("body")
+    if condition is None or body is None:
+        return "is a while without a condition or without a body"
+    root = condition.root.shape
+    if root.dtype != "pred" or root.rank:
+        return f"has the condition {condition.name}, which gives {root} and no pred[]"
+    return _takes(condition, given) or _takes(body, given) or _gives(body, i.shape)
+
+
+def _branches(i: Instruction, given: Sequence[Shape]) -> str:
+    branches = [callee for _, callee in i.called]
+    if not branches:
+        return "is a conditional without branches"
+    if len(given) != len(branches) + 1:
+        return f"has {len(branches)} branches and {len(given)} operands: it takes one more than branches"
+    for branch, shape in zip(branches, given[1:], strict=True):
+        problem = _takes(branch, [shape]) or _gives(branch, i.shape)
+        if problem:
+            return problem
+    return ""
+
+
+def _applied(i: Instruction) -> str:
+    """Bodies that are applied to elements take scalars, as many as there are operands."""
+    for role, callee in i.called:
+        number = len(callee.parameters)
+        wanted = _PER_OPERAND.get(i.opcode, 0) * len(i.operands)
+        if i.opcode in ("reduce", "reduce-window"):
+            wanted = len(i.operands)
+        elif i.opcode == "scatter":
+            wanted = 2 * (len(i.operands) // 2)
+        elif i.opcode == "select-and-scatter":
+            wanted = 2
+        if wanted and number != wanted:
+            return f"applies {callee.name} as {role}, which takes {number} values and not {wanted}"
+        scalars = i.opcode != "scan"
+        odd = next((p.shape for p in callee.parameters if p.shape.rank), None)
+        if scalars and odd is not None:
+            return f"applies {callee.name} to elements, but it takes {odd}"
+    return ""

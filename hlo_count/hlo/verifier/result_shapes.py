@@ -1,0 +1,276 @@
+"""Whether the shape that an instruction states is the one that its operands and attributes give.
+
+After XLA's xla/service/hlo_verifier.cc and shape_inference.cc: layouts may differ, and one float type may stand for
+another. Where a rule is not sure it says nothing: what XLA takes is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.infer import INFERRED, inferred
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
+from hlo_count.hlo.shapes import Shape
+
+_SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]")
+
+
+def fits(one: Shape, other: Shape) -> bool:
+    """Whether a value of one shape may stand where the other is stated: sizes and kinds of elements, not layouts."""
+    if one is other:
+        return True
+    if one.elements or other.elements or one.is_tuple or other.is_tuple:
+        same = one.dtype == other.dtype and len(one.elements) == len(other.elements)
+        return same and all(map(fits, one.elements, other.elements))
+    if one.is_unbounded or other.is_unbounded:
+        return True
+    return one.dimensions == other.dimensions and _same_kind(one, other)
+
+
+def _same_kind(one: Shape, other: Shape) -> bool:
+    if one.dtype == other.dtype:
+        return True
+    return one.is_array and other.is_array and one.element_type.is_float and other.element_type.is_float
+
+
+def shape_problem(i: Instruction) -> str:
+    """What is wrong with the stated shape, or with the shapes of the operands together; "" where nothing is."""
+    if i.opcode == "collective-permute" and len(i.operands) > 1:
+        return ""  # into buffers, at offsets, of sizes that are operands too
+    if any(shape.dtype == "buffer" for shape in (i.shape, *(operand.shape for operand in i.operands))):
+        return ""  # of which custom calls say what they hold
+    try:
+        check = _CHECKS.get(i.opcode)
+        if check is not None:
+            check(i)
+        if i.opcode in _INFERRED:
+            given = inferred(i)
+            if not _is_result(i, given):
+                return f"states the shape {i.shape}, but its operands give {given}"
+    except (HloCountError, LookupError, ValueError, TypeError) as problem:
+        return f"does not agree with its operands: {_words(problem)}"
+    return ""
+
+
+def _is_result(i: Instruction, given: Shape) -> bool:
+    """A single result may stand in a tuple of its own; a contraction may be summed in another type than it is of."""
+    alone = i.shape.is_tuple and len(i.shape.elements) == 1 and not given.is_tuple
+    stated = i.shape.elements[0] if alone else i.shape
+    return fits(given, stated) or (i.opcode in _CONTRACTIONS and given.dimensions == stated.dimensions)
+
+
+def _words(problem: Exception) -> str:
+    if isinstance(problem, KeyError):
+        return f"{problem.args[0]} is missing"
+    if isinstance(problem, IndexError):
+        return "a dimension or element that does not exist is named"
+    return str(problem)
+
+
+def _expect(i: Instruction, dimensions: tuple[int, ...]) -> None:
+    if i.shape.is_array and not i.shape.is_unbounded and i.shape.dimensions != dimensions:
+        raise ValueError(f"they give the sizes {_sizes(dimensions)}, and {i.shape} is stated")
+
+
+def _sizes(dimensions: tuple[int, ...]) -> str:
+    return f"[{','.join(map(str, dimensions))}]"
+
+
+def _is_known(*shapes: Shape) -> bool:
+    return all(shape.is_array and not shape.is_unbounded for shape in shapes)
+
+
+def _elementwise(i: Instruction) -> None:
+    """All arrays of one size; scalars, and sizes of 1, give way to others."""
+    shapes = [operand.shape for operand in i.operands]
+    if i.opcode == "clamp":
+        shapes = [shapes[1]]
+    if i.opcode == "select":
+        shapes = shapes[1:]
+    if not all(shape.is_array for shape in (*shapes, i.shape)):
+        raise ValueError(f"{i.opcode} takes arrays")
+    for one, other in pairwise(shapes):
+        if one.dtype != other.dtype and not (one.element_type.is_float and other.element_type.is_float):
+            raise ValueError(f"its operands are of the types {one.dtype} and {other.dtype}")
+    if i.shape.rank != max(shape.rank for shape in shapes):
+        raise ValueError(f"{i.shape} is of another rank than {max(shapes, key=lambda shape: shape.rank)}")
+
+
+def _converted(i: Instruction) -> None:
+    if _is_known(i.operands[0].shape):
+        _expect(i, i.operands[0].shape.dimensions)
+
+
+def _bitcast_converted(i: Instruction) -> None:
+    source = i.operands[0].shape
+    if not _is_known(source, i.shape):
+        return
+    if source.size * source.element_type.bits != i.shape.size * i.shape.element_type.bits:
+        raise ValueError(f"{source} has other bits than {i.shape}")
+
+
+def _reshaped(i: Instruction) -> None:
+    source = i.operands[0].shape
+    if _is_known(source, i.shape) and source.size != i.shape.size:
+        raise ValueError(f"{source} has {source.size} elements, {i.shape} {i.shape.size}")
+
+
+def _broadcast(i: Instruction) -> None:
+    source, dims = i.operands[0].shape, i.dims("dimensions")
+    if not _is_known(source, i.shape):
+        return
+    if len(dims) != source.rank or any(d >= i.shape.rank for d in dims):
+        raise ValueError(f"dimensions={{{','.join(map(str, dims))}}} of {source} into {i.shape}")
+    for size, d in zip(source.dimensions, dims, strict=True):
+        if size != i.shape.dimensions[d]:
+            raise ValueError(f"a dimension of {size} becomes one of {i.shape.dimensions[d]}")
+
+
+def _permutes(i: Instruction) -> None:
+    dims = i.dims("dimensions")
+    if sorted(dims) != list(range(i.operands[0].shape.rank)):
+        raise ValueError(f"dimensions={{{','.join(map(str, dims))}}} is no order of those of {i.operands[0].shape}")
+
+
+def _slice(i: Instruction) -> None:
+    source = i.operands[0].shape
+    bounds = [(int(a), int(b), int(c or 1)) for a, b, c in _SLICE.findall(i.attributes["slice"])]
+    if not _is_known(source):
+        return
+    if len(bounds) != source.rank:
+        raise ValueError(f"slice={i.attributes['slice']} of {source}")
+    for (start, limit, stride), size in zip(bounds, source.dimensions, strict=True):
+        if not (start <= limit <= size and stride > 0):
+            raise ValueError(f"[{start}:{limit}:{stride}] of a dimension of {size}")
+    _expect(i, tuple(-(-(limit - start) // stride) for start, limit, stride in bounds))
+
+
+def _dynamic_slice(i: Instruction) -> None:
+    source, sizes = i.operands[0].shape, i.dims("dynamic_slice_sizes")
+    _fits_into(sizes, source)
+    _expect(i, sizes)
+
+
+def _update(i: Instruction) -> None:
+    source, update = i.operands[0].shape, i.operands[1].shape
+    if _is_known(source, update):
+        _fits_into(update.dimensions, source)
+        _expect(i, source.dimensions)
+
+
+def _fits_into(sizes: tuple[int, ...], source: Shape) -> None:
+    if not _is_known(source):
+        return
+    if len(sizes) != source.rank or any(size > whole for size, whole in zip(sizes, source.dimensions, strict=True)):
+        raise ValueError(f"{_sizes(sizes)} is no part of {source}")
+
+
+def _dot(i: Instruction) -> None:
+    lhs, rhs = i.operands[0].shape, i.operands[1].shape
+    if not _is_known(lhs, rhs):
+        return
+    for kind in ("contracting", "batch"):
+        ours, theirs = i.dims(f"lhs_{kind}_dims"), i.dims(f"rhs_{kind}_dims")
+        if len(ours) != len(theirs) or len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs):
+            raise ValueError(f"the {kind} dimensions {_sizes(ours)} and {_sizes(theirs)} do not pair")
+        for d, e in zip(ours, theirs, strict=True):
+            if lhs.dimensions[d] != rhs.dimensions[e]:
+                raise ValueError(f"a {kind} dimension of {lhs.dimensions[d]} meets one of {rhs.dimensions[e]}")
+
+
+def _convolution(i: Instruction) -> None:
+    lhs, rhs = i.operands[0].shape, i.operands[1].shape
+    lhs_labels, _, rest = i.attributes["dim_labels"].partition("_")
+    rhs_labels, _, _ = rest.partition("->")
+    if not _is_known(lhs, rhs):
+        return
+    if len(lhs_labels) != lhs.rank or len(rhs_labels) != rhs.rank:
+        raise ValueError(f"dim_labels={i.attributes['dim_labels']} of {lhs} and {rhs}")
+    groups = int(i.attribute("feature_group_count") or 1)
+    features, taken = lhs.dimensions[lhs_labels.index("f")], rhs.dimensions[rhs_labels.index("i")]
+    if features != taken * groups:
+        raise ValueError(f"{features} features meet a kernel of {taken} in {groups} groups")
+
+
+def _reduced(i: Instruction) -> None:
+    half = len(i.operands) // 2
+    if len(i.operands) % 2 or any(d >= i.operands[0].shape.rank for d in i.dims("dimensions")):
+        raise ValueError("it takes as many initial values as arrays, and reduces dimensions that they have")
+    first = i.operands[0].shape
+    for operand in i.operands[1:half]:
+        if operand.shape.dimensions != first.dimensions:
+            raise ValueError(f"{first} and {operand.shape} differ in size")
+
+
+def _windowed(i: Instruction) -> None:
+    if len(i.operands) % 2:
+        raise ValueError("it takes as many initial values as arrays")
+
+
+def _gathered(i: Instruction) -> None:
+    """An all-gather has one dimension larger, a whole number of times; a reduce-scatter smaller."""
+    if not i.shape.is_array or len(i.operands) != 1 or not _is_known(i.operands[0].shape, i.shape):
+        return
+    small, large = i.operands[0].shape, i.shape
+    if i.opcode == "reduce-scatter":
+        small, large = large, small
+    (axis,) = i.dims("dimensions")
+    others = [n for n in range(small.rank) if n != axis]
+    if small.rank != large.rank or any(small.dimensions[n] != large.dimensions[n] for n in others):
+        raise ValueError(f"{i.operands[0].shape} and {i.shape} differ in other dimensions than {axis}")
+    if small.dimensions[axis] and large.dimensions[axis] % small.dimensions[axis]:
+        raise ValueError(f"{large.dimensions[axis]} is no whole number of parts of {small.dimensions[axis]}")
+
+
+def _fft(i: Instruction) -> None:
+    shape, lengths = i.operands[0].shape, i.dims("fft_length")
+    if not _is_known(shape):
+        return
+    if not 1 <= len(lengths) <= min(3, shape.rank):
+        raise ValueError(f"fft_length={_sizes(lengths)} of {shape}")
+
+
+def element_problem(i: Instruction) -> str:
+    """What is wrong with the element that a get-tuple-element names; "" where nothing is."""
+    whole, index = i.operands[0].shape, i.attributes["index"]
+    if not whole.is_tuple:
+        return "takes an element of what is no tuple"
+    if not (index.isascii() and index.isdecimal()) or int(index) >= len(whole.elements):
+        return f"takes the element index={index} of a tuple of {len(whole.elements)}"
+    return ""
+
+
+_CONTRACTIONS = having("contraction")
+_CHECKS: dict[str, Callable[[Instruction], None]] = {
+    **dict.fromkeys((*elementwise(2), *elementwise(3)), _elementwise),
+    **dict.fromkeys(("convert", "stochastic-convert", "reduce-precision"), _converted),
+    "bitcast-convert": _bitcast_converted,
+    "reshape": _reshaped,
+    "copy": _reshaped,
+    "broadcast": _broadcast,
+    "transpose": _permutes,
+    "slice": _slice,
+    "dynamic-slice": _dynamic_slice,
+    "dynamic-update-slice": _update,
+    "dot": _dot,
+    "ragged-dot": _dot,
+    "convolution": _convolution,
+    "reduce": _reduced,
+    "reduce-window": _windowed,
+    "all-gather": _gathered,
+    "reduce-scatter": _gathered,
+    "fft": _fft,
+}
+
+_OTHERWISE = (
+    having("runs", "host", "free")
+    | COLLECTIVE_STARTS
+    | {"broadcast", "fft", "scaled-dot", "get-dimension-size", "partition-id", "replica-id"}
+)
+_INFERRED = (INFERRED - _OTHERWISE) | {"tuple", "get-tuple-element"}
+"""Opcodes whose shape follows from operands and attributes alone. Callers are held to their callees, and halves of
+asynchronous pairs are printed in several ways."""

@@ -1,0 +1,209 @@
+"""Every instruction of a text is verified before anything is counted: each once that says the same of the same shapes.
+
+A text of 100,000 instructions has some thousands that differ in more than names. While it is read, `Verifier.see` takes
+note of these; `finish` verifies them when all computations are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from hlo_count.errors import HloCountError, ParseError
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.metadata import without_metadata
+from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import COLLECTIVES, LEAVES, OPCODES, halved
+from hlo_count.hlo.printed import Line
+from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.verifier.callees import call_problem
+from hlo_count.hlo.verifier.entry_layout import entry_problem
+from hlo_count.hlo.verifier.literals import literal_problem
+from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
+
+_NUMBER = re.compile(r"-?\d+")
+_LISTED_GROUPS = re.compile(r"\{\s*\{")
+_RESULT = re.compile(r"-> *([^\n]*?) *\{[ \t]*\n")
+
+
+class Verifier:
+    """Verifies one module."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._seen: set[tuple[object, ...]] = set()
+        self._new: list[tuple[Computation, int, Line, tuple[str, ...]]] = []
+        self._attributes: dict[str, str] = {}
+        """Attributes as they stand, by what is left of them without metadata."""
+        self._results: set[tuple[str, str]] = set()
+
+    def see(self, computation: Computation, lines: Sequence[Line]) -> None:
+        """Take note of what is new in the lines of a computation. Raises ParseError for names that are not right."""
+        kinds = self._module.kinds
+        known: dict[str, str] = {}
+        here: set[tuple[str, str, tuple[str, ...]]] = set()
+        for index, line in enumerate(lines):
+            _, name, kind, operands, attributes = line
+            given: tuple[str, ...] = ()
+            opcode, shape = kinds[kind]
+            if opcode in LEAVES:
+                if opcode == "constant" and (shape.dimensions or "," in operands) and literal_problem(operands, shape):
+                    raise self._error(computation, index, name, literal_problem(operands, shape))
+            elif operands:
+                try:
+                    given = tuple([known[operand] for operand in operands.split(", ")])
+                except KeyError:
+                    given = self._given(computation, index, line, known, lines)
+            key = (kind, attributes, given)
+            if key not in here:
+                here.add(key)
+                self._note(computation, index, line, given)
+            known["%" + name] = kind
+        if len(known) < len(lines):
+            names = [name for _, name, _, _, _ in lines]
+            index = next(n for n, name in enumerate(names) if name in names[:n])
+            raise self._error(
+                computation, index, names[index], f"is the name of a second instruction of {computation.name}"
+            )
+        roots = [index for index, line in enumerate(lines) if line[0]]
+        if len(roots) > 1:
+            raise self._error(computation, roots[1], lines[roots[1]][1], "is a second ROOT: a computation has one")
+
+    def _note(self, computation: Computation, index: int, line: Line, given: tuple[str, ...]) -> None:
+        attributes = line[4]
+        said = self._attributes.get(attributes)
+        if said is None:
+            said = self._attributes[attributes] = without_metadata(attributes)
+        key = (line[2], said, given)
+        if key not in self._seen:
+            self._seen.add(key)
+            self._new.append((computation, index, line, given))
+        elif "control-predecessors=" in said:
+            self._new.append((computation, index, line, given))  # which names others, of this computation
+
+    def _given(
+        self, computation: Computation, index: int, line: Line, known: dict[str, str], lines: Sequence[Line]
+    ) -> tuple[str, ...]:
+        """The kinds of operands that are written with their shapes, with comments, or without `%`."""
+        names = Instruction(computation, index, line[1], *self._module.kinds[line[2]], *line[3:]).operand_names
+        missing = next((name for name in names if "%" + name not in known), None)
+        if missing is None:
+            return tuple([known["%" + name] for name in names])
+        later = any(name == missing for _, name, _, _, _ in lines)
+        what = "stands after it" if later else f"{computation.name} does not have; is the text complete?"
+        raise self._error(computation, index, line[1], f"takes the operand {missing}, which {what}")
+
+    def finish(self) -> None:
+        """Verify all that was seen, what was read token by token, and the entry. Raises ParseError.
+
+        What XLA's parser takes is taken: a contradiction that only its verifier finds goes to `module.contradictions`.
+        """
+        kinds = self._module.kinds
+        for computation, index, (_, name, kind, operands, attributes), given in self._new:
+            instruction = Instruction(computation, index, name, *kinds[kind], operands, attributes)
+            if instruction.opcode not in LEAVES:
+                instruction._operands = tuple([_operand(computation, *kinds[each]) for each in given])
+            self._verify(instruction)
+        for computation in self._module.computations.values():
+            if not computation.is_printed:
+                self._verify_scanned(computation)
+        problem = entry_problem(self._module)
+        if problem:
+            raise self._error(self._module.entry, -1, "", problem)
+
+    def _verify_scanned(self, computation: Computation) -> None:
+        computation.by_name  # noqa: B018  raises where two have one name
+        for instruction in computation.instructions:
+            problem = ""
+            if instruction.opcode == "constant" and instruction.shape.dimensions:
+                problem = literal_problem(instruction.operand_text, instruction.shape)
+            if problem:
+                raise self._error(computation, instruction.index, instruction.name, problem)
+            self._verify(instruction)
+
+    def _verify(self, instruction: Instruction) -> None:
+        """Raise ParseError for what XLA's parser does not take; note what only its verifier does not."""
+        computation, index = instruction.computation, instruction.index
+        problem = _problem(instruction)
+        if problem:
+            raise self._error(computation, index, instruction.name, problem)
+        problem = _contradiction(instruction)
+        if problem:
+            self._module.contradictions.append((computation, index, problem))
+
+    def check_result(self, computation: Computation, header: str, root_kind: str) -> None:
+        """Hold the result of a signature, `… -> f32[2] {`, to the computation's root. Raises ParseError."""
+        found = _RESULT.search(header)
+        if found is None or root_kind.startswith(found[1]) or (found[1], root_kind) in self._results:
+            return
+        stated, root = parse_shape(found[1]), self._module.kinds[root_kind][1]
+        if not fits(stated, root):
+            raise self._error(
+                computation, -1, "", f"{computation.name} says that it gives {stated}, but its root is {root}"
+            )
+        self._results.add((found[1], root_kind))
+
+    def _error(self, computation: Computation, index: int, name: str, problem: str) -> ParseError:
+        """At an instruction, with a caret under its name; at the first of a computation for -1."""
+        line = computation.line_of(max(index, 0))
+        source = self._module.text.splitlines()[line - 1] if line else ""
+        column = max(source.find(name), 0) + 1 if name else 1
+        message = f"{name} {problem}" if name else problem
+        return ParseError(message, filename=self._module.filename, line=line, column=column, source=source)
+
+
+def _operand(computation: Computation, opcode: str, shape: Shape) -> Instruction:
+    return Instruction(computation, 0, "", opcode, shape, "", "")
+
+
+def _problem(i: Instruction) -> str:
+    """What is wrong with one instruction, in words that follow its name; "" where nothing is."""
+    try:
+        row = OPCODES.get(i.opcode)
+        attributes = i.attributes  # raises where one stands twice
+        if row is None:
+            return ""
+        if i.opcode not in LEAVES:
+            number = len(i.operands)
+            if number < row.fewest or (row.most is not None and number > row.most):
+                amount = "few" if number < row.fewest else "many"
+                wanted = f"{row.fewest}" if row.most == row.fewest else f"at least {row.fewest}"
+                return f"is a {i.opcode} with too {amount} operands: {number}, it takes {wanted}"
+        missing = next((name for name in row.needs if name not in attributes), None)
+        if missing is not None and not _may_lack(i, missing):
+            return f"is a {i.opcode} without {missing}="
+        roles = {role for role, _ in i.called} if row.calls else ()
+        unread = next((name for name in row.calls if name in attributes and name not in roles), None)
+        if unread is not None and i.opcode != "custom-call":
+            return f"has {unread}={attributes[unread]}, which names no computation of this text"
+        if "control-predecessors" in attributes:
+            i.control_predecessors  # noqa: B018  raises for names that are not there
+        return element_problem(i) if i.opcode == "get-tuple-element" else ""
+    except HloCountError as problem:
+        return f"cannot be read: {problem}"
+
+
+def _contradiction(i: Instruction) -> str:
+    """What is wrong with an instruction that says all it must, in words that follow its name; "" where nothing is."""
+    row = OPCODES.get(i.opcode)
+    if row is None:
+        return ""
+    return _groups_problem(i) or (call_problem(i) if row.calls else "") or shape_problem(i)
+
+
+def _may_lack(i: Instruction, name: str) -> bool:
+    """A broadcast of a scalar has no dimensions; an asynchronous half may stand for what it wraps."""
+    return bool(halved(i.opcode)[1]) and name == "calls"
+
+
+def _groups_problem(i: Instruction) -> str:
+    """A device that is listed twice in the groups of a collective."""
+    if i.opcode not in COLLECTIVES and halved(i.opcode)[0] not in COLLECTIVES:
+        return ""
+    text = i.attribute("replica_groups") or ""
+    if _LISTED_GROUPS.match(text):
+        ids = _NUMBER.findall(text)
+        if len(set(ids)) < len(ids):
+            return f"has a device twice in replica_groups={text}"
+    return ""

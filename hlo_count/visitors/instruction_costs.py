@@ -1,0 +1,233 @@
+"""What one instruction costs: operations by the rule of its opcode, bytes sent, and of a kernel its memory traffic."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, COLLECTIVES, MOVEMENT, async_sugar, halved, having
+from hlo_count.hlo.replica_groups import largest_device
+from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.stage import SHARD_MAPS
+from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
+from hlo_count.visitors.call_sites import CALLS
+from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
+from hlo_count.visitors.custom_calls import custom_call_cost
+from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
+from hlo_count.visitors.memory_spaces import space_name
+from hlo_count.visitors.network import continues_collective, network_bytes
+from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, has_foreign_rules, rule_of
+from hlo_count.visitors.traffic import FREE, traffic, unwrapped
+from hlo_count.visitors.unknowns import Unknown, signature, unknown_of
+
+SILENT = MOVEMENT - {"copy-start"}
+"""Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
+_MORE = having("runs", "host", "device") | COLLECTIVES | {"custom-call"}
+"""Opcodes of whose cost names, neighbours, the user's settings or formulas may tell."""
+_Content = tuple[object, ...]
+_SENDS = COLLECTIVES | COLLECTIVE_STARTS | {"send"}
+
+
+class InstructionCosts:
+    """The instructions of one module, one execution each, without what they call; what is not known of one goes to
+    `unknowns`. `body` gives the operations of a computation that is applied to elements, once."""
+
+    def __init__(self, module: Module, backend: str, body: Body, unknowns: dict[Instruction, Unknown]) -> None:
+        self._module = module
+        self._backend = backend
+        self._body = body
+        self._unknowns = unknowns
+        self._kernels: dict[_Content, Cost] = {}
+        self.by_code: dict[Instruction, KernelCost] = {}
+        """Custom calls whose own code tells what they cost."""
+        self.has_foreign_rules = has_foreign_rules()
+        self.has_unbounded = "?" in module.text and _has_unbounded(module)
+        """Whether any array has a dimension `?`, of any size."""
+
+    def of(self, instruction: Instruction, kernel: bool) -> Cost:
+        """Operations, bytes sent, and where it is a kernel its memory traffic."""
+        content = self._content(instruction) if kernel else None
+        if content is None:
+            return self._worked_out(instruction, kernel)
+        found = self._kernels.get(content)
+        if found is None:
+            found = self._worked_out(instruction, kernel)
+            if found.status == "exact":  # what is not known has a place
+                self._kernels[content] = found
+        return found
+
+    def _content(self, instruction: Instruction) -> _Content | None:
+        """All that a kernel's cost follows from; None where it may follow from more."""
+        opcode = instruction.opcode
+        said: object = instruction.attribute_text
+        if opcode == "fusion":
+            callee = instruction.callee("calls")
+            said = None if callee is None else callee.twin
+        elif self.has_foreign_rules or not _says_all(opcode):
+            return None
+        operands = instruction.operands
+        repeated: tuple[int, ...] = ()
+        if len(set(operands)) < len(operands):
+            repeated = tuple(map({operand: n for n, operand in enumerate(operands)}.__getitem__, operands))
+        return (opcode, said, id(instruction.shape), tuple([id(operand.shape) for operand in operands]), repeated)
+
+    def _worked_out(self, instruction: Instruction, kernel: bool) -> Cost:
+        opcode = instruction.opcode
+        if self.has_unbounded and opcode not in _NO_SIZE and _is_unbounded(instruction):
+            return self._unknown(
+                instruction,
+                "works on an array with a dimension `?`, which may have any size",
+                "count a module with that dimension's size, or its bound as in f32[<=1024]",
+            )
+        if opcode in COMPUTING:
+            cost = elementwise_of_shape(opcode, instruction.shape)
+        elif opcode in SILENT:
+            cost = ZERO
+        else:
+            cost = self._ops(instruction)
+        if not kernel and _has_bytes(cost):  # a fusion moves data at its boundary only
+            cost = cost.only(*OP_COUNTERS, "network_bytes")
+        if not kernel or opcode in FREE or _has_bytes(cost) or isinstance(cost, KernelCost):
+            return cost
+        amounts: dict[Key, int] = dict(cost.amounts)
+        status = self._add_traffic(amounts, instruction)
+        return Cost(amounts, weakest(cost.status, status))
+
+    def _add_traffic(self, amounts: dict[Key, int], instruction: Instruction) -> Status:
+        status: Status = "exact"
+        for counter, accesses in zip(("bytes_read", "bytes_written"), traffic(instruction, self._backend), strict=True):
+            for number, size in accesses:
+                space = space_name(self._backend, number)
+                if space is None:
+                    self._unknown(
+                        instruction,
+                        f"uses memory space S({number}), which is not known to be main memory or on chip",
+                        "say which backend the text is for, or report the space",
+                    )
+                    status = "lower bound"
+                    continue
+                key = (counter, space)
+                amounts[key] = amounts.get(key, 0) + size
+        return status
+
+    def _ops(self, instruction: Instruction) -> Cost:
+        opcode = instruction.opcode
+        if opcode in CALLS:
+            return ZERO
+        if opcode == "custom-call" and _enters_shard_map(instruction):
+            return self._unknown(
+                instruction,
+                "begins a shard_map in a text that is not partitioned: what is inside counts for one device",
+                "count the program after the partitioner",
+            )
+        sugar = async_sugar(opcode)
+        if sugar is not None:
+            return self._async(instruction, *sugar)
+        if opcode in _SENDS and continues_collective(instruction):
+            return ZERO  # TPU prints one asynchronous collective several times; it counts where it begins
+        try:
+            if opcode == "custom-call":
+                return self._stated(instruction, custom_call_cost(instruction))
+            found = rule_of(opcode, self._backend)
+            if found is None:
+                raise UnknownCostOf(
+                    f"is a {opcode}, which has no rule",
+                    f'@hlo_count.rule("{opcode}") on a function that gives its Cost',
+                )
+            cost = found(instruction, self._body)
+            if cost.status != "exact" and not instruction.called:  # what is called gives its own reasons
+                self._stated(instruction, cost)
+            return cost + self._network(instruction) if opcode in _SENDS else cost
+        except UnknownCostOf as unknown:
+            remedy = unknown.remedy or "register a rule for it"
+            return self._unknown(instruction, unknown.reason, remedy)
+        except (KeyError, IndexError, ValueError) as problem:
+            return self._unknown(
+                instruction, f"could not be read ({type(problem).__name__}: {problem})", "check the text at this line"
+            )
+
+    def _stated(self, instruction: Instruction, cost: Cost) -> Cost:
+        """A cost, its reason kept where it is not exact."""
+        if isinstance(cost, KernelCost):
+            self.by_code[instruction] = cost
+        if isinstance(cost, Explained) and cost.status != "exact":
+            self._unknown(instruction, cost.reason, cost.remedy, cost.status)
+        elif cost.status != "exact":
+            reason = f"is counted by a formula of yours, which says that it is {_ARTICLES[cost.status]} {cost.status}"
+            self._unknown(instruction, reason, 'a formula that gives a Cost of status "exact"', cost.status)
+        return cost
+
+    def _network(self, instruction: Instruction) -> Cost:
+        beyond, there = largest_device(instruction), self._module.num_devices
+        if beyond >= there:
+            self._unknown(
+                instruction,
+                f"takes part with device {beyond}, but the header has {there} device{'s' if there != 1 else ''}",
+                "count a module whose header has its num_partitions and replica_count",
+            )
+        sent = network_bytes(instruction)
+        if sent is None:
+            return self._unknown(
+                instruction, "does not tell how many devices take part", "count a module that has its replica_groups"
+            )
+        return Cost({("network_bytes",): sent}, "exact" if beyond < there else "lower bound")
+
+    def _async(self, instruction: Instruction, wrapped: str, half: str) -> Cost:
+        """A sugared pair counts at its start, as what it wraps."""
+        if half != "start" or wrapped in CALLS:
+            return ZERO
+        inner = unwrapped(instruction)
+        if inner is None:
+            return self._unknown(
+                instruction, "does not show the result of what it starts", "check the text at this line"
+            )
+        return self._ops(inner)
+
+    def _unknown(self, instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound") -> Cost:
+        here = instruction.computation.by_name.get(instruction.name, instruction)
+        if here not in self._unknowns:
+            if "shape" not in reason:
+                reason = f"{reason}: {signature(instruction)}"
+            self._unknowns[here] = unknown_of(here, reason, remedy, status)
+        return Cost({}, status)
+
+
+@cache
+def _says_all(opcode: str) -> bool:
+    """Whether a kernel's cost follows from its shape and attributes, its operands' shapes, and which are the same."""
+    return opcode not in _MORE and halved(opcode)[0] not in _MORE
+
+
+def elementwise_of_shape(opcode: str, shape: Shape) -> Cost:
+    """That of the array, also where it lies in a buffer: `b(f32[8])`."""
+    leaf = shape if shape.is_array else shape.first_leaf
+    return ZERO if leaf is None else elementwise_cost(opcode, leaf.dtype, leaf.size)
+
+
+def _has_unbounded(module: Module) -> bool:
+    scanned = (shape for c in module.computations.values() if not c.is_printed for _, shape, _ in c.kinds)
+    return any(shape.is_unbounded for shapes in ((s for _, s in module.kinds.values()), scanned) for shape in shapes)
+
+
+_ARTICLES = {"estimate": "an", "lower bound": "a"}
+
+
+def _is_unbounded(instruction: Instruction) -> bool:
+    return instruction.shape.is_unbounded or any(operand.shape.is_unbounded for operand in instruction.operands)
+
+
+def _has_bytes(cost: Cost) -> bool:
+    """Whether a formula gave bytes itself."""
+    return any(key[0].startswith("bytes") for key in cost.amounts)
+
+
+_NO_SIZE = FREE - {"constant"} | CALLS
+"""Opcodes that cost nothing whatever the size of what they name, or what they call."""
+
+
+def _enters_shard_map(instruction: Instruction) -> bool:
+    """Whether it stands, in a text of all devices, where the shapes become those of one."""
+    if instruction.computation.module.stage != "unpartitioned":
+        return False
+    return (instruction.attribute("custom_call_target") or "").strip('"') in SHARD_MAPS
