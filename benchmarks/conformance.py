@@ -22,8 +22,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import fixture_files  # noqa: E402 - the path to it is set just above
-from hypothesis import HealthCheck, Phase, given, seed, settings  # noqa: E402
-from random_hlo import modules  # noqa: E402
+from random_hlo import drawn  # noqa: E402
 from xla_reference import COMPARABLE, FIGURES, reference  # noqa: E402
 
 from hlo_count.hlo import parse  # noqa: E402
@@ -59,22 +58,7 @@ def fixtures() -> Iterator[Sample]:
 
 
 def random_programs(count: int, start: int) -> Iterator[Sample]:
-    texts: list[str] = []
-
-    @seed(start)
-    @settings(
-        max_examples=count,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(modules())
-    def draw(text: str) -> None:
-        texts.append(text)
-
-    draw()
-    for number, text in enumerate(dict.fromkeys(texts)):
+    for number, text in enumerate(drawn(count, start)):
         yield asked(f"random program {number} of seed {start}", text)
 
 

@@ -214,6 +214,21 @@ def having(*traits: str) -> frozenset[str]:
     return frozenset(name for name, row in OPCODES.items() if not row.traits.isdisjoint(traits))
 
 
+_ALSO = {
+    "dimensions": ("broadcast", "all-reduce", "all-reduce-start", "all-to-all", "ragged-all-to-all", "map"),
+    "slice_sizes": ("collective-permute", "collective-permute-start"),
+    "algorithm": ("dot", "scaled-dot", "convolution"),
+}
+"""Opcodes that take an attribute, beside those that need it."""
+OWNERS = {
+    attribute: frozenset(_ALSO.get(attribute, ())).union(
+        name for name, row in OPCODES.items() if attribute in row.needs or attribute in row.calls
+    )
+    for row in OPCODES.values()
+    for attribute in (*row.needs, *row.calls)
+}
+"""Which opcodes take an attribute that some opcode needs; any takes one that is not listed, for all we know."""
+
 ELEMENTWISE = having("elementwise")
 COLLECTIVES = having("collective")
 COLLECTIVE_STARTS = frozenset(name for name, row in OPCODES.items() if row.half == "start" and row.wraps in COLLECTIVES)

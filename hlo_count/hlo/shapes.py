@@ -324,8 +324,8 @@ def parse_layout(text: str) -> Layout:
             )
     except ValueError:
         raise HloCountError(f"{text!r} is no layout: expected one such as {{1,0:T(8,128)S(1)}}") from None
-    if any(size is not None and size < 1 for tile in tiles for size in tile):
-        raise HloCountError(f"the layout {text!r} has an empty tile")
+    if any(size is not None and not 1 <= size < 2**63 for tile in tiles for size in tile):
+        raise HloCountError(f"the layout {text!r} has an empty tile, or one of a size that no tile has")
     bits = _ELEMENT_BITS.search(rest)
     space = _MEMORY_SPACE.search(rest)
     return Layout(minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text)

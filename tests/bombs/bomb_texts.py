@@ -10,7 +10,7 @@ Bomb = Callable[[int], str]
 
 
 def module(entry: Iterable[str], *computations: str, header: str = ", is_scheduled=true") -> str:
-    return "\n".join([f"HloModule m{header}", *computations, "ENTRY e {", *entry, "}"]) + "\n"
+    return "\n".join([f"HloModule m{header}", *computations, "ENTRY e {", *(f"  {line}" for line in entry), "}"]) + "\n"
 
 
 def computation(name: str, *lines: str) -> str:

@@ -7,6 +7,7 @@ import re
 import jax
 import jax.numpy as jnp
 import pytest
+from diff_laws import check, content
 from fixture_files import FIXTURES
 from hypothesis import HealthCheck, given, settings
 from jax import lax
@@ -14,26 +15,9 @@ from random_hlo import modules
 
 import hlo_count as hc
 from hlo_count.lowering import tpu
-from hlo_count.visitors.cost import Cost
 
 FILES = sorted((FIXTURES / "cpu").glob("*.hlo.gz"))[::9]
 TEXTS = modules()
-
-
-def content(diff):
-    return sorted(
-        (
-            row.scope,
-            row.source,
-            row.opcode,
-            row.op_class,
-            row.reason,
-            row.instructions,
-            repr(row.before),
-            repr(row.after),
-        )
-        for row in diff.rows
-    )
 
 
 def renamed(text):
@@ -42,38 +26,6 @@ def renamed(text):
     names = [*module.computations, *(i.name for i in module.instructions())]
     table = {name: f"renamed.{len(names) - at}" for at, name in enumerate(names)}
     return re.sub(r"(?<=[%= {,])[\w\-]+\.\d+(?![\w.\-])", lambda match: table.get(match[0], match[0]), text)
-
-
-COSTS = ("unfused", "recomputed", "inserted", "unfolded", "only after", "more runs")
-SAVES = ("fused", "eliminated", "folded", "only before", "fewer runs")
-
-
-def agrees(change, reason):
-    """Whether a reason that only adds goes with a change that does, and one that only takes away."""
-    amounts = (change.flops, change.bytes, change.transcendentals)
-    inserted, removed = (
-        any(f"{what} {word}" in reason for what in ("copy", "collective")) for word in ("inserted", "removed")
-    )
-    if reason.startswith(COSTS) or inserted:
-        return min(amounts) >= 0
-    if (reason.startswith(SAVES) and reason != "fused otherwise") or removed:
-        return max(amounts) <= 0
-    return True
-
-
-def check(one, other):
-    forth, back = hc.diff(one, other), hc.diff(other, one)
-    assert content(-forth) == content(back)
-    assert content(-back) == content(forth)
-    assert (
-        Cost.sum(r.after for r in forth.rows) - Cost.sum(r.before for r in forth.rows)
-    ).amounts == forth.change.amounts
-    for row in (*forth.rows, *forth.by("reason")):
-        assert agrees(row.change, row.reason), row
-    for report in (one, other):
-        assert not hc.diff(report, report)
-        assert hc.diff(report, report).rows == []
-    return forth
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

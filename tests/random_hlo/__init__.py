@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from random_hlo import calls, elementwise, movement, network, special, windows
 from random_hlo.builder import Body, Choices, Program, Step
 
-__all__ = ["OPCODES", "modules"]
+__all__ = ["OPCODES", "drawn", "modules"]
 
 OPCODES: dict[str, Step] = {
     step.__name__.removesuffix("_op").replace("_", "-"): step
@@ -38,3 +39,23 @@ def modules(
     entry.grow(choices.integer(1, max_size))
     entry.close(choices.pick(entry.values[-3:]), entry=True)
     return f"HloModule {program.name('random')}\n\n" + "\n\n".join(program.computations) + "\n"
+
+
+def drawn(count: int, start: int) -> list[str]:
+    """So many random modules, less those drawn twice; the same seed `start` gives the same."""
+    texts: list[str] = []
+
+    @seed(start)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(modules())
+    def draw(text: str) -> None:
+        texts.append(text)
+
+    draw()
+    return list(dict.fromkeys(texts))

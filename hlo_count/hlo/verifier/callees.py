@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import OPCODES
+from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.verifier.result_shapes import fits
 
@@ -89,7 +89,10 @@ def _applied(i: Instruction) -> str:
             wanted = 2
         if wanted and number != wanted:
             return f"applies {callee.name} as {role}, which takes {number} values and not {wanted}"
-        scalars = i.opcode != "scan"
+        root = callee.root.shape
+        if (role == "select" or i.opcode == "sort") and (root.dtype != "pred" or root.rank):
+            return f"chooses by {callee.name}, which gives {root} and no pred[]"
+        scalars = i.opcode != "scan" and i.opcode not in COLLECTIVES
         odd = next((p.shape for p in callee.parameters if p.shape.rank), None)
         if scalars and odd is not None:
             return f"applies {callee.name} to elements, but it takes {odd}"

@@ -1,45 +1,50 @@
 """Whether the shape that an instruction states is the one that its operands and attributes give.
 
-After XLA's xla/service/hlo_verifier.cc and shape_inference.cc: layouts may differ, and one float type may stand for
-another. Where a rule is not sure it says nothing: what XLA takes is taken.
+After XLA's xla/service/hlo_verifier.cc and shape_inference.cc: layouts may differ, and what computes may give another
+float type than its operands have. Where a rule is not sure it says nothing: what XLA takes is taken.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from hlo_count.errors import HloCountError
+from hlo_count.hlo.attributes import parse_window
+from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.infer import INFERRED, inferred
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.shapes import Shape, parse_shape
 
 _SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]")
 
 
-def fits(one: Shape, other: Shape) -> bool:
-    """Whether a value of one shape may stand where the other is stated: sizes and kinds of elements, not layouts."""
+def fits(one: Shape, other: Shape, *, rounded: bool = False) -> bool:
+    """Whether a value of one shape may stand where the other is stated: sizes and types of elements, not layouts.
+
+    With `rounded` any float type may stand for any other.
+    """
     if one is other:
         return True
     if one.elements or other.elements or one.is_tuple or other.is_tuple:
         same = one.dtype == other.dtype and len(one.elements) == len(other.elements)
-        return same and all(map(fits, one.elements, other.elements))
-    if one.is_unbounded or other.is_unbounded:
-        return True
-    return one.dimensions == other.dimensions and _same_kind(one, other)
+        return same and all(
+            fits(*elements, rounded=rounded) for elements in zip(one.elements, other.elements, strict=True)
+        )
+    if one.dtype != other.dtype and not (rounded and _are_floats(one, other)):
+        return False
+    return one.is_unbounded or other.is_unbounded or one.dimensions == other.dimensions
 
 
-def _same_kind(one: Shape, other: Shape) -> bool:
-    if one.dtype == other.dtype:
-        return True
-    return one.is_array and other.is_array and one.element_type.is_float and other.element_type.is_float
+def _are_floats(*shapes: Shape) -> bool:
+    return all(shape.is_array and shape.element_type.is_float for shape in shapes)
 
 
 def shape_problem(i: Instruction) -> str:
     """What is wrong with the stated shape, or with the shapes of the operands together; "" where nothing is."""
-    if i.opcode == "collective-permute" and len(i.operands) > 1:
+    if i.opcode == "collective-permute" and len(i.operands) == 4:
         return ""  # into buffers, at offsets, of sizes that are operands too
     if any(shape.dtype == "buffer" for shape in (i.shape, *(operand.shape for operand in i.operands))):
         return ""  # of which custom calls say what they hold
@@ -60,7 +65,9 @@ def _is_result(i: Instruction, given: Shape) -> bool:
     """A single result may stand in a tuple of its own; a contraction may be summed in another type than it is of."""
     alone = i.shape.is_tuple and len(i.shape.elements) == 1 and not given.is_tuple
     stated = i.shape.elements[0] if alone else i.shape
-    return fits(given, stated) or (i.opcode in _CONTRACTIONS and given.dimensions == stated.dimensions)
+    return fits(given, stated, rounded=i.opcode not in _MOVES) or (
+        i.opcode in _CONTRACTIONS and given.dimensions == stated.dimensions
+    )
 
 
 def _words(problem: Exception) -> str:
@@ -85,17 +92,21 @@ def _is_known(*shapes: Shape) -> bool:
 
 
 def _elementwise(i: Instruction) -> None:
-    """All arrays of one size; scalars, and sizes of 1, give way to others."""
+    """All arrays of one size. XLA's parser takes scalars and sizes of 1 for any other, its verifier does not."""
     shapes = [operand.shape for operand in i.operands]
     if i.opcode == "clamp":
         shapes = [shapes[1]]
     if i.opcode == "select":
-        shapes = shapes[1:]
+        chooser, *shapes = shapes
+        if _is_known(chooser, shapes[0]) and chooser.rank and chooser.dimensions != shapes[0].dimensions:
+            raise ValueError(f"{chooser} chooses between elements of {shapes[0]}")
     if not all(shape.is_array for shape in (*shapes, i.shape)):
         raise ValueError(f"{i.opcode} takes arrays")
     for one, other in pairwise(shapes):
-        if one.dtype != other.dtype and not (one.element_type.is_float and other.element_type.is_float):
+        if one.dtype != other.dtype and not _are_floats(one, other):
             raise ValueError(f"its operands are of the types {one.dtype} and {other.dtype}")
+        if _is_known(one, other) and one.dimensions != other.dimensions:
+            raise ValueError(f"{one} and {other} differ in size, and nothing is broadcast")
     if i.shape.rank != max(shape.rank for shape in shapes):
         raise ValueError(f"{i.shape} is of another rank than {max(shapes, key=lambda shape: shape.rank)}")
 
@@ -151,15 +162,27 @@ def _slice(i: Instruction) -> None:
 
 def _dynamic_slice(i: Instruction) -> None:
     source, sizes = i.operands[0].shape, i.dims("dynamic_slice_sizes")
+    _starts_at(i.operands[1:], source)
     _fits_into(sizes, source)
     _expect(i, sizes)
 
 
 def _update(i: Instruction) -> None:
     source, update = i.operands[0].shape, i.operands[1].shape
+    _starts_at(i.operands[2:], source)
     if _is_known(source, update):
         _fits_into(update.dimensions, source)
         _expect(i, source.dimensions)
+
+
+def _starts_at(starts: Sequence[Instruction], source: Shape) -> None:
+    """A slice starts at a scalar for each dimension, or at one array of them, as it was long ago."""
+    listed = len(starts) == 1 and starts[0].shape.rank == 1
+    if source.is_array and len(starts) != source.rank and not listed:
+        raise ValueError(f"{len(starts)} starts in {source}")
+    for start in starts:
+        if start.shape.is_array and not start.shape.element_type.is_integer:
+            raise ValueError(f"{start.shape} says where it starts")
 
 
 def _fits_into(sizes: tuple[int, ...], source: Shape) -> None:
@@ -190,14 +213,66 @@ def _convolution(i: Instruction) -> None:
         return
     if len(lhs_labels) != lhs.rank or len(rhs_labels) != rhs.rank:
         raise ValueError(f"dim_labels={i.attributes['dim_labels']} of {lhs} and {rhs}")
+    windows = len(parse_window(i.attribute("window")))
+    if windows != lhs.rank - 2:
+        raise ValueError(f"a window of {windows} dimensions for dim_labels={i.attributes['dim_labels']}")
     groups = int(i.attribute("feature_group_count") or 1)
     features, taken = lhs.dimensions[lhs_labels.index("f")], rhs.dimensions[rhs_labels.index("i")]
     if features != taken * groups:
         raise ValueError(f"{features} features meet a kernel of {taken} in {groups} groups")
 
 
+def _selected(i: Instruction) -> None:
+    """A select-and-scatter has one source for each place of its window."""
+    operand, source = i.operands[0].shape, i.operands[1].shape
+    _start_from_scalars(i.operands[2:])
+    if not _is_known(operand, source):
+        return
+    windows = parse_window(i.attribute("window"), operand.rank)
+    places = tuple(windowed(*pair)[0] for pair in zip(dims_of(operand), windows, strict=True))
+    if places != source.dimensions:
+        raise ValueError(f"its window has the places {_sizes(places)} of {operand}, and {source} is scattered")
+
+
+def _padded(i: Instruction) -> None:
+    _start_from_scalars(i.operands[1:])
+
+
+def _exchanged(i: Instruction) -> None:
+    if "dimensions" in i.attributes and len(i.operands) != 1:
+        raise ValueError(f"it takes {len(i.operands)} operands and splits dimensions={i.attributes['dimensions']}")
+
+
+def _copied(i: Instruction) -> None:
+    """A copy-start gives what it writes, what it reads, and a context."""
+    source = i.operands[0].shape
+    for shape in i.shape.elements[:2]:
+        if not fits(shape.with_element_bits(None), source.with_element_bits(None)):
+            raise ValueError(f"it copies {source} and gives {i.shape}")
+
+
+def _laid_out(i: Instruction) -> None:
+    """A custom call that prescribes layouts has one for each operand."""
+    text = i.attribute("operand_layout_constraints")
+    if text is not None and len(parse_shape(f"({text.strip()[1:-1]})").elements) != len(i.operands):
+        raise ValueError(f"it has {len(i.operands)} operands and operand_layout_constraints={text}")
+
+
+def _started(i: Instruction) -> None:
+    """A collective gives as many results as it takes operands."""
+    number = len(i.operands)
+    results = i.shape
+    if i.opcode in ("all-gather-start", "collective-permute-start") and results.is_tuple:
+        results = results.elements[0]  # ((operands), (results)): the others print what they take, too
+    if i.opcode == "collective-permute-start" and number == 4:
+        return  # into buffers, at offsets
+    if number > 1 and not (results.is_tuple and len(results.elements) == number):
+        raise ValueError(f"it takes {number} operands and gives {i.shape}")
+
+
 def _reduced(i: Instruction) -> None:
     half = len(i.operands) // 2
+    _start_from_scalars(i.operands[half:])
     if len(i.operands) % 2 or any(d >= i.operands[0].shape.rank for d in i.dims("dimensions")):
         raise ValueError("it takes as many initial values as arrays, and reduces dimensions that they have")
     first = i.operands[0].shape
@@ -209,10 +284,21 @@ def _reduced(i: Instruction) -> None:
 def _windowed(i: Instruction) -> None:
     if len(i.operands) % 2:
         raise ValueError("it takes as many initial values as arrays")
+    _start_from_scalars(i.operands[len(i.operands) // 2 :])
+    source = i.operands[0].shape
+    if source.is_array and len(parse_window(i.attribute("window"))) != source.rank:
+        raise ValueError(f"window={i.attribute('window') or ''} of {source}")
+
+
+def _start_from_scalars(values: Sequence[Instruction]) -> None:
+    for value in values:
+        if value.shape.rank:
+            raise ValueError(f"its initial value {value.shape} is no scalar")
 
 
 def _gathered(i: Instruction) -> None:
     """An all-gather has one dimension larger, a whole number of times; a reduce-scatter smaller."""
+    _started(i)
     if not i.shape.is_array or len(i.operands) != 1 or not _is_known(i.operands[0].shape, i.shape):
         return
     small, large = i.operands[0].shape, i.shape
@@ -232,6 +318,17 @@ def _fft(i: Instruction) -> None:
         return
     if not 1 <= len(lengths) <= min(3, shape.rank):
         raise ValueError(f"fft_length={_sizes(lengths)} of {shape}")
+    taken = ("f32", "f64") if i.attribute("fft_type") == "RFFT" else ("c64", "c128")
+    if shape.dtype not in taken:
+        raise ValueError(f"fft_type={i.attribute('fft_type')} of {shape}")
+    outer, halves = shape.dimensions[: -len(lengths)], (*lengths[:-1], lengths[-1] // 2 + 1)
+    whole = shape.dimensions[-len(lengths) :]  # complex transforms are not held to fft_length
+    before, after = {"RFFT": (lengths, halves), "IRFFT": (halves, lengths)}.get(
+        i.attributes["fft_type"], (whole, whole)
+    )
+    if whole != before and shape.size:
+        raise ValueError(f"fft_length={_sizes(lengths)} of {shape}")
+    _expect(i, (*outer, *after))
 
 
 def element_problem(i: Instruction) -> str:
@@ -245,6 +342,8 @@ def element_problem(i: Instruction) -> str:
 
 
 _CONTRACTIONS = having("contraction")
+_MOVES = frozenset(("tuple", "get-tuple-element", "dynamic-update-slice"))
+"""What moves values as they are: no other float type comes out of it."""
 _CHECKS: dict[str, Callable[[Instruction], None]] = {
     **dict.fromkeys((*elementwise(2), *elementwise(3)), _elementwise),
     **dict.fromkeys(("convert", "stochastic-convert", "reduce-precision"), _converted),
@@ -261,6 +360,12 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "convolution": _convolution,
     "reduce": _reduced,
     "reduce-window": _windowed,
+    "select-and-scatter": _selected,
+    "copy-start": _copied,
+    "pad": _padded,
+    "all-to-all": _exchanged,
+    "custom-call": _laid_out,
+    **dict.fromkeys(("all-reduce-start", "all-gather-start", "collective-permute-start"), _started),
     "all-gather": _gathered,
     "reduce-scatter": _gathered,
     "fft": _fft,

@@ -14,7 +14,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVES, LEAVES, OPCODES, halved
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, COLLECTIVES, LEAVES, OPCODES, OWNERS, halved
 from hlo_count.hlo.printed import Line
 from hlo_count.hlo.shapes import Shape, parse_shape
 from hlo_count.hlo.verifier.callees import call_problem
@@ -22,6 +22,7 @@ from hlo_count.hlo.verifier.entry_layout import entry_problem
 from hlo_count.hlo.verifier.literals import literal_problem
 from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
 
+_WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
 _NUMBER = re.compile(r"-?\d+")
 _LISTED_GROUPS = re.compile(r"\{\s*\{")
 _RESULT = re.compile(r"-> *([^\n]*?) *\{[ \t]*\n")
@@ -48,7 +49,7 @@ class Verifier:
             given: tuple[str, ...] = ()
             opcode, shape = kinds[kind]
             if opcode in LEAVES:
-                if opcode == "constant" and (shape.dimensions or "," in operands) and literal_problem(operands, shape):
+                if opcode == "constant" and _may_be_wrong(operands, shape) and literal_problem(operands, shape):
                     raise self._error(computation, index, name, literal_problem(operands, shape))
             elif operands:
                 try:
@@ -116,7 +117,7 @@ class Verifier:
         computation.by_name  # noqa: B018  raises where two have one name
         for instruction in computation.instructions:
             problem = ""
-            if instruction.opcode == "constant" and instruction.shape.dimensions:
+            if instruction.opcode == "constant":
                 problem = literal_problem(instruction.operand_text, instruction.shape)
             if problem:
                 raise self._error(computation, instruction.index, instruction.name, problem)
@@ -153,6 +154,11 @@ class Verifier:
         return ParseError(message, filename=self._module.filename, line=line, column=column, source=source)
 
 
+def _may_be_wrong(literal: str, shape: Shape) -> bool:
+    """Whether a literal must be looked at: nearly all are one number."""
+    return bool(shape.dimensions) or "," in literal or "%" in literal
+
+
 def _operand(computation: Computation, opcode: str, shape: Shape) -> Instruction:
     return Instruction(computation, 0, "", opcode, shape, "", "")
 
@@ -173,6 +179,9 @@ def _problem(i: Instruction) -> str:
         missing = next((name for name in row.needs if name not in attributes), None)
         if missing is not None and not _may_lack(i, missing):
             return f"is a {i.opcode} without {missing}="
+        foreign = next((name for name in attributes if i.opcode not in OWNERS.get(name, (i.opcode,))), None)
+        if foreign is not None and i.opcode != "custom-call":
+            return f"is a {i.opcode} with {foreign}=, which it does not take"
         roles = {role for role, _ in i.called} if row.calls else ()
         unread = next((name for name in row.calls if name in attributes and name not in roles), None)
         if unread is not None and i.opcode != "custom-call":
@@ -189,7 +198,15 @@ def _contradiction(i: Instruction) -> str:
     row = OPCODES.get(i.opcode)
     if row is None:
         return ""
-    return _groups_problem(i) or (call_problem(i) if row.calls else "") or shape_problem(i)
+    return _groups_problem(i) or _pair_problem(i) or (call_problem(i) if row.calls else "") or shape_problem(i)
+
+
+def _pair_problem(i: Instruction) -> str:
+    """A value that is under way and is taken by what does not wait for it."""
+    if halved(i.opcode)[1] in ("update", "done"):
+        return ""
+    started = next((o for o in i.operands if o.opcode in _WAITED_FOR), None)
+    return f"takes the result of a {started.opcode}, which only its -done may" if started is not None else ""
 
 
 def _may_lack(i: Instruction, name: str) -> bool:

@@ -1,0 +1,56 @@
+"""Damaged texts: refused, or a lower bound, or the figures that XLA has of them; never an error that is not ours."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from xla_reference import VERIFIES
+
+from fuzz.judge import Judge
+from fuzz.mutants import Mutant, Mutator, computation_starts
+from fuzz.outputs import OUTPUTS
+from fuzz.pool import printed
+
+pytestmark = pytest.mark.skipif(not VERIFIES, reason="this jaxlib does not let us ask XLA's verifier")
+
+
+NOT_VERIFIED = 1
+"""Texts of 250 that may be exact though XLA refuses them: it also reads what we do not (metadata, source tables, JSON
+that is no figure's), and refuses dead code in fused computations. docs/robustness.md has the share of many."""
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_texts(seed: int) -> None:
+    judge = Judge()
+    judged = (judge.judge(mutant) for mutant in itertools.islice(Mutator(printed(), seed).mutants(), 250))
+    found = [finding for finding in judged if finding is not None]
+    assert [str(finding) for finding in found if finding.kind != "exact but refused by XLA"] == []
+    assert len(found) <= NOT_VERIFIED, [*map(str, found)]
+    assert judge.tally["exact"] > 50, "mutants that are all refused tell nothing"
+    assert judge.tally["refused"] > 50, "mutants that are all taken tell nothing"
+
+
+def test_texts_cut_off_before_any_computation() -> None:
+    judge = Judge()
+    cut = [Mutant(text[:at], (text,), "cut") for text in printed() for at in computation_starts(text)]
+    found = [judge.judge(mutant) for mutant in cut]
+    assert len(cut) > 800
+    assert [str(finding) for finding in found if finding is not None] == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_texts_cut_off_anywhere(seed: int) -> None:
+    judge = Judge()
+    found = [judge.judge(mutant) for mutant in itertools.islice(Mutator(printed(), seed).truncations(), 250)]
+    assert [str(finding) for finding in found if finding is not None] == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_output_and_comparison_of_damaged_texts(seed: int) -> None:
+    judge = Judge()
+    mutants = list(itertools.islice(Mutator(printed(), seed).mutants(), 30))
+    found = [judged(mutant) for mutant in mutants for judged in (judge.judge_outputs, judge.judge_pair)]
+    assert [str(finding) for finding in found if finding is not None] == []
+    assert judge.tally["shown"] > 5
+    assert len(OUTPUTS) > 10
