@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fixture_files import compiled_names, entry, load, text, versions
+from mosaic_support import READS_MOSAIC
 
 import hlo_count
 from fixtures.arithmetic import conv_flops, ring, valid_pairs
@@ -22,8 +23,14 @@ def measured(report: hlo_count.Report, key: str) -> int:
     return sum(getattr(by_class[name], counter) for name in classes.split("+") if name in by_class)
 
 
+def skip_unread_kernels(backend, name):
+    if backend.startswith("tpu") and name.startswith("pallas_") and not READS_MOSAIC:
+        pytest.skip("the Mosaic dialect of jaxlib 0.4.30 is older than these bodies")
+
+
 @pytest.mark.parametrize(("backend", "name"), STORED)
 def test_counts_are_the_arithmetic_of_the_program(backend, name):
+    skip_unread_kernels(backend, name)
     report = hlo_count.count(text(backend, name))
     expected = PROGRAMS[name].expected(backend)
     assert {key: measured(report, key) for key in expected} == expected
@@ -38,6 +45,7 @@ def test_counts_are_the_arithmetic_of_the_program(backend, name):
     [(b, p.name, p.status[b]) for p in PROGRAMS.values() for b in p.status if b in p.backends],
 )
 def test_status_says_what_is_not_certain(backend, name, status):
+    skip_unread_kernels(backend, name)
     if "refused" in entry(backend, name):
         pytest.skip(f"{backend} refuses {name}: {entry(backend, name)['refused']}")
     assert hlo_count.count(text(backend, name)).status == status

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from fixture_files import text
+from mosaic_support import needs_mosaic
 
 from hlo_count.lowering import mlir
 from hlo_count.lowering.mlir import MlirError, generic_form
@@ -22,6 +23,7 @@ def body_of_a_fixture() -> bytes:
     return base64.b64decode(found[1])
 
 
+@needs_mosaic
 def test_words_and_bytecode_become_one_form():
     assert '"func.func"() <{' in generic_form(WORDS)
     read = generic_form(body_of_a_fixture())
@@ -64,6 +66,7 @@ def test_a_dialect_that_a_jaxlib_has_not_is_only_missed_where_it_is_used(monkeyp
     assert "module" in generic_form(b"module {\n}\n\n")
 
 
+@needs_mosaic
 def test_counting_a_kernel_of_a_text_loads_no_jax():
     """The MLIR of jaxlib is loaded where a body stands in the text, and nothing of jax with it."""
     script = (

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from fixture_files import compiled_names, text
+from mosaic_support import READS_MOSAIC
 from visitors.formula_cases import call, call_text, cost, counted, parts
 
 from hlo_count.errors import HloCountError
@@ -91,6 +92,8 @@ UNKNOWN = {("h100", "mosaic_gpu_v2")}
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_custom_calls_of_the_fixtures_are_known(backend):
+    if backend.startswith("tpu") and not READS_MOSAIC:
+        pytest.skip("the Mosaic dialect of jaxlib 0.4.30 is older than these bodies")
     unknown, known = set(), set()
     for name in compiled_names(backend):
         for instruction in parse(text(backend, name)).instructions():

@@ -8,6 +8,7 @@ import importlib
 
 import pytest
 from fixture_files import text
+from mosaic_support import needs_mosaic
 from visitors.formula_cases import cost, counted, parts
 from visitors.kernels.kernel_texts import ONE_ADD, VMEM, module
 
@@ -76,6 +77,7 @@ def test_a_kernel_that_does_not_fit_its_call_is_unknown():
     assert "takes 1 arrays, and the call has 3" in unknown.reason
 
 
+@needs_mosaic
 def test_the_pallas_kernels_of_the_tpu_fixtures():
     for name in ("pallas_matmul", "pallas_matmul_estimated"):
         product = Walk(parse(text("tpu-v5e", name)), "tpu").total
@@ -143,6 +145,7 @@ def softmax(bounds=(2, 4), body=SOFTMAX):
     return module(body, arguments=arguments, bounds=bounds, attributes=attributes, functions=functions)
 
 
+@needs_mosaic
 def test_a_kernel_is_counted_by_its_code():
     found = cost("tpu_custom_call", [SCORES, VALUES], ATTENDED, mosaic(softmax()), backend="tpu")
     assert parts(found) == {
@@ -157,11 +160,13 @@ def test_a_kernel_is_counted_by_its_code():
     assert (found.bytes_read, found.bytes_written) == (2 * (512 * 512 + 2 * 512 * 64), 2 * 512 * 64)
 
 
+@needs_mosaic
 def test_an_estimate_says_nothing_beside_the_code():
     stated = mosaic(softmax(), cost_estimate={"flops": "7"})
     assert cost("tpu_custom_call", [SCORES, VALUES], ATTENDED, stated, backend="tpu").flops > 2 * 512 * 512 * 64
 
 
+@needs_mosaic
 def test_arrays_on_the_chip_are_no_traffic_of_main_memory():
     on_chip = [f"{SCORES}{{1,0:S(1)}}", VALUES]
     found = cost("tpu_custom_call", on_chip, ATTENDED, mosaic(softmax()), backend="tpu")
@@ -171,6 +176,7 @@ def test_arrays_on_the_chip_are_no_traffic_of_main_memory():
 DYNAMIC = -(2**63)
 
 
+@needs_mosaic
 def test_a_grid_that_only_the_run_knows_is_an_unknown():
     """Its length is the first operand of the call."""
     config = mosaic(softmax((2, DYNAMIC)))
@@ -180,6 +186,7 @@ def test_a_grid_that_only_the_run_knows_is_an_unknown():
     assert total.status == "lower bound"
 
 
+@needs_mosaic
 def test_the_estimate_of_an_author_tells_how_long_a_grid_is():
     config = mosaic(softmax((2, DYNAMIC)), cost_estimate={"flops": 2 * 512 * 512 * 64})
     found = cost("tpu_custom_call", ["s32[]", SCORES, VALUES], ATTENDED, config, backend="tpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mosaic_support import needs_mosaic
 from visitors.kernels.kernel_texts import ANY, ONE_ADD, SMEM, VMEM, code, module
 
 from hlo_count.visitors.kernels.kernel_memory import Memory
@@ -229,6 +230,7 @@ def test_code_in_no_generic_form_is_refused():
             kernel_code(text)
 
 
+@needs_mosaic
 def test_dmas_move_bytes_of_what_they_copy():
     space = "#tpu.memory_space<semaphore_mem>"
     body = f"""
