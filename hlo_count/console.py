@@ -32,7 +32,7 @@ class Ended(BaseException):
         return 128 + self.number
 
     def __str__(self) -> str:
-        return f"ended by {signal.Signals(self.number).name}"
+        return "interrupted" if self.number == signal.SIGINT else f"ended by {signal.Signals(self.number).name}"
 
 
 # Streams
@@ -114,7 +114,9 @@ def ended_by_signals() -> Iterator[None]:
     arrived, arrives = os.pipe()
     os.set_blocking(arrives, False)
     over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(arrived, numbers, over), daemon=True)
+    is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    watched = [*numbers, *([signal.SIGINT] if is_pythons else [])]
+    watcher = threading.Thread(target=_watch, args=(arrived, watched, over), daemon=True)
     try:
         watcher.start()
     except RuntimeError:  # no memory for a thread
