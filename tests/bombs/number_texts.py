@@ -77,36 +77,6 @@ def convolution(size: int) -> str:
     return _convolved(size, 3, "size=3 pad=1_1", size)
 
 
-def large_kernel(size: int) -> str:
-    return _convolved(size, size, f"size={size} pad={size - 1}_{size - 1}", 2 * size - 1)
-
-
-def strided(size: int) -> str:
-    return _convolved(size, size // 2, f"size={size // 2} stride=7", (size - size // 2) // 7 + 1)
-
-
-def dilated_kernel(size: int) -> str:
-    """Holes in the kernel larger than the input."""
-    kernel = size // 8
-    return _convolved(16, kernel, f"size={kernel} pad={32 * kernel}_{32 * kernel} rhs_dilate=17", 16 + 47 * kernel + 16)
-
-
-def dilated_input(size: int) -> str:
-    kernel = size // 8
-    grown = 3 * (size - 1) + 1
-    return _convolved(
-        size, kernel, f"size={kernel} stride=2 lhs_dilate=3 rhs_dilate=5", (grown - 5 * (kernel - 1) - 1) // 2 + 1
-    )
-
-
-def batch_as_convolution(size: int) -> str:
-    """A batch dimension that TPU's compiler prints as one of a convolution."""
-    lines = [f"p = f32[{size},8,8] parameter(0)", f"k = f32[{size},8,8] parameter(1)"]
-    window = f"size={size} stride={size - 1} lhs_dilate={size}"
-    line = f"ROOT r = f32[{size},8,8] convolution(p, k), window={{{window}}}, dim_labels=0bf_0oi->0bf"
-    return module([*lines, line])
-
-
 def _reduced_windows(size: int, window: str, out: int) -> str:
     lines = [f"p = f32[{size}] parameter(0)", "z = f32[] constant(0)"]
     return module([*lines, f"ROOT r = f32[{out}] reduce-window(p, z), window={{{window}}}, to_apply=add"], ADD)
@@ -114,25 +84,6 @@ def _reduced_windows(size: int, window: str, out: int) -> str:
 
 def pooling(size: int) -> str:
     return _reduced_windows(size, "size=3 stride=2", (size - 3) // 2 + 1)
-
-
-def prefix_sum(size: int) -> str:
-    return _reduced_windows(size, f"size={size} pad={size - 1}_0", size)
-
-
-def dilated_windows(size: int) -> str:
-    taps = size // 16
-    grown = 3 * (size - 1) + 1
-    return _reduced_windows(
-        size, f"size={taps} stride=2 lhs_dilate=3 rhs_dilate=7", (grown - 7 * (taps - 1) - 1) // 2 + 1
-    )
-
-
-def wide_holes(size: int) -> str:
-    """Neighbours in a window that lie further apart than the input is long."""
-    taps = size // 16
-    pad = 100 * taps
-    return _reduced_windows(16, f"size={taps} pad={pad}_{pad} rhs_dilate=33", 16 + 2 * pad - 33 * (taps - 1))
 
 
 def chosen_in_windows(size: int) -> str:
@@ -200,40 +151,6 @@ def trips(size: int) -> str:
     return _loop(_BELOW, min(size, 2**30), f"y = {ROW} exponential(x)", f"ROOT r = (s32[], {ROW}) tuple(j, y)")
 
 
-def _sliced_loop(size: int, *index: str) -> str:
-    size = min(size, 2**28)
-    whole, state = f"f32[{4 * size}]", f"(s32[], f32[{4 * size}])"
-    inside = [*index, "u = f32[4] dynamic-slice(x, k), dynamic_slice_sizes={4}", "v = f32[4] exponential(u)"]
-    inside += [f"y = {whole} dynamic-update-slice(x, v, k)", f"ROOT r = {state} tuple(j, y)"]
-    return _loop(_BELOW, size, *inside, state=state, whole=whole)
-
-
-def slices_in_a_loop(size: int) -> str:
-    """A part of four elements each trip."""
-    return _sliced_loop(size, "four = s32[] constant(4)", "k = s32[] multiply(i, four)")
-
-
-def overlapping_slices_in_a_loop(size: int) -> str:
-    return _sliced_loop(size, "three = s32[] constant(3)", "k = s32[] multiply(i, three)")
-
-
-def slices_of_a_table_in_a_loop(size: int) -> str:
-    """Where each trip slices is no line: the remainder of a square."""
-    return _sliced_loop(size, "q = s32[] multiply(i, i)", "m = s32[] constant(1009)", "k = s32[] remainder(q, m)")
-
-
-def endless(size: int) -> str:
-    """A loop that only running it tells anything of, for longer than anyone waits."""
-    state = f"(s32[], {ROW})"
-    text = _loop("ROOT r = pred[] compare(i, n), direction=NE", min(size, 2**30), f"ROOT r = {state} tuple(j, x)")
-    return text.replace(
-        "j = s32[] add(i, one)",
-        "three = s32[] constant(3) h = s32[] multiply(i, three) j = s32[] add(h, one)".replace(" h", "\n  h").replace(
-            " j =", "\n  j ="
-        ),
-    )
-
-
 NUMBERS: dict[str, Bomb] = {
     f.__name__: f
     for f in (
@@ -249,23 +166,11 @@ NUMBERS: dict[str, Bomb] = {
         permute_of_partitions,
         branch_by_device,
         convolution,
-        large_kernel,
-        strided,
-        dilated_kernel,
-        dilated_input,
-        batch_as_convolution,
         pooling,
-        prefix_sum,
-        dilated_windows,
-        wide_holes,
         chosen_in_windows,
         huge_constants,
         fused_constants,
         library,
         trips,
-        slices_in_a_loop,
-        overlapping_slices_in_a_loop,
-        slices_of_a_table_in_a_loop,
-        endless,
     )
 }

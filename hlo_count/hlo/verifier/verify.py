@@ -48,8 +48,10 @@ class Verifier:
             given: tuple[str, ...] = ()
             opcode, shape = kinds[kind]
             if opcode in LEAVES:
-                if opcode == "constant" and _may_be_wrong(operands, shape) and literal_problem(operands, shape):
-                    raise self._error(computation, index, name, literal_problem(operands, shape))
+                if opcode == "constant" and _may_be_wrong(operands, shape):
+                    problem = literal_problem(operands, shape)
+                    if problem:
+                        raise self._error(computation, index, name, problem)
             elif operands:
                 try:
                     given = tuple([known[operand] for operand in operands.split(", ")])
@@ -61,11 +63,10 @@ class Verifier:
                 self._note(computation, index, line, given)
             known["%" + name] = kind
         if len(known) < len(lines):
-            names = [name for _, name, _, _, _ in lines]
-            index = next(n for n, name in enumerate(names) if name in names[:n])
-            raise self._error(
-                computation, index, names[index], f"is the name of a second instruction of {computation.name}"
-            )
+            first: dict[str, int] = {}
+            index = next(n for n, line in enumerate(lines) if first.setdefault(line[1], n) < n)
+            problem = f"is the name of a second instruction of {computation.name}"
+            raise self._error(computation, index, lines[index][1], problem)
         roots = [index for index, line in enumerate(lines) if line[0]]
         if len(roots) > 1:
             raise self._error(computation, roots[1], lines[roots[1]][1], "is a second ROOT: a computation has one")
@@ -208,7 +209,7 @@ def _pair_problem(i: Instruction) -> str:
 
 
 def _may_lack(i: Instruction, name: str) -> bool:
-    """A broadcast of a scalar has no dimensions; an asynchronous half may stand for what it wraps."""
+    """An asynchronous half may stand for what it wraps."""
     return bool(halved(i.opcode)[1]) and name == "calls"
 
 
