@@ -77,6 +77,36 @@ def convolution(size: int) -> str:
     return _convolved(size, 3, "size=3 pad=1_1", size)
 
 
+def large_kernel(size: int) -> str:
+    return _convolved(size, size, f"size={size} pad={size - 1}_{size - 1}", 2 * size - 1)
+
+
+def strided(size: int) -> str:
+    return _convolved(size, size // 2, f"size={size // 2} stride=7", (size - size // 2) // 7 + 1)
+
+
+def dilated_kernel(size: int) -> str:
+    """Holes in the kernel larger than the input."""
+    kernel = size // 8
+    return _convolved(16, kernel, f"size={kernel} pad={32 * kernel}_{32 * kernel} rhs_dilate=17", 16 + 47 * kernel + 16)
+
+
+def dilated_input(size: int) -> str:
+    kernel = size // 8
+    grown = 3 * (size - 1) + 1
+    return _convolved(
+        size, kernel, f"size={kernel} stride=2 lhs_dilate=3 rhs_dilate=5", (grown - 5 * (kernel - 1) - 1) // 2 + 1
+    )
+
+
+def batch_as_convolution(size: int) -> str:
+    """A batch dimension that TPU's compiler prints as one of a convolution."""
+    lines = [f"p = f32[{size},8,8] parameter(0)", f"k = f32[{size},8,8] parameter(1)"]
+    window = f"size={size} stride={size - 1} lhs_dilate={size}"
+    line = f"ROOT r = f32[{size},8,8] convolution(p, k), window={{{window}}}, dim_labels=0bf_0oi->0bf"
+    return module([*lines, line])
+
+
 def _reduced_windows(size: int, window: str, out: int) -> str:
     lines = [f"p = f32[{size}] parameter(0)", "z = f32[] constant(0)"]
     return module([*lines, f"ROOT r = f32[{out}] reduce-window(p, z), window={{{window}}}, to_apply=add"], ADD)
@@ -84,6 +114,25 @@ def _reduced_windows(size: int, window: str, out: int) -> str:
 
 def pooling(size: int) -> str:
     return _reduced_windows(size, "size=3 stride=2", (size - 3) // 2 + 1)
+
+
+def prefix_sum(size: int) -> str:
+    return _reduced_windows(size, f"size={size} pad={size - 1}_0", size)
+
+
+def dilated_windows(size: int) -> str:
+    taps = size // 16
+    grown = 3 * (size - 1) + 1
+    return _reduced_windows(
+        size, f"size={taps} stride=2 lhs_dilate=3 rhs_dilate=7", (grown - 7 * (taps - 1) - 1) // 2 + 1
+    )
+
+
+def wide_holes(size: int) -> str:
+    """Neighbours in a window that lie further apart than the input is long."""
+    taps = size // 16
+    pad = 100 * taps
+    return _reduced_windows(16, f"size={taps} pad={pad}_{pad} rhs_dilate=33", 16 + 2 * pad - 33 * (taps - 1))
 
 
 def chosen_in_windows(size: int) -> str:
@@ -166,7 +215,15 @@ NUMBERS: dict[str, Bomb] = {
         permute_of_partitions,
         branch_by_device,
         convolution,
+        large_kernel,
+        strided,
+        dilated_kernel,
+        dilated_input,
+        batch_as_convolution,
         pooling,
+        prefix_sum,
+        dilated_windows,
+        wide_holes,
         chosen_in_windows,
         huge_constants,
         fused_constants,

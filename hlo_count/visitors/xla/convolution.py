@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import gcd, prod
+from math import prod
 
 from hlo_count.hlo import Instruction
 from hlo_count.hlo.attributes import WindowDimension, parse_window
+from hlo_count.visitors.windows import valid_pairs
 from hlo_count.visitors.xla.float32 import int64
 
 
@@ -40,21 +41,4 @@ def valid_positions(inputs: int, kernel: int, outputs: int, window: WindowDimens
     # A batch dimension written as a spatial one; XLA takes its size without looking further.
     if one_each and inputs == outputs == holes and stride == max(1, inputs - 1) and low == window.padding_high == 0:
         return inputs
-    return sum(
-        _outputs_that_land(inputs, outputs, stride, holes, k * window.window_dilation - low) for k in range(kernel)
-    )
-
-
-def _outputs_that_land(inputs: int, outputs: int, stride: int, holes: int, offset: int) -> int:
-    """How many o in [0, outputs) have o·stride + offset = i·holes for an i in [0, inputs)."""
-    first = max(0, -(offset // stride))
-    last = min(outputs - 1, ((inputs - 1) * holes - offset) // stride)
-    if last < first:
-        return 0
-    common = gcd(stride, holes)
-    if offset % common:
-        return 0
-    period = holes // common
-    residue = -(offset // common) * pow(stride // common, -1, period) % period
-    first += (residue - first) % period
-    return (last - first) // period + 1 if first <= last else 0
+    return valid_pairs(inputs, kernel, outputs, window)[0]
