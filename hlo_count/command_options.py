@@ -89,6 +89,14 @@ def command_parser() -> argparse.ArgumentParser:
     _add_program_options(roofline)
     roofline.set_defaults(run=commands.roofline)
 
+    explain = found.add_parser("explain", help="what one instruction is, does and costs, and why")
+    explain.add_argument("program", help=_PROGRAM_HELP)
+    explain.add_argument("name", help="the instruction: fusion.3, or body.1/fusion.3 where a name stands twice")
+    explain.add_argument("--device", help="show its place in the roofline of a device, by name or profile file")
+    explain.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _add_program_options(explain)
+    explain.set_defaults(run=commands.explain)
+
     passes = found.add_parser("passes", help="what each compiler pass did to the counts")
     passes.add_argument("program", help="package.module:function, or a directory of dumps")
     passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")

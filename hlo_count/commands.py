@@ -125,6 +125,11 @@ def roofline(options: argparse.Namespace) -> Outcome:
     return _with_plot(hlo_count.what_if(report) if every else report.roofline(options.device), options)
 
 
+def explain(options: argparse.Namespace) -> Outcome:
+    found = _report(options, options.program, options.target).explain(options.name, options.device)
+    return Outcome(json_text(found.to_dict()) if options.json else str(found))
+
+
 def passes(options: argparse.Namespace) -> Outcome:
     progress = is_terminal(sys.stderr)
     if Path(options.program).is_dir():

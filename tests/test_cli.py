@@ -189,6 +189,17 @@ def test_roofline(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(json.loads(capsys.readouterr().out), dict)
 
 
+def test_explain(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", str(dump), "%y", "--device", "h100-sxm"]) == 0
+    assert "2 · N · prod(contracting dimensions of lhs)" in capsys.readouterr().out
+    assert main(["explain", str(dump), "y", "--device", "h100-sxm", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["cost"]["flops"], document["roofline"]["device"]) == (FLOPS, "h100-sxm")
+    assert document == json.loads(json.dumps(hlo_count.count(TEXT).explain("y", "h100-sxm").to_dict())) | {
+        "place": f"{dump}:6"
+    }
+
+
 def test_roofline_on_every_device(dump: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["roofline", str(dump), "--device", "all", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["devices"]
@@ -243,6 +254,7 @@ BAD = {
     "a trip count that is no number": (["count", "DUMP", "--trip-count", "w=x"], "'x' is no whole number"),
     "a trip count of no loop": (["count", "DUMP", "--trip-count", "w=3"], "matches no while"),
     "a branch that is no number": (["count", "DUMP", "--branch", "c=x"], "neither the index of a branch nor the prob"),
+    "an unknown instruction": (["explain", "DUMP", "z"], "linear has no instruction 'z'"),
     "an unknown device": (["roofline", "DUMP", "--device", "h101"], "h100"),
     "a folder": (["count", "FOLDER"], "irectory"),
 }  # fmt: skip

@@ -79,6 +79,10 @@ TEXTS: dict[str, Callable[[hc.Report], object]] = {
     "roofline": lambda report: report.roofline("h100-sxm"),
     "its repr  ": lambda report: repr(report.roofline("h100-sxm")),
     "what if": hc.what_if,
+    "explanations": lambda report: "\n".join(
+        str(report.explain(f"{i.computation.name}/{i.name}", "h100-sxm")) for i in report.module.instructions()
+    ),
+    "no such instruction": lambda report: message(lambda: report.explain(HOSTILE)),
     "strict": lambda report: message(lambda: hc.count(report.module, strict=True)),
     "no such loop": lambda report: message(lambda: hc.count(report.module, trip_counts={HOSTILE: 1})),
     "budget": lambda report: message(
@@ -116,7 +120,12 @@ def test_the_module_has_what_attacks(report: hc.Report) -> None:
 
 
 def test_json_loses_nothing(report: hc.Report) -> None:
-    for data in (report.to_dict(), diff(report).to_dict(), report.roofline("h100-sxm").to_dict()):
+    for data in (
+        report.to_dict(),
+        diff(report).to_dict(),
+        report.roofline("h100-sxm").to_dict(),
+        report.explain("z").to_dict(),
+    ):
         text = json_text(data)
         assert offences(text) == []
         assert json.loads(text) == json.loads(json.dumps(data))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import int_list, parse_config, skip_value, split_attributes, without_comments
-from hlo_count.hlo.metadata import Metadata
+from hlo_count.hlo.metadata import Frame, Metadata
 from hlo_count.hlo.opcodes import CALLING_ATTRIBUTES, LEAVES, OPCODES
 from hlo_count.hlo.shapes import Shape
 
@@ -117,6 +117,14 @@ class Instruction:
     def metadata(self) -> Metadata:
         """op_name, source file and line, through the tables at the top of the module where the text uses them."""
         return self.computation.module.metadata.of(self.attribute_text)
+
+    @property
+    def stack(self) -> list[Frame]:
+        """The calls of the user's program that led to it, the innermost first; only its line where the text has no
+        more, and nothing where the compiler gave it no place."""
+        metadata = self.metadata
+        found = self.computation.module.source_tables.stack(metadata.frame)
+        return found or ([Frame(metadata.source_file, metadata.source_line)] if metadata.source else [])
 
     @property
     def backend_config(self) -> dict[str, Any] | None:

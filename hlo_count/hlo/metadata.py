@@ -16,6 +16,8 @@ class Metadata:
     op_type: str = ""
     source_file: str = ""
     source_line: int = 0
+    frame: int = 0
+    """Its stack_frame_id in the module's `SourceTables`, 0 where the text has none."""
 
     @property
     def source(self) -> str:
@@ -31,11 +33,42 @@ _RECORD = re.compile(r"^[ \t]*+(\d{1,18})[ \t]++\{([^}\n]*+)\}", re.M)
 _FIELD = re.compile(r"(?<!\w)(\w++)=(\d{1,18})(?!\w)")
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A call on the stack when JAX traced an operation; `function` is its qualified name, "" where not known."""
+
+    file: str
+    line: int
+    function: str = ""
+
+    @property
+    def source(self) -> str:
+        """`file:line`, or "" without a file."""
+        return f"{self.file}:{self.line}" if self.file else ""
+
+
+_DEEPEST = 1000
+"""Frames of one stack that are followed: JAX writes ten unless told otherwise, and Python's own stack ends there."""
+
+
 @dataclass(frozen=True)
 class SourceTables:
     """`frames` maps a stack_frame_id to (file, line, function, id of the calling frame, 0 for none)."""
 
     frames: dict[int, tuple[str, int, str, int]] = field(default_factory=dict)
+
+    def stack(self, frame: int) -> list[Frame]:
+        """The calls that led to an operation, the innermost first; none where the tables do not have the frame.
+
+        A call that stands on it twice is given once: JAX repeats those around a scan, once for each that it is in.
+        """
+        found: dict[Frame, None] = {}
+        for _ in range(_DEEPEST):
+            if frame not in self.frames:
+                break
+            file, line, function, frame = self.frames[frame]
+            found[Frame(file, line, function)] = None
+        return list(found)
 
     @classmethod
     def parse(cls, text: str) -> SourceTables:
@@ -129,6 +162,9 @@ def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
         else:
             strings[name] = unquote(f'"{string}"')
     file, line = strings.get("source_file", ""), numbers.get("source_line", 0)
-    if not file and numbers.get("stack_frame_id", 0) in tables.frames:
-        file, line = tables.frames[numbers["stack_frame_id"]][:2]
-    return Metadata(strings.get("op_name", ""), strings.get("op_type", ""), file, line)
+    frame = numbers.get("stack_frame_id", 0)
+    if frame not in tables.frames:
+        frame = 0
+    elif not file:
+        file, line = tables.frames[frame][:2]
+    return Metadata(strings.get("op_name", ""), strings.get("op_type", ""), file, line, frame)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hlo_count.harmless import harmless, json_text
 from hlo_count.report.counts import Counts
 from hlo_count.report.reconcile import Reconciliation
+
+if TYPE_CHECKING:
+    from hlo_count.report.explanation import Explanation
+    from hlo_count.roofline.device import Device
 
 
 class Report(Counts):
@@ -20,6 +25,16 @@ class Report(Counts):
         from hlo_count.report.reconcile import reconcile
 
         return reconcile(self)
+
+    def explain(self, name: str, device: str | Path | Device | None = None) -> Explanation:
+        """What one instruction is, does and costs, and why: `print(report.explain("fusion.3"))`.
+
+        `name` is that of the text, `body/fusion.3` where it stands in several computations; with a `device`, its place
+        in the roofline there. Raises HloCountError, with the names that are near, where there is none.
+        """
+        from hlo_count.report.explaining import explain_instruction
+
+        return explain_instruction(self, name, device)
 
     def check(self, **limits: Any) -> None:
         """Raise BudgetExceeded over a limit: `check(flops="2 GFLOP", min_intensity=10, max_ops={"fusion": 40})`.

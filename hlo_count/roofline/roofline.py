@@ -128,6 +128,11 @@ class Roofline:
             found = [self._row(*kernel) for kernel in self.workload.kernels]
         return sorted((row for row in found if row.estimate or row.bound), key=lambda r: -r.estimate)
 
+    def row_of(self, instruction: Instruction) -> KernelRow | None:
+        """The row of one kernel; None where the instruction is none, takes no time or does not run."""
+        found = (self._row(*kernel) for kernel in self.workload.kernels if kernel[0] is instruction)
+        return next((row for row in found if row.estimate or row.bound), None)
+
     def _row(self, kernel: Instruction, times: Any, cost: Cost) -> KernelRow:
         runs = float(times)
         share = runs / self.shares

@@ -97,7 +97,7 @@ class InstructionCosts:
     def _add_traffic(self, amounts: dict[Key, int], instruction: Instruction) -> Status:
         status: Status = "exact"
         for counter, accesses in zip(("bytes_read", "bytes_written"), traffic(instruction, self._backend), strict=True):
-            for number, size in accesses:
+            for number, size, _ in accesses:
                 space = space_name(self._backend, number)
                 if space is None:
                     self._unknown(

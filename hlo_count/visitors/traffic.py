@@ -15,8 +15,8 @@ from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.registry import MOVES_NOTHING
 
-Access = tuple[int, int]
-"""(memory space, bytes)."""
+Access = tuple[int, int, Instruction | None]
+"""(memory space, bytes, the operand that they are of; None for what is of the result)."""
 
 FREE = having("free")
 """Opcodes that move nothing of their own."""
@@ -44,7 +44,7 @@ def traffic(instruction: Instruction, backend: str = "unknown") -> tuple[list[Ac
         return traffic(wrapped, backend) if wrapped is not None else ([], [])
     operands = instruction.operands
     if opcode in SLICES:
-        taken = _capped([_resized(instruction.shape, operands[0].shape)], operands[0].shape)
+        taken = _capped([_resized(instruction.shape, operands[0].shape)], operands[0])
         return [*taken, *_whole(operands[1:])], _leaves(instruction.shape)
     if opcode == "dynamic-update-slice":
         update = operands[1].shape
@@ -86,15 +86,15 @@ def unwrapped(instruction: Instruction) -> Instruction | None:
 
 
 def _leaves(shape: Shape) -> list[Access]:
-    return list(shape.bytes_by_space)
+    return [(space, size, None) for space, size in shape.bytes_by_space]
 
 
 def _whole(operands: Iterable[Instruction]) -> list[Access]:
-    return [access for operand in dict.fromkeys(operands) for access in operand.shape.bytes_by_space]
+    return [(*access, operand) for operand in dict.fromkeys(operands) for access in operand.shape.bytes_by_space]
 
 
 def _in(shape: Shape, size: int) -> list[Access]:
-    return [(shape.memory_space, size)] if size else []
+    return [(shape.memory_space, size, None)] if size else []
 
 
 def _resized(part: Shape, whole: Shape) -> int:
@@ -104,10 +104,10 @@ def _resized(part: Shape, whole: Shape) -> int:
     return -(-part.bytes * whole.element_bits // part.element_bits)
 
 
-def _capped(parts: Iterable[int], whole: Shape) -> list[Access]:
+def _capped(parts: Iterable[int], operand: Instruction) -> list[Access]:
     """The parts of one operand that are read: never more than the operand."""
-    size = min(sum(parts), whole.bytes)
-    return [(whole.memory_space, size)] if size else []
+    size = min(sum(parts), operand.shape.bytes)
+    return [(operand.shape.memory_space, size, operand)] if size else []
 
 
 def _scatter(instruction: Instruction) -> tuple[list[Access], list[Access]]:
@@ -117,9 +117,9 @@ def _scatter(instruction: Instruction) -> tuple[list[Access], list[Access]]:
     reads = _whole(operands[count:])
     writes: list[Access] = []
     for target, updates in zip(operands[:count], operands[count + 1 :], strict=True):
-        touched = _in(target.shape, min(_resized(updates.shape, target.shape), target.shape.bytes))
-        reads += touched
-        writes += touched
+        size = _resized(updates.shape, target.shape)
+        reads += _capped([size], target)
+        writes += _in(target.shape, min(size, target.shape.bytes))
     return reads, writes
 
 
@@ -139,9 +139,9 @@ def _fusion(instruction: Instruction, callee: Computation) -> tuple[list[Access]
     for operand, standing_for in by_operand.items():
         parts = [part_read(parameter, in_place) for parameter in standing_for]
         if any(part is None for part in parts):
-            reads += _leaves(operand.shape)
+            reads += _whole([operand])
         else:
-            reads += _capped((part for part in parts if part is not None), operand.shape)
+            reads += _capped((part for part in parts if part is not None), operand)
     return reads, _fusion_writes(instruction, callee, in_place)
 
 

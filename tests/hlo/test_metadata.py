@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import fixture_files
 import pytest
 
 import hlo_count
 from hlo_count.hlo import parse
-from hlo_count.hlo.metadata import NO_METADATA, Metadata, SourceTables, parse_metadata
+from hlo_count.hlo.metadata import NO_METADATA, Frame, Metadata, SourceTables, parse_metadata
 
 TABLES = """FileNames
 1 "a.py"
@@ -37,12 +38,23 @@ def test_tables() -> None:
     assert SourceTables.parse("").frames == {}
 
 
+def test_a_stack_has_its_calls_the_innermost_first() -> None:
+    tables = SourceTables.parse(TABLES)
+    assert tables.stack(2) == [Frame('dir/b "x".py', 20, "Model.__call__"), Frame("a.py", 10, "f")]
+    assert tables.stack(9) == []
+
+
+def test_a_stack_that_goes_round_ends() -> None:
+    tables = SourceTables({1: ("a.py", 1, "f", 2), 2: ("a.py", 2, "g", 1)})
+    assert tables.stack(1) == [Frame("a.py", 1, "f"), Frame("a.py", 2, "g")]
+
+
 METADATA = {
-    '{op_name="f/add" stack_frame_id=2}': Metadata("f/add", "", 'dir/b "x".py', 20),
+    '{op_name="f/add" stack_frame_id=2}': Metadata("f/add", "", 'dir/b "x".py', 20, 2),
     '{op_type="add" op_name="f/add" source_file="c.py" source_line=7}': Metadata("f/add", "add", "c.py", 7),
-    '{op_name="x" source_file="c.py" source_line=7 stack_frame_id=1}': Metadata("x", "", "c.py", 7),
+    '{op_name="x" source_file="c.py" source_line=7 stack_frame_id=1}': Metadata("x", "", "c.py", 7, 1),
     '{op_name="f" stack_frame_id=9}': Metadata("f"),
-    '{op_name="a \\"b\\" {c} ) , =/d" stack_frame_id=1}': Metadata('a "b" {c} ) , =/d', "", "a.py", 10),
+    '{op_name="a \\"b\\" {c} ) , =/d" stack_frame_id=1}': Metadata('a "b" {c} ) , =/d', "", "a.py", 10, 1),
     # What stands inside a string, or inside braces, is no field.
     '{op_name="source_line=3 op_type=\\"x\\"" source_file="c.py"}': Metadata(
         'source_line=3 op_type="x"', "", "c.py", 0
@@ -79,7 +91,7 @@ def test_tables_and_inline_lines_give_the_same_answer(name: str) -> None:
 
     other = parse(re.sub(r"stack_frame_id=(\d+)", written_out, inline))
     assert not other.source_tables.frames
-    assert [i.metadata for i in other.instructions()] == [i.metadata for i in module.instructions()]
+    assert [i.metadata for i in other.instructions()] == [replace(i.metadata, frame=0) for i in module.instructions()]
     assert hlo_count.count(other).by("source") == hlo_count.count(module).by("source")
     assert len(hlo_count.count(module).by("source")) >= 2
 
