@@ -249,23 +249,34 @@ class Program:
 _Context = tuple[Computation, bool, str]
 """A computation that runs, whether its instructions are kernels, and the op_name of what calls it."""
 
+_MOST_CONTEXTS = 10_000
+"""Contexts of one program that are told apart, beside one for each computation."""
+_LONGEST_CALLER = 4000
+"""Characters of a caller's op_name that another is added to."""
+
 
 def _contexts(walk: Walk) -> dict[_Context, Times]:
     """How often each computation runs for each op_name of its callers.
 
     Before it inlines them, XLA's computations hold op_names that go on from that of the call: a layer's forward pass,
-    called from two places, is two.
+    called from two places, is two. Where calls branch time after time there would be more contexts than lines by far:
+    beyond _MOST_CONTEXTS a computation's further callers count with its first.
     """
     order = list(walk.runs)
+    apart = 0
     contexts: dict[tuple[Computation, bool], dict[str, Times]] = {key: {} for key in order}
     contexts[order[0]][""] = 1
     for computation, kernel in order:
         for caller, times in contexts[computation, kernel].items():
             for instruction, edges in walk.edges(computation):
-                inner = _nested(caller, instruction.metadata.op_name) if instruction.opcode == "call" else caller
+                inner = caller
+                if instruction.opcode == "call" and len(caller) < _LONGEST_CALLER:
+                    inner = _nested(caller, instruction.metadata.op_name)
                 for edge in edges:
                     runs = contexts[edge.callee, kernel and edge.kernels]
-                    runs[inner] = runs.get(inner, 0) + times * edge.times
+                    apart += bool(runs) and inner not in runs
+                    name = inner if not runs or inner in runs or apart <= _MOST_CONTEXTS else next(iter(runs))
+                    runs[name] = runs.get(name, 0) + times * edge.times
     return {(*key, caller): times for key, callers in contexts.items() for caller, times in callers.items()}
 
 

@@ -17,11 +17,13 @@ from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import elementwise, having
-from hlo_count.hlo.shapes import UNBOUNDED, Shape, array, tuple_of
+from hlo_count.hlo.shapes import MOST_NESTED, UNBOUNDED, Shape, array, tuple_of
 
 _RECOMPUTED = having("host") | {"add-dependency"}
 _TOKEN = Shape("token")
 _U32 = array("u32", ())
+_MOST_LEAVES = 100_000
+"""Arrays in a tuple whose shape the text leaves out: each line may double them, and none is as long as what it says."""
 
 
 def settle_shapes(module: Module) -> None:
@@ -51,6 +53,13 @@ def _settle(instruction: Instruction) -> None:
             f"{instruction.place}: the shape of "
             f"{instruction.name} does not follow from its operands ({problem}); write it out"
         ) from problem
+    if shape.depth > MOST_NESTED:
+        raise HloCountError(f"{instruction.place}: in {instruction.name} tuples nest more than {MOST_NESTED} deep")
+    if shape.num_leaves > _MOST_LEAVES:
+        raise HloCountError(
+            f"{instruction.place}: {instruction.name} is a tuple of {shape.num_leaves:,} arrays, more than the "
+            f"{_MOST_LEAVES:,} that are followed"
+        )
     instruction.shape = shape
 
 

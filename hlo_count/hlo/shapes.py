@@ -102,9 +102,19 @@ class Shape:
         return (self,)
 
     @cached_property
+    def num_leaves(self) -> int:
+        """How many leaves it has, told without listing them: a tuple of a tuple twice has twice as many."""
+        return sum(element.num_leaves for element in self.elements) if self.is_tuple or self.elements else 1
+
+    @cached_property
+    def depth(self) -> int:
+        """How deep tuples and buffers nest in it: 0 for an array."""
+        return 1 + max((element.depth for element in self.elements), default=0) if self.elements else 0
+
+    @cached_property
     def leaf_starts(self) -> tuple[int, ...]:
         """Where the leaves of each element begin among all of them, and at the end how many there are."""
-        return (0, *accumulate(len(element.leaves) for element in self.elements))
+        return (0, *accumulate(element.num_leaves for element in self.elements))
 
     @cached_property
     def first_leaf(self) -> Shape | None:
@@ -215,14 +225,14 @@ _BUFFER_OPEN = re.compile(rf"b{GAP}\(", re.S)
 _LAYOUT_OPEN = re.compile(rf"{GAP}\{{(?={GAP}[0-9:\-])|\{{(?={GAP}\}})", re.S)
 _LAYOUT_END = re.compile(rf"(?:[^{{}}/]|{COMMENT})*+\}}", re.S)
 _DIMENSION = re.compile(r"(<=)?(\d{1,18})\Z")
-_MOST_NESTED = 64
+MOST_NESTED = 64
 """Tuples in tuples that are read: programs have a handful, and Python's stack has an end."""
 
 
 def scan_shape(text: str, at: int, depth: int = 0) -> tuple[Shape, int]:
     """The shape that starts at index `at`, inside `depth` others, and the index after it. Raises HloCountError."""
-    if depth > _MOST_NESTED:
-        raise HloCountError(f"tuples nest more than {_MOST_NESTED} deep")
+    if depth > MOST_NESTED:
+        raise HloCountError(f"tuples nest more than {MOST_NESTED} deep")
     at = _skip(text, at)
     if text.startswith("(", at):
         elements, at = _scan_elements(text, at + 1, depth + 1)

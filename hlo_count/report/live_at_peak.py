@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.visitors.buffers import Value, alias_pairs, buffers, leaf_span
@@ -42,12 +44,11 @@ def maker(instruction: Instruction, leaf: int) -> tuple[Instruction, int]:
     """The instruction that makes a leaf of a value, behind tuples and other names for it, and which of its leaves."""
     while True:
         if instruction.opcode == "tuple":
-            for operand in instruction.operands:
-                count = len(operand.shape.leaves)
-                if leaf < count:
-                    break
-                leaf -= count
-            instruction = operand
+            starts = instruction.shape.leaf_starts
+            at = bisect_right(starts, leaf) - 1
+            if at >= len(instruction.operands):  # a text that XLA's verifier refuses
+                return instruction, leaf
+            instruction, leaf = instruction.operands[at], leaf - starts[at]
         elif instruction.opcode == "get-tuple-element":
             whole = instruction.operands[0]
             leaf += leaf_span(whole.shape, (int(instruction.attributes["index"]),))[0]

@@ -199,7 +199,7 @@ def _memory_spaces(spaces: dict[str, Cost]) -> str:
 def unknowns_text(report: Counts) -> str:
     """What is not known, what rests on a choice, and what settles each in one move; nothing when all is known."""
     estimated = [group for group in report.settlements if group.unknowns[0].status == "estimate"]
-    unknown = [group for group in report.settlements if group not in estimated]
+    unknown = [group for group in report.settlements if group.unknowns[0].status != "estimate"]
     sections = (
         ("unknown", "Settle", unknown),
         ("estimated", "Settle", estimated),

@@ -6,10 +6,11 @@ import sys
 from types import FrameType
 
 import pytest
-from bomb_texts import BOMBS
+from bomb_texts import BOMBS, CALLED, module
 from number_texts import NUMBERS
 
 import hlo_count as hc
+from hlo_count.compare.executed import Program
 
 NESTS = [name for name in BOMBS if name.startswith(("nest_of_", "doubled_")) or name in ("named_calls", "counted_nest")]
 GROWING = [name for name in BOMBS if name not in NESTS]
@@ -57,6 +58,29 @@ def test_a_large_number_costs_no_more_than_a_small_one(name: str) -> None:
 def test_twice_the_text_costs_twice_the_calls(name: str) -> None:
     # A square would be 4; 2.3 leaves room for a logarithm.
     assert calls(BOMBS[name](120)) <= 2.3 * calls(BOMBS[name](60))
+
+
+@pytest.mark.parametrize("name", NESTS)
+def test_twice_as_deep_a_nest_costs_twice_the_calls(name: str) -> None:
+    assert calls(BOMBS[name](24)) <= 2.3 * calls(BOMBS[name](12))
+
+
+def test_op_names_that_branch_at_each_call_add_up_to_the_same_cost() -> None:
+    """2^24 paths lead to the exponential: few contexts are told apart, none is lost."""
+    report = hc.count(BOMBS["named_calls"](24))
+    assert report.transcendentals == 2**24 * 64
+    items = Program(report, {}).items
+    assert len(items) < 30_000
+    assert sum(item.times * item.cost.transcendentals for item in items) == 2**24 * 64
+
+
+def test_a_tuple_of_a_tuple_twice_is_not_written_out() -> None:
+    twice = ["t0 = tuple(p, p)", *(f"t{n} = tuple(t{n - 1}, t{n - 1})" for n in range(1, 40))]
+    once = ["t0 = tuple(p)", *(f"t{n} = tuple(t{n - 1})" for n in range(1, 99))]
+    with pytest.raises(hc.HloCountError, match="t16 is a tuple of 131,072 arrays, more than the 100,000 that are foll"):
+        hc.count(module([CALLED, *twice, "ROOT r = s32[] constant(1)"]))
+    with pytest.raises(hc.HloCountError, match="in t64 tuples nest more than 64 deep"):
+        hc.count(module([CALLED, *once, "ROOT r = s32[] constant(1)"]))
 
 
 @pytest.mark.parametrize("name", NESTS)
