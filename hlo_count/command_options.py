@@ -159,6 +159,15 @@ def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store"
         metavar="CONDITIONAL=I",
         help="the branch a conditional takes, or the probability of each: cond.1=0.9,0.1",
     )
+    group.add_argument(
+        "--cost",
+        action="append",
+        metavar="KERNEL=FLOP",
+        help="what one run of a custom call costs, by name or op_name pattern: 'splash_mha*=34.4 GFLOP'",
+    )
+    group.add_argument(
+        "--costs", metavar="FILE", help="the same from a TOML or JSON file, of FLOP or of a table of counters"
+    )
     group.add_argument("--strict", action="store_true", help="fail with 3 when anything is not known")
 
 

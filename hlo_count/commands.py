@@ -200,6 +200,11 @@ def _call(
     if options.branch:
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
+    if options.cost or options.costs:
+        from hlo_count.report.settling import costs_of
+
+        stored = costs_of(Path(options.costs)) if options.costs else {}
+        keywords["costs"] = {**stored, **given.assignments(options.cost, "--cost")}
     if program == "-" or not given.looks_like_function(program):
         found = _opened(program, options.module)
         is_hlo = isinstance(found, hlo_count.Module)

@@ -14,7 +14,7 @@ import hlo_count as hc
 
 ROOT = Path(__file__).resolve().parent.parent
 SIGNATURES = {
-    "count": "fn / *args target convention trip_counts branches compiler_options strict mesh in_specs kwargs **named",
+    "count": "fn / *args target convention trip_counts branches costs compiler_options strict mesh in_specs kwargs **named",
     "count_parameters": "params",
     "parse": "text filename",
     "device": "name",

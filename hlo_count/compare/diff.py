@@ -19,9 +19,10 @@ from hlo_count.report.counting import count
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened
 from hlo_count.report.report import Report
+from hlo_count.report.settling import SETTLING, settings_of
 
 _TEXTS = (str, Path, bytes, bytearray)
-_COUNT_KEYWORDS = ("target", "trip_counts", "branches", "compiler_options", "strict", "mesh", "in_specs")
+_COUNT_KEYWORDS = ("target", *SETTLING, "compiler_options", "strict", "mesh", "in_specs")
 
 
 class Diff(Comparison):
@@ -84,7 +85,6 @@ def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:
 def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Diff:
     from hlo_count.hlo import parse
     from hlo_count.lowering import lower
-    from hlo_count.visitors.settings import Settings
 
     own = {name: value for name, value in keywords.items() if name in _COUNT_KEYWORDS}
     others = {name: value for name, value in keywords.items() if name not in (*_COUNT_KEYWORDS, "kwargs")}
@@ -92,7 +92,7 @@ def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> D
     options = {name: keywords[name] for name in ("target", "mesh", "in_specs") if name in keywords}
     program = lower(fn, args, named, optimized=False, **options)
     after = count(fn, *args, **keywords)
-    settings = Settings(dict(keywords.get("trip_counts") or {}), dict(keywords.get("branches") or {}))
+    settings = settings_of(*(keywords.get(name) for name in SETTLING))
     before = Report(
         parse(program.text),
         backend=program.backend,
@@ -130,7 +130,7 @@ def _report(program: Any, args: list[Any], keywords: dict[str, Any], module: str
     if is_stored(program):
         return count(program, **{n: v for n, v in keywords.items() if n in _COUNT_KEYWORDS})
     if isinstance(program, Module) or _is_stage(program):
-        return count(program, **{n: v for n, v in keywords.items() if n in ("trip_counts", "branches", "strict")})
+        return count(program, **{n: v for n, v in keywords.items() if n in (*SETTLING, "strict")})
     return count(program, *args, **keywords)
 
 

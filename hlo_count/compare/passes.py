@@ -19,6 +19,7 @@ from hlo_count.lowering.stored import is_stored
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened, read
 from hlo_count.report.report import Report
+from hlo_count.report.settling import Costs, settings_of
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.settings import Branch, Settings
 
@@ -54,6 +55,7 @@ def passes(
     compiler_options: Mapping[str, Any] | None = None,
     trip_counts: Mapping[str, int] | None = None,
     branches: Mapping[str, Branch] | None = None,
+    costs: Costs | None = None,
     pass_filter: str = ".*",
     module: str | None = None,
     progress: bool = False,
@@ -68,7 +70,7 @@ def passes(
 
     The dumps stay in a temporary directory for as long as the result lives.
     """
-    given = Settings(dict(trip_counts or {}), dict(branches or {}))
+    given = settings_of(trip_counts, branches, costs)
     if isinstance(fn, Path) and fn.is_file():
         fn = opened(fn)
     if isinstance(fn, Path):
@@ -76,7 +78,8 @@ def passes(
     _check_function(fn)
     own = {
         "target": target, "mesh": mesh, "in_specs": in_specs, "compiler_options": compiler_options, "module": module,
-        "trip_counts": trip_counts, "branches": branches, "pass_filter": pass_filter, "progress": progress,
+        "trip_counts": trip_counts, "branches": branches, "costs": costs, "pass_filter": pass_filter,
+        "progress": progress,
     }  # fmt: skip
     keywords = of_function(fn, args, named, kwargs, own, "passes")
     expression(pass_filter)
@@ -130,7 +133,7 @@ def _counted(
         try:
             row = _state(dump, states[-1] if states else None, settings, backend)
         except HloCountError as problem:
-            if settings.trip_counts or settings.branches:
+            if settings:
                 raise
             warnings.warn(harmless(f"skipped {dump.path.name}: {str(problem).splitlines()[0]}"), stacklevel=3)
             skipped.append(dump.path)

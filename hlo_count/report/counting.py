@@ -13,7 +13,8 @@ from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened
 from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
-from hlo_count.visitors.settings import Branch, Settings
+from hlo_count.report.settling import Costs, settings_of
+from hlo_count.visitors.settings import Branch
 
 TEXT_KEYWORDS = frozenset(("module",))
 """Keywords of ours where a text or a file is counted; where a function is, they are the function's."""
@@ -27,6 +28,7 @@ def count(
     convention: str = "default",
     trip_counts: Mapping[str, int] | None = None,
     branches: Mapping[str, Branch] | None = None,
+    costs: Costs | None = None,
     compiler_options: Mapping[str, Any] | None = None,
     strict: bool = False,
     mesh: Any = None,
@@ -45,20 +47,21 @@ def count(
 
     `target`: what to compile for ("cpu", "tpu:v5e:2x4", "h100-sxm" ...), JAX's default backend unless given; `mesh` and
     `in_specs` shard the arguments over it. `convention`: "default", or "xla" for what XLA's own analysis says.
-    `trip_counts` and `branches`: {instruction name or op_name pattern: value} for what the program does not tell.
+    `trip_counts`, `branches` and `costs`: {name or op_name of an instruction, or a pattern: value} for what the program
+    does not tell; `costs` (FLOP, a Cost, amounts by counter, or a pathlib.Path of a file with such) of custom calls.
     `compiler_options` go to XLA. `strict`: raise UnknownCostError when anything is not known.
 
     Raises HloCountError (ParseError, TargetError, UnknownCostError among them); a function that cannot be traced raises
     JAX's own error.
     """
     own = {
-        "target": target, "trip_counts": trip_counts, "branches": branches, "compiler_options": compiler_options,
-        "strict": strict, "mesh": mesh, "in_specs": in_specs, "convention": convention,
+        "target": target, "trip_counts": trip_counts, "branches": branches, "costs": costs, "strict": strict,
+        "compiler_options": compiler_options, "mesh": mesh, "in_specs": in_specs, "convention": convention,
     }  # fmt: skip
     is_stored_text = isinstance(fn, str | Path | bytes | bytearray)
     wanted = named.pop("module", None) if is_stored_text else None
     keywords = of_function(fn, args, named, kwargs, own)
-    settings = Settings(dict(trip_counts or {}), dict(branches or {}))
+    settings = settings_of(trip_counts, branches, costs)
     options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
     if is_stored_text:
         with no_garbage_collection():

@@ -28,6 +28,8 @@ _SECONDS = {
     "µs": Decimal("1e-6"),
     "ns": Decimal("1e-9"),
 }
+_MOST_DIGITS = 40
+"""Of an amount as it is written: a whole number of more takes memory by its exponent."""
 _NUMBER = re.compile(r"\s*(\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(\S*)\s*")
 
 
@@ -52,6 +54,8 @@ def _parse(text: str, counter: str) -> Decimal:
     if match is None:
         raise HloCountError(f"{counter}={text!r} is no quantity: {_expected(counter)}")
     number, unit = Decimal(match[1].replace("_", "")), match[2]
+    if number.adjusted() > _MOST_DIGITS:
+        raise HloCountError(f"{counter}={text!r} is more than there can be: {_expected(counter)}")
     factor = _factors(counter).get(unit)
     if factor is None and not unit:
         raise HloCountError(f"{counter}={text!r} has no unit: {_expected(counter)}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
@@ -16,10 +14,7 @@ def custom_call_cost(instruction: Instruction) -> Cost:
     target = unquote(instruction.attributes.get("custom_call_target", '""'))
     formula = FORMULAS.get(target)
     if formula is None:
-        raise UnknownCostOf(
-            f"is a custom call of {target!r}, which has no formula",
-            f"@hlo_count.custom_call({json.dumps(target)}) on a function that gives its Cost",
-        )
+        raise UnknownCostOf(f"is a custom call of {target!r}, which has no formula")
     try:
         cost = formula(instruction)
     except (UnknownCostOf, HloCountError):

@@ -6,7 +6,7 @@ Devices that do the same are one kind, and what they send a few numbers: there m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -20,7 +20,6 @@ from hlo_count.visitors.call_sites import branches_of
 from hlo_count.visitors.cost import Cost, Key
 from hlo_count.visitors.network import senders
 from hlo_count.visitors.sent import Sent
-from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.walk import Walk
 
 _SENT: Key = ("network_bytes",)
@@ -123,7 +122,7 @@ def all_devices(walk: Walk) -> Devices:
     kinds = []
     for branches, ids in taken.items():
         known = {i.name: branch for i, branch in zip(choosing, branches, strict=True) if branch is not None}
-        settings = Settings(walk.settings.trip_counts, {**walk.settings.branches, **known})
+        settings = replace(walk.settings, branches={**walk.settings.branches, **known})
         settled = Walk(module, walk.backend, settings) if known else walk
         kinds.append(_kind(settled, ids if len(taken) > 1 else None))
     return Devices(module.num_devices, tuple(kinds))

@@ -15,11 +15,13 @@ from hlo_count.visitors.call_sites import CALLS
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
+from hlo_count.visitors.given_costs import settled_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import continues_collective, network_bytes
 from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, has_foreign_rules, rule_of
+from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
-from hlo_count.visitors.unknowns import Unknown, signature, unknown_of
+from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
 
 SILENT = MOVEMENT - {"copy-start"}
 """Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
@@ -33,15 +35,19 @@ class InstructionCosts:
     """The instructions of one module, one execution each, without what they call; what is not known of one goes to
     `unknowns`. `body` gives the operations of a computation that is applied to elements, once."""
 
-    def __init__(self, module: Module, backend: str, body: Body, unknowns: dict[Instruction, Unknown]) -> None:
+    def __init__(
+        self, module: Module, backend: str, settings: Settings, body: Body, unknowns: dict[Instruction, Unknown]
+    ) -> None:
         self._module = module
+        self._settings = settings
         self._backend = backend
         self._body = body
         self._unknowns = unknowns
         self._kernels: dict[_Content, Cost] = {}
         self.by_code: dict[Instruction, KernelCost] = {}
         """Custom calls whose own code tells what they cost."""
-        self.has_foreign_rules = has_foreign_rules()
+        self.looks_at_names = has_foreign_rules() or bool(settings.costs)
+        """Whether instructions that differ in names and metadata alone may differ in cost."""
         self.has_unbounded = "?" in module.text and _has_unbounded(module)
         """Whether any array has a dimension `?`, of any size."""
 
@@ -64,7 +70,7 @@ class InstructionCosts:
         if opcode == "fusion":
             callee = instruction.callee("calls")
             said = None if callee is None else callee.twin
-        elif self.has_foreign_rules or not _says_all(opcode):
+        elif self.looks_at_names or not _says_all(opcode):
             return None
         operands = instruction.operands
         repeated: tuple[int, ...] = ()
@@ -128,7 +134,7 @@ class InstructionCosts:
             return ZERO  # TPU prints one asynchronous collective several times; it counts where it begins
         try:
             if opcode == "custom-call":
-                return self._stated(instruction, custom_call_cost(instruction))
+                return self._stated(instruction, self._custom_call(instruction))
             found = rule_of(opcode, self._backend)
             if found is None:
                 raise UnknownCostOf(
@@ -140,22 +146,32 @@ class InstructionCosts:
                 self._stated(instruction, cost)
             return cost + self._network(instruction) if opcode in _SENDS else cost
         except UnknownCostOf as unknown:
-            remedy = unknown.remedy or "register a rule for it"
-            return self._unknown(instruction, unknown.reason, remedy)
+            return self._unknown(instruction, unknown.reason, unknown.remedy)
         except (KeyError, IndexError, ValueError) as problem:
             return self._unknown(
                 instruction, f"could not be read ({type(problem).__name__}: {problem})", "check the text at this line"
             )
+
+    def _custom_call(self, instruction: Instruction) -> Cost:
+        given = self._settings.cost(instruction)
+        if given is None:
+            return custom_call_cost(instruction)
+        try:
+            found = custom_call_cost(instruction)
+        except UnknownCostOf:  # which is what the user settles
+            found = None
+        return settled_cost(instruction, given, found, self._backend)
 
     def _stated(self, instruction: Instruction, cost: Cost) -> Cost:
         """A cost, its reason kept where it is not exact."""
         if isinstance(cost, KernelCost):
             self.by_code[instruction] = cost
         if isinstance(cost, Explained) and cost.status != "exact":
-            self._unknown(instruction, cost.reason, cost.remedy, cost.status)
+            self._unknown(instruction, cost.reason, "", cost.status, _asked(cost))
         elif cost.status != "exact":
             reason = f"is counted by a formula of yours, which says that it is {_ARTICLES[cost.status]} {cost.status}"
-            self._unknown(instruction, reason, 'a formula that gives a Cost of status "exact"', cost.status)
+            remedy = 'a formula that gives a Cost of status "exact"'
+            self._unknown(instruction, reason, remedy, cost.status)
         return cost
 
     def _network(self, instruction: Instruction) -> Cost:
@@ -184,13 +200,26 @@ class InstructionCosts:
             )
         return self._ops(inner)
 
-    def _unknown(self, instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound") -> Cost:
+    def _unknown(
+        self, instruction: Instruction, reason: str, remedy: str, status: Status = "lower bound", asked: str = "FLOP"
+    ) -> Cost:
+        """Without a remedy, a custom call is settled by what is `asked` for in `costs`, anything else by a rule."""
         here = instruction.computation.by_name.get(instruction.name, instruction)
         if here not in self._unknowns:
             if "shape" not in reason:
                 reason = f"{reason}: {signature(instruction)}"
-            self._unknowns[here] = unknown_of(here, reason, remedy, status)
+            if remedy or instruction.opcode != "custom-call":
+                self._unknowns[here] = unknown_of(here, reason, remedy or "register a rule for it", status)
+            else:
+                self._unknowns[here] = settled_by(here, reason, "costs", asked, status)
         return Cost({}, status)
+
+
+def _asked(cost: Explained) -> str:
+    """What settles a call: its FLOP where what it moves is certain, else both."""
+    if isinstance(cost, KernelCost) and not cost.count.tells_traffic:
+        return '{"flops": FLOP, "bytes_read": B, "bytes_written": B}'
+    return "FLOP"
 
 
 @cache

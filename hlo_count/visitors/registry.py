@@ -13,7 +13,7 @@ from hlo_count.hlo import Computation, Instruction
 from hlo_count.visitors.cost import Cost, weakest
 
 if TYPE_CHECKING:
-    from hlo_count.visitors.kernels.mosaic_kernel import KernelCount
+    from hlo_count.visitors.kernels.kernel_count import KernelCount
 
 Body = Callable[[Computation | None], Cost]
 """Gives the operations of a computation that an instruction applies (a reduce's `to_apply`), once."""
@@ -88,20 +88,18 @@ def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True)
 
 
 class Explained(Cost):
-    """A Cost with what there is to say of it: `reason` goes on from the instruction's name; `remedy` settles it.
+    """A Cost with what there is to say of it: `reason` goes on from the instruction's name.
 
     It is what a rule or formula gives in the end: a sum with it has its status without its words.
     """
 
-    __slots__ = ("reason", "remedy")
+    __slots__ = ("reason",)
 
     reason: str
-    remedy: str
 
-    def __init__(self, cost: Cost, reason: str, remedy: str) -> None:
+    def __init__(self, cost: Cost, reason: str) -> None:
         super().__init__(cost.amounts, cost.status)
         object.__setattr__(self, "reason", reason)
-        object.__setattr__(self, "remedy", remedy)
 
 
 class Estimate(Explained):
@@ -109,8 +107,8 @@ class Estimate(Explained):
 
     __slots__ = ()
 
-    def __init__(self, cost: Cost, reason: str, remedy: str) -> None:
-        super().__init__(Cost(cost.amounts, weakest(cost.status, "estimate")), reason, remedy)
+    def __init__(self, cost: Cost, reason: str) -> None:
+        super().__init__(Cost(cost.amounts, weakest(cost.status, "estimate")), reason)
 
 
 class KernelCost(Explained):
@@ -120,13 +118,16 @@ class KernelCost(Explained):
 
     count: KernelCount
 
-    def __init__(self, cost: Cost, reason: str, remedy: str, count: KernelCount) -> None:
-        super().__init__(cost, reason, remedy)
+    def __init__(self, cost: Cost, reason: str, count: KernelCount) -> None:
+        super().__init__(cost, reason)
         object.__setattr__(self, "count", count)
 
 
 class UnknownCostOf(Exception):  # noqa: N818 - not an error to a user: it carries a reason to the report
-    """Raised by a rule or formula that cannot tell: the instruction becomes an unknown with this reason and remedy."""
+    """Raised by a rule or formula that cannot tell: the instruction becomes an unknown with this reason and remedy.
+
+    That of a custom call is to say what it costs, unless another is given.
+    """
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)

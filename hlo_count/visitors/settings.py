@@ -1,4 +1,4 @@
-"""What a user passes to settle unknowns: trip counts of loops, branches of conditionals."""
+"""What a user passes to settle unknowns: trip counts of loops, branches of conditionals, costs of custom calls."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from math import isfinite
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import async_sugar
+from hlo_count.visitors.given_costs import Given
 
 Branch = int | Sequence[float]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`trip_counts` and `branches` by instruction name or op_name pattern (`*` as in file names).
+    """`trip_counts`, `branches` and `costs` by name or op_name of an instruction, or a pattern (`*` as in file names).
 
-    A name goes before a pattern, and of several patterns the first.
+    A name goes before a pattern, and of several patterns the first; of those of `costs` only one may match.
     """
 
     trip_counts: Mapping[str, int] = field(default_factory=dict)
     branches: Mapping[str, Branch] = field(default_factory=dict)
+    costs: Mapping[str, Given] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether anything is settled."""
+        return bool(self.trip_counts or self.branches or self.costs)
 
     def check(self, module: Module) -> None:
         """Raise HloCountError for a value that cannot be, or a key that settles nothing in the module."""
@@ -33,11 +40,14 @@ class Settings:
                 raise HloCountError(f"trip_counts[{key!r}] = {count!r}: pass a whole number, 0 or more")
         self._check_keys(module, self.trip_counts, "trip_counts", "while")
         self._check_keys(module, self.branches, "branches", "conditional")
+        self._check_keys(module, self.costs, "costs", "custom-call")
 
     def _check_keys(self, module: Module, given: Mapping[str, object], keyword: str, opcode: str) -> None:
         if not given:
             return
-        there = [i for i in module.instructions() if i.opcode == opcode]
+        there = [i for i in module.instructions() if i.opcode == opcode or _starts(i, opcode)]
+        if given is self.costs:
+            self._check_that_one_matches(there)
         used = {_key(given, i) for i in there}
         for key in given:
             if key in used:
@@ -48,6 +58,19 @@ class Settings:
                     f"{keyword}: {key!r} settles nothing: {taken.name} has its value from {_key(given, taken)!r}"
                 )
             raise HloCountError(f"{keyword}: {key!r} matches no {opcode} of this program; {_near(key, there)}")
+
+    def _check_that_one_matches(self, calls: Sequence[Instruction]) -> None:
+        for call in calls:
+            matching = [key for key in self.costs if _matches(key, call)]
+            if len(matching) > 1 and not any(_is_name(key, call) for key in self.costs):
+                raise HloCountError(
+                    f"costs: {matching[0]!r} and {matching[1]!r} both match {call.name}: narrow one of them, or give "
+                    f"{call.name!r} an entry of its own"
+                )
+
+    def cost(self, call: Instruction) -> Given | None:
+        key = _key(self.costs, call)
+        return None if key is None else self.costs[key]
 
     def trip_count(self, loop: Instruction) -> int | None:
         key = _key(self.trip_counts, loop)
@@ -87,7 +110,12 @@ def _is_name(key: str, instruction: Instruction) -> bool:
 def _matches(key: str, instruction: Instruction) -> bool:
     """An op_name as it stands is one of its patterns: `[` and `]` would stand for a choice of characters."""
     op_name = instruction.metadata.op_name
-    return key == op_name or fnmatchcase(op_name, key)
+    return key == op_name or fnmatchcase(op_name, key) or fnmatchcase(instruction.name, key)
+
+
+def _starts(instruction: Instruction, opcode: str) -> bool:
+    """Whether it is the start of an asynchronous one, which the text prints as one instruction."""
+    return async_sugar(instruction.opcode) == (opcode, "start")
 
 
 def _near(key: str, there: Sequence[Instruction]) -> str:

@@ -30,9 +30,9 @@ class Unknown:
     status: Status = "lower bound"
     """Of the count: "lower bound", "estimate", or "exact" for what was settled without being asked."""
     keyword: str = ""
-    """The keyword of `count` that settles it, by name or op_name pattern: trip_counts or branches."""
+    """The keyword of `count` that settles it, by name or op_name pattern: trip_counts, branches or costs."""
     value: str = ""
-    """What to pass there: `n`, or the branch that was counted."""
+    """What to pass there: `n`, the branch that was counted, or `FLOP`."""
 
     def __str__(self) -> str:
         place = f" ({self.source})" if self.source else ""
@@ -51,7 +51,7 @@ def settled_by(
     metadata = instruction.metadata
     remedy = call_of(keyword, [instruction.name], value)
     return Unknown(
-        instruction.name, instruction.opcode, metadata.source, metadata.op_name, reason, remedy, status, keyword, value
+        instruction.name, _what(instruction), metadata.source, metadata.op_name, reason, remedy, status, keyword, value
     )
 
 
@@ -120,7 +120,9 @@ class Settlement:
 
     def _flags(self) -> list[str]:
         first = self.unknowns[0]
-        option = {"trip_counts": "--trip-count", "branches": "--branch"}.get(first.keyword, "")
+        option = {"trip_counts": "--trip-count", "branches": "--branch", "costs": "--cost"}.get(first.keyword, "")
+        if first.value.startswith("{"):  # more than an option holds: a file does
+            return []
         return [f"{option} {shlex.quote(f'{key}={first.value}')}" for key in self.keys]
 
     def __str__(self) -> str:
@@ -150,8 +152,9 @@ def _filled(head: str, items: Sequence[str], joint: str, width: int) -> list[str
 def settlements(unknowns: Iterable[Unknown], module: Module) -> list[Settlement]:
     """The unknowns in groups that are settled in one move, in the order of their first.
 
-    Loops and conditionals are one thing where their op_names differ in numbers and in transformations (`jvp(…)`) alone;
-    a pattern stands for them that matches no other loop or conditional of the module, or else all their names do.
+    Loops, conditionals and custom calls are one thing where their op_names differ in numbers and in transformations
+    (`jvp(…)`) alone, custom calls where their kernel and shapes are the same too; a pattern stands for them that
+    matches no other of the module, or else all their names do.
     """
     alike: dict[tuple[str, ...], list[Unknown]] = {}
     for unknown in unknowns:
@@ -161,10 +164,10 @@ def settlements(unknowns: Iterable[Unknown], module: Module) -> list[Settlement]
 
 def _kind(unknown: Unknown) -> tuple[str, ...]:
     if not unknown.keyword:
-        same = unknown.remedy if unknown.what.startswith("custom-call") else unknown.instruction
-        return unknown.what, same, unknown.status
+        return unknown.what, unknown.instruction, unknown.status
     place = "/".join(_plain(unknown.op_name)) or unknown.instruction
-    return unknown.what, unknown.source, place, unknown.value, unknown.status
+    kernel = (_kernel(unknown.instruction), unknown.reason) if unknown.keyword == "costs" else ()
+    return unknown.what, unknown.source, place, unknown.value, unknown.status, *kernel
 
 
 def _settlement(group: Sequence[Unknown], module: Module) -> Settlement:
@@ -172,9 +175,15 @@ def _settlement(group: Sequence[Unknown], module: Module) -> Settlement:
     names = tuple(unknown.instruction for unknown in group)
     if not first.keyword or len(group) == 1:
         return Settlement(tuple(group), names if first.keyword else ())
-    there = {i.name: i.metadata.op_name for i in module.instructions() if i.opcode == first.what}
-    for pattern in _patterns([unknown.op_name for unknown in group]):
-        matched = {name for name, op_name in there.items() if op_name == pattern or fnmatchcase(op_name, pattern)}
+    opcode = first.what.partition(" ")[0]
+    there = {i.name: i.metadata.op_name for i in module.instructions() if i.opcode == opcode}
+    by_kernel = [f"{escaped(_kernel(first.instruction))}*"] if first.keyword == "costs" else []
+    for pattern in (*by_kernel, *_patterns([unknown.op_name for unknown in group])):
+        matched = {
+            name
+            for name, op_name in there.items()
+            if op_name == pattern or fnmatchcase(op_name, pattern) or fnmatchcase(name, pattern)
+        }
         if matched == set(names) and pattern not in there:
             return Settlement(tuple(group), (pattern,))
     return Settlement(tuple(group), names)
@@ -200,6 +209,11 @@ def _patterns(op_names: Sequence[str]) -> Iterator[str]:
         for length in range(1, shortest):
             yield "*/" + "/".join(ends[-length:])
         yield start + "/".join(ends)
+
+
+def _kernel(instruction: str) -> str:
+    """The name of a kernel, to which XLA adds a number for each call."""
+    return instruction.partition(".")[0]
 
 
 def _joined(parts: Sequence[str]) -> str:

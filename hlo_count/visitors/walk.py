@@ -43,7 +43,7 @@ class Walk:
         if module.call_depth > _MOST_CALLS:
             raise HloCountError(f"{module.name}: its calls nest more than {_MOST_CALLS} deep")
         self._unknowns: dict[Instruction, Unknown] = {}
-        self._costs = InstructionCosts(module, backend, self.body, self._unknowns)
+        self._costs = InstructionCosts(module, backend, self.settings, self.body, self._unknowns)
         self._sites = CallSites(self.settings, lambda branch: self.total_of(branch, kernels=True), self._unknowns)
         self._totals: dict[tuple[Computation, bool], Cost] = {}
         self._own: dict[tuple[Computation, bool], Cost] = {}
@@ -261,7 +261,7 @@ class Walk:
             if computation.opcodes <= _ALIKE:
                 found = _NOTHING
             elif (
-                not self._costs.has_foreign_rules
+                not self._costs.looks_at_names
                 and (twin := computation.twin) is not computation
                 and all(cost.status == "exact" for cost in self._special_costs(twin).values())
             ):

@@ -121,7 +121,7 @@ def test_unknowns_stand_with_their_remedy() -> None:
     assert "1 unknown:" in text
     assert "lower bound" in text
     joined = " ".join(text.split())
-    assert '@hlo_count.custom_call("mystery")' in joined
+    assert 'count(…, costs={"z": FLOP})' in joined
     assert "m.py:9" in joined
     assert "mystery" in report._repr_html_()
     with pytest.raises(hc.UnknownCostError, match="mystery"):

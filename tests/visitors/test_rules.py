@@ -347,7 +347,7 @@ def test_registering_twice_needs_override():
     assert (report.flops, report.bytes, report.status) == (63, 72, "exact")
     unknown = hc.count(text % "nobody_knows")
     assert unknown.status == "lower bound"
-    assert "nobody_knows" in unknown.unknowns[0].remedy
+    assert "nobody_knows" in unknown.unknowns[0].reason
     assert unknown.bytes == 72
 
 

@@ -253,8 +253,62 @@ def test_the_layers_of_a_model(target: str) -> None:
     assert (settled.status, settled.by("class")["matmul"].flops) == ("exact", 3 * 5 * 2 * 16**3)
 
 
-def test_a_settlement_of_something_else_is_what_to_register() -> None:
-    text = 'ENTRY e {\n  x = f32[4] parameter(0)\n  ROOT y = f32[4] custom-call(x), custom_call_target="mystery"\n}'
+# Custom calls
+
+
+def calls(*named: tuple[str, str], target: str = "mystery", shapes: tuple[str, ...] = ()) -> str:
+    """Custom calls that nobody knows, by name and op_name, of 4 numbers each unless `shapes` says otherwise."""
+    lines = []
+    for n, (name, op_name) in enumerate(named):
+        shape = shapes[n] if shapes else "f32[4]"
+        lines.append(f"  p{n} = {shape} parameter({n})")
+        metadata = f'metadata={{op_name={json.dumps(op_name)} source_file="model.py" source_line=9}}'
+        lines.append(f'  {name} = {shape} custom-call(p{n}), custom_call_target="{target}", {metadata}')
+    results = ", ".join(name for name, _ in named)
+    types = ", ".join(shapes or ["f32[4]"] * len(named))
+    return "ENTRY e {\n" + "\n".join([*lines, f"  ROOT t = ({types}) tuple({results})"]) + "\n}"
+
+
+LAYERS = [(f"flash.{n}", f"jit(f)/layer_{n}/attend/pallas_call") for n in range(12)]
+PAGED = [(f"paged.{n}", op_name) for n, (_, op_name) in enumerate(LAYERS)]
+KERNELS: dict[str, tuple[str, list[tuple[str, ...]]]] = {
+    "one": (calls(("flash.1", "jit(f)/attend/pallas_call")), [("flash.1",)]),
+    "one of layers": (calls(*LAYERS), [("flash*",)]),
+    "two kernels of one place": (calls(*LAYERS, *PAGED, target="tpu_custom_call"), [("flash*",), ("paged*",)]),
+    "another place": (
+        calls(("flash.1", "jit(f)/a/pallas_call"), ("flash.2", "jit(f)/b/pallas_call")),
+        [("flash.1",), ("flash.2",)],
+    ),
+    "another shape": (calls(*LAYERS[:2], shapes=("f32[4]", "f32[8]")), [("flash.0",), ("flash.1",)]),
+    "names that begin alike": (
+        calls(*LAYERS[:2], ("flash_more.1", "jit(f)/more/pallas_call")),
+        [("*/attend/pallas_call",), ("flash_more.1",)],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", KERNELS)
+def test_a_kernel_is_settled_by_its_own_name(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text, keys = KERNELS[case]
+    report = hc.count(text)
+    assert report.status == "lower bound"
+    assert [group.keys for group in report.settlements] == keys
+    assert all(group.can_be_pasted for group in report.settlements)
+    settled = hc.count(text, costs={key: 7 for group in keys for key in group})
+    number = text.count(" custom-call(")
+    assert (settled.status, settled.flops, settled.unknowns) == ("exact", 7 * number, [])
+    assert settled.bytes == report.bytes
+    words = [re.sub("=FLOP$", "=7", word) for group in report.settlements for word in shell_words(group.flags)]
+    file = tmp_path / "m.txt"
+    file.write_text(text)
+    assert main(["count", str(file), *words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["flops"] == 7 * number
+
+
+def test_the_call_that_settles_a_kernel_can_be_pasted() -> None:
+    text = calls(*LAYERS)
     (group,) = hc.count(text).settlements
     assert isinstance(group, Settlement)
-    assert (group.call, group.flags) == ('@hlo_count.custom_call("mystery") on a function that gives its Cost', "")
+    assert group.call == 'count(…, costs={"flash*": FLOP})'
+    report = eval(group.call.replace("…", "text", 1), {"count": hc.count, "text": text, "FLOP": 2.5})
+    assert report.flops == 12 * 3  # a fraction of a FLOP is rounded up, once for each call

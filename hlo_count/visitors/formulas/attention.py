@@ -11,7 +11,6 @@ from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.elementwise import elementwise_cost
 from hlo_count.visitors.formulas.reading import (
     dimension,
-    estimated,
     ffi_attributes,
     ffi_integer,
     integers,
@@ -21,7 +20,7 @@ from hlo_count.visitors.formulas.reading import (
     operand,
     traffic_without_scratch,
 )
-from hlo_count.visitors.registry import custom_call
+from hlo_count.visitors.registry import Estimate, custom_call
 
 
 def below_diagonal(queries: int, keys: int) -> int:
@@ -96,7 +95,7 @@ class Attention:
     def counted(self, instruction: Instruction, cost: Cost) -> Cost:
         """The cost of a call, with the traffic of its operands and results."""
         cost += traffic_without_scratch(instruction)
-        return estimated(instruction, cost, self.assumed) if self.assumed else cost
+        return Estimate(cost, self.assumed) if self.assumed else cost
 
 
 def _assumed(padded: bool, segments: bool = False, paged: bool = False, modified: bool = False) -> str:

@@ -16,7 +16,6 @@ from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.contractions import contraction_cost
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.formulas.reading import (
-    estimated,
     ffi_attributes,
     matrices,
     missing,
@@ -24,7 +23,7 @@ from hlo_count.visitors.formulas.reading import (
     result,
     traffic_without_scratch,
 )
-from hlo_count.visitors.registry import Formula, custom_call
+from hlo_count.visitors.registry import Estimate, Formula, custom_call
 from hlo_count.visitors.special import linalg_cost
 
 _COMPLEX_NAMES = {"syevd": "heevd", "sytrd": "hetrd", "orgqr": "ungqr", "ormqr": "unmqr"}
@@ -225,13 +224,13 @@ def eigh(instruction: Instruction) -> Cost:
     """9n³ with eigenvectors, 4n³/3 without (GVL 8.3.5); `mode` says which."""
     (a,) = matrices(instruction)
     vectors = _wants(instruction, "mode")
-    return symmetric_eigenvalues(instruction, a.dimensions[-1], batch_of(a), a.dtype, vectors)
+    return symmetric_eigenvalues(a.dimensions[-1], batch_of(a), a.dtype, vectors)
 
 
-def symmetric_eigenvalues(instruction: Instruction, n: int, batch: int, dtype: str, vectors: bool = True) -> Cost:
+def symmetric_eigenvalues(n: int, batch: int, dtype: str, vectors: bool = True) -> Cost:
     """An estimate by `eigh_flops`."""
     choice = f"is iterative: counted as symmetric QR, {'9n³ with' if vectors else '4n³/3 without'} eigenvectors"
-    return estimated(instruction, linalg_cost(eigh_flops(n, vectors) * batch, dtype), choice)
+    return Estimate(linalg_cost(eigh_flops(n, vectors) * batch, dtype), choice)
 
 
 @routine("gesvd", *(name for name in targets("gesdd") if name.startswith("lapack")))
@@ -245,7 +244,7 @@ def svd(instruction: Instruction) -> Cost:
     count = "4mn² - 4n³/3, values alone" if not vectors else "4m²n + 8mn² + 9n³" if full else "14mn² + 8n³"
     choice = f"is iterative: counted as the Golub-Reinsch SVD, {count}"
     flops = svd_flops(m, n, vectors=vectors, full=full)
-    return estimated(instruction, linalg_cost(flops * batch_of(a), a.dtype), choice)
+    return Estimate(linalg_cost(flops * batch_of(a), a.dtype), choice)
 
 
 @routine("geev", "cuhybrid_eig_real", "cuhybrid_eig_comp", "hiphybrid_eig_real", "hiphybrid_eig_comp")
@@ -253,17 +252,17 @@ def eig(instruction: Instruction) -> Cost:
     """25n³ with eigenvectors, 10n³ without: Hessenberg reduction and QR iteration (GVL 7.5.6)."""
     (a,) = matrices(instruction)
     wanted = _wants(instruction, "compute_left", "compute_right", "left", "right", older=(2, 3))
-    return _by_qr_iteration(instruction, a, wanted, "eigenvectors")
+    return _by_qr_iteration(a, wanted, "eigenvectors")
 
 
 @routine("gees")
 def schur(instruction: Instruction) -> Cost:
     """25n³ with the Schur vectors, 10n³ without (GVL 7.5.6)."""
     (a,) = matrices(instruction)
-    return _by_qr_iteration(instruction, a, _wants(instruction, "mode", older=(2,)), "Schur vectors")
+    return _by_qr_iteration(a, _wants(instruction, "mode", older=(2,)), "Schur vectors")
 
 
-def _by_qr_iteration(instruction: Instruction, a: Shape, wanted: bool, vectors: str) -> Cost:
+def _by_qr_iteration(a: Shape, wanted: bool, vectors: str) -> Cost:
     each = 25 if wanted else 10
     choice = f"is iterative: counted as Hessenberg QR, {each}n³ {'with' if wanted else 'without'} {vectors}"
-    return estimated(instruction, linalg_cost(each * a.dimensions[-1] ** 3 * batch_of(a), a.dtype), choice)
+    return Estimate(linalg_cost(each * a.dimensions[-1] ** 3 * batch_of(a), a.dtype), choice)

@@ -15,15 +15,15 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.lowering.mlir import MlirError, generic_form
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
-from hlo_count.visitors.cost import MAIN, Cost, Status
-from hlo_count.visitors.formulas.reading import amount, estimated, target
+from hlo_count.visitors.cost import Cost, Status
+from hlo_count.visitors.formulas.reading import amount
+from hlo_count.visitors.given_costs import cost_of_amounts
 from hlo_count.visitors.kernels.kernel_code import kernel_code
-from hlo_count.visitors.kernels.mosaic_kernel import KernelCount, mosaic_count
-from hlo_count.visitors.memory_spaces import space_name
+from hlo_count.visitors.kernels.kernel_count import KernelCount, arrays_of
+from hlo_count.visitors.kernels.mosaic_kernel import mosaic_count
 from hlo_count.visitors.raising import CALLBACKS
-from hlo_count.visitors.registry import KernelCost, UnknownCostOf, custom_call
+from hlo_count.visitors.registry import Estimate, KernelCost, UnknownCostOf, custom_call
 
-_ESTIMATE = "pl.pallas_call(…, cost_estimate=pl.CostEstimate(flops=…, transcendentals=…, bytes_accessed=…))"
 _BY_AUTHOR = "counted by the cost estimate of its author"
 
 
@@ -39,21 +39,20 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
     if body.startswith(b"module") and "ragged_dot_tiling" in (instruction.attributes.get("frontend_attributes") or ""):
         return _ragged_dot(instruction)
     try:
-        count = _count(body, *_arrays(instruction))
+        count = _count(body, *arrays_of(instruction))
     except (MlirError, ValueError) as problem:
         reason = f"is a Pallas kernel whose body {problem}"
         if estimate is None:
-            raise UnknownCostOf(f"{reason}, without a cost estimate", _ESTIMATE) from None
-        return estimated(instruction, _stated_cost(instruction, estimate), f"{reason}, {_BY_AUTHOR}")
+            raise UnknownCostOf(f"{reason}, without a cost estimate") from None
+        return Estimate(_stated_cost(instruction, estimate), f"{reason}, {_BY_AUTHOR}")
     if not count.open.loops or estimate is None:
         return _kernel_cost(instruction, count)
     why = ", and ".join(count.open.unknown)
     steps = _steps_of(count, amount(instruction, estimate, "flops"))
     if steps is None:
-        return estimated(instruction, _stated_cost(instruction, estimate), f"is a kernel that {why}: {_BY_AUTHOR}")
-    return _kernel_cost(
-        instruction, _count(body, *_arrays(instruction), steps), f"{why}: {steps}, by the FLOP of its author's estimate"
-    )
+        return Estimate(_stated_cost(instruction, estimate), f"is a kernel that {why}: {_BY_AUTHOR}")
+    choice = f"{why}: {steps}, by the FLOP of its author's estimate"
+    return _kernel_cost(instruction, _count(body, *arrays_of(instruction), steps), choice)
 
 
 @lru_cache(maxsize=256)
@@ -74,24 +73,10 @@ def _steps_of(count: KernelCount, flops: int) -> int | None:
 
 
 def _kernel_cost(instruction: Instruction, count: KernelCount, choice: str = "") -> KernelCost:
-    operands, results = _arrays(instruction)
-    cost = count.counted
-    for shapes, read, written in (
-        (operands, count.read, count.written_operands),
-        (results, count.read_results, count.written),
-    ):
-        for shape, into, out in zip(shapes, read, written, strict=True):
-            space = space_name("tpu", shape.memory_space) or MAIN
-            cost += Cost.traffic(read=into.counted, written=out.counted, space=space)
+    cost = count.counted + count.traffic(instruction, "tpu")
     said = [*([choice] if choice else ()), *count.open.unknown, *count.open.choices]
     status: Status = "lower bound" if count.open.unknown else "estimate" if said else "exact"
-    return KernelCost(Cost(cost.amounts, status), f"is a kernel that {', and '.join(said)}", _ESTIMATE, count)
-
-
-def _arrays(instruction: Instruction) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
-    """What is given to a call and what it gives, each array by itself."""
-    results = tuple(leaf for leaf in instruction.shape.leaves if leaf.is_array)
-    return tuple(operand.shape for operand in instruction.operands), results
+    return KernelCost(Cost(cost.amounts, status), f"is a kernel that {', and '.join(said)}", count)
 
 
 def _body(instruction: Instruction) -> bytes:
@@ -105,24 +90,20 @@ def _body(instruction: Instruction) -> bytes:
 
 
 def _stated_cost(instruction: Instruction, estimate: Mapping[str, Any]) -> Cost:
-    leaf = instruction.shape.first_leaf
-    dtype = leaf.dtype if leaf is not None and leaf.element_type.is_float else "f32"
-    cost = Cost.ops("flops", amount(instruction, estimate, "flops"), "custom", dtype, "matrix")
-    evaluations = amount(instruction, estimate, "transcendentals")
-    cost += Cost.ops("transcendentals", evaluations, "custom", dtype, "special")
+    amounts = {name: amount(instruction, estimate, name) for name in ("flops", "transcendentals")}
     accessed = amount(instruction, estimate, "bytes_accessed")
     arrays = [instruction.shape, *(operand.shape for operand in instruction.operands)]
     if accessed and not any(space for shape in arrays for space, _ in shape.bytes_by_space):
         written = min(instruction.shape.bytes, accessed)
-        cost += Cost.traffic(read=accessed - written, written=written)
-    return cost
+        amounts |= {"bytes_read": accessed - written, "bytes_written": written}
+    return cost_of_amounts(instruction, amounts)
 
 
 def _ragged_dot(instruction: Instruction) -> Cost:
     """2 · elements of lhs · columns of rhs, as of a ragged-dot: lhs [m, k] and rhs [g, k, n] are the last operands."""
     lhs, rhs = (operand.shape for operand in instruction.operands[-2:])
     if len(lhs.dimensions) != 2 or len(rhs.dimensions) != 3 or instruction.shape.dimensions[:1] != lhs.dimensions[:1]:
-        raise UnknownCostOf("is a ragged dot of shapes that no formula knows", _ESTIMATE)
+        raise UnknownCostOf("is a ragged dot of shapes that no formula knows")
     return contraction_cost(lhs.size * instruction.shape.dimensions[-1], contraction_dtype(lhs, rhs))
 
 
@@ -145,18 +126,10 @@ def _estimate_of(instruction: Instruction) -> Mapping[str, Any] | None:
 )
 def gpu_kernel(instruction: Instruction) -> Cost:
     """Not known: a GPU kernel's text is its code, and carries no cost estimate."""
-    name = target(instruction)
-    raise UnknownCostOf(
-        "is a GPU kernel (Pallas, Triton or PTX), whose text carries no cost estimate",
-        f'@hlo_count.custom_call("{name}", override=True) on a function that gives its Cost, '
-        f"the one of pl.CostEstimate where you have it",
-    )
+    raise UnknownCostOf("is a GPU kernel (Pallas, Triton or PTX), whose text carries no cost estimate")
 
 
 @custom_call(*CALLBACKS)
 def callback(instruction: Instruction) -> Cost:
     """Not known: Python code on the host."""
-    raise UnknownCostOf(
-        "calls back into Python, whose cost no text tells",
-        f'@hlo_count.custom_call("{target(instruction)}", override=True) on a function that gives its Cost',
-    )
+    raise UnknownCostOf("calls back into Python, whose cost no text tells")

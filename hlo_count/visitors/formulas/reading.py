@@ -13,7 +13,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.elementwise import elementwise_cost
-from hlo_count.visitors.registry import Estimate, UnknownCostOf
+from hlo_count.visitors.registry import UnknownCostOf
 
 _TYPED = re.compile(r"^(.*?)\s*:\s*[a-z]+\d*$", re.S)
 
@@ -25,17 +25,7 @@ def target(instruction: Instruction) -> str:
 
 def missing(instruction: Instruction, what: str) -> UnknownCostOf:
     """The unknown of a call whose text lacks something that its formula needs."""
-    return UnknownCostOf(f"is a custom call of {target(instruction)!r} {what}", _own_formula(instruction))
-
-
-def estimated(instruction: Instruction, cost: Cost, choice: str) -> Cost:
-    """A cost that rests on a choice, said going on from the call's name: `is iterative, counted as …`."""
-    return Estimate(cost, choice, _own_formula(instruction))
-
-
-def _own_formula(instruction: Instruction) -> str:
-    name = json.dumps(target(instruction))
-    return f"@hlo_count.custom_call({name}, override=True) on a function that gives its Cost"
+    return UnknownCostOf(f"is a custom call of {target(instruction)!r} {what}")
 
 
 def operand(instruction: Instruction, index: int, rank: int = 0) -> Shape:

@@ -33,14 +33,14 @@ def triangular_inverse(instruction: Instruction) -> Cost:
 def eigh(instruction: Instruction) -> Cost:
     """9n³ with eigenvectors (GVL 8.3.5): an estimate."""
     (a,) = matrices(instruction)
-    return symmetric_eigenvalues(instruction, a.dimensions[-1], batch_of(a), a.dtype)
+    return symmetric_eigenvalues(a.dimensions[-1], batch_of(a), a.dtype)
 
 
 @custom_call("EighTpu")
 def eigh_of_quarters(instruction: Instruction) -> Cost:
     """9n³ with eigenvectors: an estimate. The operands are the four quarters of the matrix, n/2 × n/2."""
     (quarter,) = matrices(instruction)
-    return symmetric_eigenvalues(instruction, 2 * quarter.dimensions[-1], batch_of(quarter), quarter.dtype)
+    return symmetric_eigenvalues(2 * quarter.dimensions[-1], batch_of(quarter), quarter.dtype)
 
 
 @custom_call("X64SplitLow", "X64SplitHigh", "X64Combine")

@@ -7,7 +7,7 @@ step, a loop by its trips. What depends on data is counted as the larger, and on
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hlo_count.visitors.cost import ZERO, Cost
 from hlo_count.visitors.kernels.grid_steps import Steps
@@ -26,6 +26,7 @@ from hlo_count.visitors.kernels.intervals import (
     times,
 )
 from hlo_count.visitors.kernels.kernel_code import Block, Function, KernelCode, Operation
+from hlo_count.visitors.kernels.kernel_count import Open
 from hlo_count.visitors.kernels.kernel_loops import run_for, run_while
 from hlo_count.visitors.kernels.kernel_memory import Value, part_of, sides, sizes_of
 from hlo_count.visitors.kernels.kernel_operations import operation_cost
@@ -34,20 +35,6 @@ from hlo_count.visitors.kernels.value_types import ValueType, value_type
 
 MOST_NESTED = 50
 """Regions and calls inside each other that are followed."""
-
-
-@dataclass(slots=True)
-class Open:
-    """What a kernel's code leaves open, in words that go on from its name."""
-
-    choices: dict[str, None] = field(default_factory=dict)
-    """What is counted as the larger."""
-    unknown: dict[str, None] = field(default_factory=dict)
-    """What is not counted, or as once."""
-    loops: bool = False
-    """Whether a loop has trips that only the run knows, and that the caller of `KernelRun` can say."""
-    dynamic: int = 0
-    """Dimensions of the grid whose size only the run knows, where no loop is of that kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +186,7 @@ class KernelRun:
             size = Interval(minimum(size.low, other.low), minimum(size.high, other.high))
         elif not is_bounded(size):
             self.open.unknown.setdefault("copies parts of a size that data say")
+            self.open.moves = True
             size = Interval(size.low, size.low)
         elif not size.is_known:
             self.open.choices.setdefault("copies parts of a size that data say, counted as the largest")

@@ -8,46 +8,20 @@ sees; without one an array in VMEM or SMEM moves once, and one in memory `any` m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import prod
 
 from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.kernels.block_transfers import Elements, blocks_moved, whole
 from hlo_count.visitors.kernels.intervals import Interval, anything
 from hlo_count.visitors.kernels.kernel_code import Function, KernelCode, integers, split
+from hlo_count.visitors.kernels.kernel_count import KernelCount, Traffic
 from hlo_count.visitors.kernels.kernel_memory import Memory, Value
-from hlo_count.visitors.kernels.kernel_run import KernelRun, Open
+from hlo_count.visitors.kernels.kernel_run import KernelRun
 from hlo_count.visitors.kernels.kernel_tally import READ, WRITTEN, Amounts, Tally, operations_of
 from hlo_count.visitors.kernels.value_types import DEVICE_SPACES
 
 _RUNS_FIRST = ("iteration_bounds", "dimension_semantics", "scalar_prefetch")
 """Attributes of a module's function that a call runs; the others give indices of blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """Bytes of one array, one way: certain whatever the data are, each byte once; as counted; of these each once."""
-
-    certain: int = 0
-    counted: int = 0
-    touched: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class KernelCount:
-    """What one call of a kernel comes to: operations and bytes sent, traffic of its operands and of its results."""
-
-    least: Cost
-    counted: Cost
-    read: tuple[Traffic, ...]
-    """Of each operand of the call."""
-    written: tuple[Traffic, ...]
-    """Of each array among its results."""
-    written_operands: tuple[Traffic, ...]
-    read_results: tuple[Traffic, ...]
-    """What DMAs do the other way round: an operand that is also a result."""
-    open: Open
 
 
 def mosaic_count(
@@ -130,6 +104,7 @@ class _MosaicCall:
                 min(_moved(tally.least, way, n), shape.bytes),
                 _moved(tally.counted, way, n),
                 min(_moved(tally.counted, way, n), shape.bytes),
+                _moved(tally.least, way, n) != _moved(tally.counted, way, n),
             )
             for n, shape in enumerate(self.shapes)
         ]
@@ -183,4 +158,5 @@ def _bytes(moved: Elements, shape: Shape, *, certain: bool) -> Traffic:
     def share(elements: int) -> int:
         return -(-elements * shape.bytes // shape.size) if shape.size else 0
 
-    return Traffic(share(moved.certain) if certain else 0, share(moved.counted), share(moved.touched))
+    by_data = not certain or (moved.by_data and moved.counted != moved.certain)
+    return Traffic(share(moved.certain) if certain else 0, share(moved.counted), share(moved.touched), by_data)
