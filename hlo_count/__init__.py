@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         UnknownCostError,
     )
     from hlo_count.hlo import Computation, Instruction, Module, parse
+    from hlo_count.job.job import Job
+    from hlo_count.job.read_job import read_job
     from hlo_count.lowering import targets
     from hlo_count.report.counting import count, count_parameters
     from hlo_count.report.report import Report
@@ -46,6 +48,8 @@ _HOMES = {
     **dict.fromkeys(("Diff", "diff"), "hlo_count.compare.diff"),
     **dict.fromkeys(("Passes", "passes", "read_dumps"), "hlo_count.compare.passes"),
     **dict.fromkeys(("Computation", "Instruction", "Module", "parse"), "hlo_count.hlo"),
+    "Job": "hlo_count.job.job",
+    "read_job": "hlo_count.job.read_job",
     "targets": "hlo_count.lowering",
     **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
     "Report": "hlo_count.report.report",
@@ -67,6 +71,7 @@ __all__ = [
     "Diff",
     "HloCountError",
     "Instruction",
+    "Job",
     "Module",
     "ParseError",
     "Passes",
@@ -84,6 +89,7 @@ __all__ = [
     "parse",
     "passes",
     "read_dumps",
+    "read_job",
     "required_intensity",
     "rule",
     "targets",

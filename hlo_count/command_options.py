@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 import hlo_count
-from hlo_count import commands
+from hlo_count import commands, job_commands
 from hlo_count.commands import LIMITS
 from hlo_count.console import say
 
@@ -48,6 +48,7 @@ def command_parser() -> argparse.ArgumentParser:
 
     count = found.add_parser("count", help="count a function, a dump, or standard input")
     count.add_argument("program", help=_PROGRAM_HELP)
+    count.add_argument("more", nargs="*", help=argparse.SUPPRESS)  # what a shell makes of FOLDER/*
     _add_program_options(count)
     _add_report_options(count)
     for name in LIMITS:
@@ -61,7 +62,7 @@ def command_parser() -> argparse.ArgumentParser:
     _add_report_options(demo)
     demo.set_defaults(run=commands.demo)
 
-    diff = found.add_parser("diff", help="compare two programs, or one before and after optimization")
+    diff = found.add_parser("diff", help="compare two programs, one before and after optimization, or two folders")
     diff.add_argument("program", help=_PROGRAM_HELP)
     diff.add_argument(
         "other", nargs="?", help="the program to compare with; without one, before and after optimization"
@@ -77,7 +78,7 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="5%",
         help="exit with 1 when a counter grew by more: 5%% for any of them, or peak_bytes=5%%; can be repeated",
     )
-    diff.set_defaults(run=commands.diff)
+    diff.set_defaults(run=job_commands.diff)
 
     roofline = found.add_parser("roofline", help="time bounds on a device")
     roofline.add_argument("program", help=_PROGRAM_HELP)
@@ -104,6 +105,8 @@ def command_parser() -> argparse.ArgumentParser:
     passes.add_argument("--json", action="store_true", help="one JSON document on standard output")
     _add_program_options(passes)
     passes.set_defaults(run=commands.passes)
+
+    job_commands.add_commands(found)
 
     devices = found.add_parser("devices", help="the device profiles")
     devices.add_argument("--json", action="store_true", help="one JSON document on standard output")

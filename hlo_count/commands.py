@@ -35,6 +35,11 @@ class Outcome:
 
 
 def count(options: argparse.Namespace) -> Outcome:
+    if options.more:
+        raise HloCountError(
+            f"count takes one program, and {1 + len(options.more)} are named: hlo-count job FOLDER counts all modules "
+            f"that are in one"
+        )
     limits = {name: getattr(options, f"max_{name}") for name in LIMITS if getattr(options, f"max_{name}") is not None}
     if limits:
         from hlo_count.report.limits import limits_of
@@ -59,7 +64,7 @@ def diff(options: argparse.Namespace) -> Outcome:
     from hlo_count.compare.comparison import check_key, check_limits
     from hlo_count.hlo.garbage import no_garbage_collection
 
-    limits = _thresholds(options.fail_above or [])
+    limits = thresholds(options.fail_above or [])
     check_limits(limits, optimization=options.other is None)
     if options.by:
         check_key(options.by)
@@ -102,7 +107,7 @@ def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(options), **changes})
 
 
-def _thresholds(given: list[str]) -> dict[str, float]:
+def thresholds(given: list[str]) -> dict[str, float]:
     """`5%` for every counter as {"*": 0.05}, `bytes=5%` for one."""
     found = {}
     for text in given:

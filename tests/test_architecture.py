@@ -13,7 +13,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "hlo_count"
-ORDER = ("harmless", "errors", "lowering", "hlo", "visitors", "layout", "roofline", "report", "compare", "budgets")
+ORDER = (
+    "harmless",
+    "errors",
+    "lowering",
+    "hlo",
+    "visitors",
+    "layout",
+    "roofline",
+    "report",
+    "compare",
+    "job",
+    "budgets",
+)
 """From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
 FILES_IN_THE_ORDER = {"harmless", "errors", "layout"}
 USES_JAX = {

@@ -256,7 +256,8 @@ BAD = {
     "a branch that is no number": (["count", "DUMP", "--branch", "c=x"], "neither the index of a branch nor the prob"),
     "an unknown instruction": (["explain", "DUMP", "z"], "linear has no instruction 'z'"),
     "an unknown device": (["roofline", "DUMP", "--device", "h101"], "h100"),
-    "a folder": (["count", "FOLDER"], "irectory"),
+    "a folder without dumps": (["passes", "FOLDER"], "holds no HLO after passes"),
+    "all files of a folder": (["count", "DUMP", "DUMP"], "2 are named: hlo-count job FOLDER counts all"),
 }  # fmt: skip
 
 

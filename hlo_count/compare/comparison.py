@@ -93,16 +93,8 @@ class Comparison:
         A counter that was 0 exceeds any limit. Raises HloCountError as `check_limits` does.
         """
         check_limits(limits, optimization=self.optimization)
-        found: list[str] = []
-        for name in self.counters:
-            limit = limits.get(name, limits.get("*"))
-            if limit is None:
-                continue
-            one, other = getattr(self.before, name), getattr(self.after, name)
-            if other > one * (1 + limit):
-                grew = f"{100 * (other / one - 1):+.2f} %" if one else "from 0"
-                found.append(f"{name}: {one:,} -> {other:,} ({grew}), more than {100 * limit:g} %")
-        return found
+        lines = [over(n, getattr(self.before, n), getattr(self.after, n), limits, n) for n in self.counters]
+        return [line for line in lines if line]
 
     @property
     def counters(self) -> tuple[str, ...]:
@@ -183,6 +175,15 @@ def check_limits(limits: Mapping[str, float], *, optimization: bool) -> None:
             raise HloCountError("peak_bytes is not known before optimization: compare two programs")
         if not (isfinite(limit) and limit >= 0):
             raise HloCountError(f"{name}={limit:g}: a limit is a part of what it was, 0.05 for 5 %")
+
+
+def over(counter: str, before: int, after: int, limits: Mapping[str, float], name: str) -> str:
+    """A line on a counter that grew by more than its limit, which calls it `name`; "" on one that did not."""
+    limit = limits.get(counter, limits.get("*"))
+    if limit is None or after <= before * (1 + limit):
+        return ""
+    grew = f"{100 * (after / before - 1):+.2f} %" if before else "from 0"
+    return f"{name}: {before:,} -> {after:,} ({grew}), more than {100 * limit:g} %"
 
 
 def check_key(key: str) -> None:

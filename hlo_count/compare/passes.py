@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hlo_count.compare.pass_dumps import Dump, expression, find_dumps
+from hlo_count.compare.pass_dumps import expression, find_dumps
 from hlo_count.compare.pass_states import PassRow, PassStates
 from hlo_count.compare.passes_view import plot, render
 from hlo_count.compare.temporary_folders import remove_temporary_folder, temporary_folder
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
+from hlo_count.lowering.dump_names import Dump
 from hlo_count.lowering.stored import is_stored
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened, read

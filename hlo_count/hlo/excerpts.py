@@ -72,10 +72,26 @@ def excerpt(text: str, filename: str | None, wanted: str | int | None = None) ->
     if wanted is None and not modules:
         return Excerpt(text)  # the parser says what is wrong
     chosen = _chosen(text, modules, wanted, filename or "the HLO text")
-    first_line = text.count("\n", 0, chosen.start) + 1
-    if not chosen.stream:
-        return Excerpt(text[chosen.start + len(chosen.prefix) : chosen.end], first_line, (chosen.prefix,))
-    own, prefixes = without_prefixes(text[chosen.start : chosen.end], chosen.prefix)
+    return _own(text, chosen, text.count("\n", 0, chosen.start) + 1)
+
+
+def excerpts(text: str) -> list[Excerpt]:
+    """Every module in `text`, in its order; none where it holds no HLO."""
+    if _is_one_module(text):
+        return [Excerpt(text)] if "HloModule" in text or _ENTRY.search(text) else []
+    text = without_colours(text)
+    line, at, found = 1, 0, []
+    for module in _modules(text):
+        line, at = line + text.count("\n", at, module.start), module.start
+        found.append(_own(text, module, line))
+    return found
+
+
+def _own(text: str, part: _Part, first_line: int) -> Excerpt:
+    """The text of a module alone."""
+    if not part.stream:
+        return Excerpt(text[part.start + len(part.prefix) : part.end], first_line, (part.prefix,))
+    own, prefixes = without_prefixes(text[part.start : part.end], part.prefix)
     return Excerpt(own, first_line, prefixes)
 
 

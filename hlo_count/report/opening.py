@@ -8,13 +8,15 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
 from hlo_count.lowering import stored
+from hlo_count.lowering.dump_folder import Compile, read_folder
 from hlo_count.lowering.files import decoded, read_file, unpacked
 
 
 def opened(source: str | bytes | bytearray | Path, module: str | int | None = None) -> Any:
     """The Module of HLO as text or proto, or what `lower` takes of an export or StableHLO.
 
-    `module` names one of several in a text, as `hlo_count.parse` has it. Raises HloCountError naming what is wrong.
+    `module` names one of several in a text, as `hlo_count.parse` has it, or in a folder that XLA dumped into, of which
+    it is the last state. Raises HloCountError naming what is wrong.
     """
     if isinstance(source, str):
         if stored.kind_of(source[:65536].encode(errors="replace")) == "stablehlo":
@@ -22,7 +24,7 @@ def opened(source: str | bytes | bytearray | Path, module: str | int | None = No
             return _of_one(stored.load(source.encode(errors="replace"), "StableHLO"), "StableHLO", module)
         return parse(source, module=module)
     if isinstance(source, Path):
-        return opened_bytes(read_file(source), str(source), module)
+        return _of_folder(source, module) if source.is_dir() else opened_bytes(read_file(source), str(source), module)
     return opened_bytes(unpacked(bytes(source), "<bytes>"), "<bytes>", module)
 
 
@@ -35,6 +37,15 @@ def opened_bytes(data: bytes, name: str, module: str | int | None = None) -> Any
             return parse(stored.proto_text(data, name), filename=name, module=module)
         case _:
             return parse(decoded(data, name), filename=name, module=module)
+
+
+def _of_folder(path: Path, module: str | int | None) -> Any:
+    chosen = read_folder(path).chosen(module)
+    if not isinstance(chosen, Compile):
+        return opened(chosen)
+    found = opened(chosen.best)
+    found.backend = chosen.backend
+    return found
 
 
 def read(source: Path) -> Module:

@@ -242,7 +242,7 @@ def test_ways_in_through_jax() -> None:
         (LINEAR, (), {"x": 1}, "arguments: a compiled program takes none"),
         (LINEAR, (), {"compiler_options": {"a": 1}}, "compiler_options: a compiled program takes none"),
         (Path("missing.txt"), (), {}, "missing.txt: No such file"),
-        (Path(), (), {}, "Is a directory"),
+        (Path(), (), {}, "holds no HLO, but"),
         (LINEAR, (), {"trip_counts": {"w": -1}}, "pass a whole number"),
     ],
 )

@@ -1,0 +1,1 @@
+"""One run's folder of dumps: its modules counted, paired before and after optimization, retraces explained."""
