@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from hlo_count.hlo.attributes import split_attributes, unquote
+from hlo_count.hlo.own_code import is_library
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """`op_name` is JAX's path of scopes; `source_file` and `source_line` the user's own line; empty when unknown."""
+    """`op_name` is JAX's path of scopes; `source_file` and `source_line` the user's own line; empty when unknown.
+
+    His own is the innermost call in no installed package, where the text holds all calls (`Instruction.stack`)
+    and one of them is his.
+    """
 
     op_name: str = ""
     op_type: str = ""
@@ -69,6 +75,25 @@ class SourceTables:
             file, line, function, frame = self.frames[frame]
             found[Frame(file, line, function)] = None
         return list(found)
+
+    def own(self, frame: int) -> int:
+        """The innermost call, from `frame` outward, that is in no installed package; `frame` where all of them are."""
+        passed = []
+        at = frame
+        while at in self.frames and at not in self._own and len(passed) < len(self.frames):
+            if not is_library(self.frames[at][0]):
+                self._own[at] = at
+                break
+            passed.append(at)
+            at = self.frames[at][3]
+        found = self._own.get(at, 0)
+        self._own.update(dict.fromkeys(passed, found))
+        return found or frame
+
+    @cached_property
+    def _own(self) -> dict[int, int]:
+        """By frame what `own` found, 0 for none: each frame is walked over once."""
+        return {}
 
     @classmethod
     def parse(cls, text: str) -> SourceTables:
@@ -165,6 +190,6 @@ def parse_metadata(text: str | None, tables: SourceTables) -> Metadata:
     frame = numbers.get("stack_frame_id", 0)
     if frame not in tables.frames:
         frame = 0
-    elif not file:
-        file, line = tables.frames[frame][:2]
+    elif not file or is_library(file):
+        file, line = tables.frames[tables.own(frame)][:2]
     return Metadata(strings.get("op_name", ""), strings.get("op_type", ""), file, line, frame)

@@ -1,0 +1,75 @@
+"""Lines of source are the user's own: the innermost call outside installed packages."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import hlo_count as hc
+from hlo_count.hlo.metadata import SourceTables
+from hlo_count.hlo.own_code import VARIABLE, is_library
+
+FLAX = "/home/me/.venv/lib/python3.11/site-packages/flax/linen/linear.py"
+LIBRARIES = [
+    FLAX,
+    "/usr/lib/python3/dist-packages/numpy/core.py",
+    "/usr/lib/python3.12/functools.py",
+    "/opt/conda/lib/python3.10/contextlib.py",
+    r"C:\Users\me\venv\Lib\site-packages\jax\_src\lax.py",
+    "<frozen importlib._bootstrap>",
+]
+OWN = ["/home/me/model.py", "model.py", "/home/lib/python/model.py", "/tmp/ipykernel_7/12.py", "<stdin>", ""]
+
+
+@pytest.mark.parametrize(("file", "found"), [*((f, True) for f in LIBRARIES), *((f, False) for f in OWN)])
+def test_what_is_installed(file: str, found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert is_library(file) == found
+
+
+def program(*files: str) -> str:
+    """A dot whose stack holds a call in each of the files, the outermost first."""
+    numbered = list(enumerate(files, 1))
+    parts = [
+        "HloModule m\n\nFileNames",
+        *(f'{n} "{file}"' for n, file in numbered),
+        "\nFunctionNames",
+        *(f'{n} "f{n}"' for n, _ in numbered),
+        "\nFileLocations",
+        *(f"{n} {{file_name_id={n} function_name_id={n} line={10 * n}}}" for n, _ in numbered),
+        "\nStackFrames",
+        *(f"{n} {{file_location_id={n} parent_frame_id={n}}}" for n, _ in numbered),
+        "\nENTRY %main (x: f32[4,4]) -> f32[4,4] {",
+        "  %x = f32[4,4]{1,0} parameter(0)",
+        "  ROOT %y = f32[4,4]{1,0} dot(%x, %x), lhs_contracting_dims={1}, rhs_contracting_dims={0}, "
+        f'metadata={{op_name="jit(f)/dot" stack_frame_id={len(files)}}}',
+        "}",
+    ]
+    return "\n".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("files", "patterns", "source"),
+    [
+        (("train.py", "model.py", FLAX), None, "model.py:20"),
+        (("train.py", FLAX, "model.py"), None, "model.py:30"),
+        ((FLAX, FLAX), None, f"{FLAX}:20"),  # nobody's own: the innermost
+        (("train.py", "model.py", FLAX), "", f"{FLAX}:30"),
+        (("train.py", "/repo/mylib/net.py"), f"*/other/*{os.pathsep}*/mylib/*", "train.py:10"),
+    ],
+)
+def test_the_line_of_an_instruction(
+    files: tuple[str, ...], patterns: str | None, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    if patterns is not None:
+        monkeypatch.setenv(VARIABLE, patterns)
+    report = hc.count(program(*files))
+    assert list(report.by("source")) == [source]
+    assert [f.file for f in report.explain("y").stack] == list(dict.fromkeys(reversed(files))) or len(set(files)) == 1
+
+
+def test_calls_that_go_round_end() -> None:
+    tables = SourceTables({1: (FLAX, 1, "f", 2), 2: (FLAX, 2, "g", 1), 3: (FLAX, 3, "h", 2)})
+    assert [tables.own(frame) for frame in (1, 2, 3)] == [1, 2, 3]
