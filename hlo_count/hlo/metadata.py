@@ -78,7 +78,7 @@ class SourceTables:
 
     def own(self, frame: int) -> int:
         """The innermost call, from `frame` outward, that is in no installed package; `frame` where all of them are."""
-        passed = []
+        passed: list[int] = []
         at = frame
         while at in self.frames and at not in self._own and len(passed) < len(self.frames):
             if not is_library(self.frames[at][0]):
