@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.lines import Lines
 from hlo_count.hlo.metadata import MetadataTable, SourceTables
 from hlo_count.hlo.printed import DistinctLines, Kinds
+from hlo_count.hlo.slices import devices_in_order, place_in_slice, slice_of_id, slices_named
 from hlo_count.hlo.stage import Stage, sharded_for, stage_of
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Module:
         self.distinct_lines = DistinctLines(self.kinds)
         self.backend: str | None = None
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
+        self.assignment: tuple[int, ...] = ()
+        """The ids of its devices as the compiler numbers them, in the program's order, where they lie in several slices
+        and whoever compiled it knows them."""
         self.call_depth = 0
         """How deep its calls nest."""
         self.contradictions: list[tuple[Computation, int, str]] = []
@@ -75,8 +79,37 @@ class Module:
 
     @property
     def num_devices(self) -> int:
-        """Devices that run it together: replicas times partitions."""
+        """Devices that run it together: slices times replicas times partitions."""
+        return self.num_slices * self.devices_of_slice
+
+    @property
+    def devices_of_slice(self) -> int:
+        """Those of them that are in one slice."""
         return max(self.num_partitions, self.shares) * self.replica_count
+
+    @cached_property
+    def num_slices(self) -> int:
+        """Slices of TPUs that it runs on; 1 on anything else."""
+        if self.assignment:
+            return len(set(map(slice_of_id, self.assignment)))
+        return slices_named(self.text)
+
+    def device_of_id(self, number: int) -> int:
+        """The device, slice by slice, that libtpu gives this id in a program over several slices."""
+        found = self._devices_in_order.get(number)
+        return slice_of_id(number) * self.devices_of_slice + place_in_slice(number) if found is None else found
+
+    @cached_property
+    def _devices_in_order(self) -> Mapping[int, int]:
+        return devices_in_order(self.assignment)
+
+    @cached_property
+    def places_in_mesh(self) -> tuple[int, ...] | None:
+        """For each device its place in the order of the program's mesh; None where that is its id."""
+        places = tuple(self._devices_in_order[number] for number in self.assignment)
+        if places == tuple(range(len(places))):
+            return None
+        return tuple(sorted(range(len(places)), key=places.__getitem__))
 
     @cached_property
     def stage(self) -> Stage:

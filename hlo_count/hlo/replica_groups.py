@@ -17,6 +17,7 @@ from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.device_groups import DeviceGroups, Grid, Lists
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, halved, having
+from hlo_count.hlo.slices import spread_over_slices, transfer_groups, transfer_kind
 
 Groups = tuple[tuple[int, ...], ...]
 
@@ -25,8 +26,13 @@ _PAIRED = having("paired")
 
 
 def collective_kind(instruction: Instruction) -> str | None:
-    """The collective that the instruction begins, without `-start`; `send` and `recv` too; else None."""
+    """The collective that the instruction begins, without `-start`; `send` and `recv` too; else None.
+
+    A `send` to other slices is the collective that the megascale runtime makes of it.
+    """
     opcode = instruction.opcode
+    if opcode == "send" and (transfer := transfer_kind(instruction)):
+        return transfer
     if opcode in COLLECTIVES or opcode in ("send", "recv"):
         return opcode
     wrapped, half = halved(opcode)
@@ -45,6 +51,9 @@ def groups(instruction: Instruction) -> DeviceGroups | None:
     kind = collective_kind(instruction)
     if kind is None:
         return None
+    if transfer_kind(instruction) is not None:
+        found = transfer_groups(instruction)
+        return replace(found, listed=_connected(found.listed)) if found is not None and kind in _PAIRED else found
     if kind in _PAIRED:
         pairs = source_target_pairs(instruction)
         return None if pairs is None else replace(pairs, listed=_connected(pairs.listed))
@@ -61,7 +70,7 @@ def groups(instruction: Instruction) -> DeviceGroups | None:
         lists, there = Lists.REPLICAS_WITH_PARTITIONS, replicas
     else:
         lists, there = Lists.DEVICES, replicas * partitions
-    return DeviceGroups(listed or Grid(((there, 1),), there), lists, replicas, partitions)
+    return spread_over_slices(module, DeviceGroups(listed or Grid(((there, 1),), there), lists, replicas, partitions))
 
 
 def group_size(instruction: Instruction) -> int | None:
@@ -81,6 +90,8 @@ def source_target_pairs(instruction: Instruction) -> DeviceGroups | None:
 
     The text lists partitions with a `channel_id`, else replicas.
     """
+    if transfer_kind(instruction) is not None:
+        return transfer_groups(instruction)
     text = instruction.attribute("source_target_pairs")
     if text is None:
         found = _SEND_PAIRS.search(instruction.attribute("frontend_attributes") or "")
@@ -95,7 +106,7 @@ def source_target_pairs(instruction: Instruction) -> DeviceGroups | None:
     lists = Lists.REPLICAS if instruction.attribute("channel_id") is None else Lists.PARTITIONS
     module = instruction.computation.module
     pairs = tuple(zip(numbers[::2], numbers[1::2], strict=True))
-    return DeviceGroups(pairs, lists, module.replica_count, module.num_partitions)
+    return spread_over_slices(module, DeviceGroups(pairs, lists, module.replica_count, module.num_partitions))
 
 
 _SEND_PAIRS = re.compile(r'_xla_send_recv_source_target_pairs="?(\{[^"]*\})')

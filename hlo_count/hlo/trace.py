@@ -25,6 +25,9 @@ Path = tuple[int, ...]
 """Which element of a tuple, outermost index first; () is the value itself."""
 
 _SAME_VALUE = having("name", "rearranges")
+_IDS = having("device")
+SLICE_ID = "SliceId"
+"""The custom call that asks for the slice of TPUs that a device is in."""
 _MAX_DEPTH = 200
 """Calls within calls that are followed; XLA's own programs nest a tenth as deep."""
 
@@ -53,7 +56,7 @@ class Carried(Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DeviceId(Value):
-    """The id of the device that runs the program, by the opcode that asks for it."""
+    """The id of the device that runs the program, by the opcode that asks for it, or SLICE_ID."""
 
     opcode: str = ""
 
@@ -120,7 +123,7 @@ class Tracer:
     """
 
     def __init__(self, module: Module, *, by_device: bool = False) -> None:
-        self._ids = having("device") if by_device else frozenset[str]()
+        self._by_device = by_device
         self._outermost = Frame()
         self._loops: dict[Instruction, Frame] = {}
         self._calls: dict[tuple[object, ...], Frame] = {}
@@ -252,8 +255,8 @@ class Tracer:
         if opcode == "constant" and not path and leaf.size == 1:
             value = literal(leaf.element_type, i.operand_text)
             return self._unknown(_data(i)) if value is None else self.constant(value)
-        if opcode in self._ids:
-            return self._interned.setdefault(("id", opcode), DeviceId(opcode=opcode))
+        if self._by_device and (asked := opcode if opcode in _IDS else _slice_id(i)):
+            return self._interned.setdefault(("id", asked), DeviceId(opcode=asked))
         if opcode in _SAME_VALUE or (opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype):
             seen = operand_view(i, view)
             if seen is not None or view is None:
@@ -410,8 +413,12 @@ def parts(values: Iterable[Value]) -> list[Value]:
     return list(done)
 
 
+def _slice_id(i: Instruction) -> str:
+    return SLICE_ID if i.opcode == "custom-call" and i.attribute("custom_call_target") == f'"{SLICE_ID}"' else ""
+
+
 def evaluated(made_of: Iterable[Value], ids: Mapping[str, Scalar]) -> Scalar | None:
-    """What the last of `parts` is on a device with these ids, by opcode; None where they do not tell."""
+    """What the last of `parts` is on a device with these ids (see DeviceId); None where they do not tell."""
     known: dict[Value, Scalar | None] = {}
     found: Scalar | None = None
     for part in made_of:

@@ -12,8 +12,9 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.parser import read
 
-Packed = tuple[bytes, str | None, int, str | None]
-"""A module's text, compressed, its file's name, the line there on which it begins, and its backend, where known."""
+Packed = tuple[bytes, str | None, int, str | None, tuple[int, ...]]
+"""A module's text, compressed, its file's name, the line there on which it begins, its backend and its devices in
+slices, where known."""
 
 _FASTEST = 1
 """zlib's level: HLO text shrinks by ten at the fastest, and little more at the slowest."""
@@ -22,13 +23,15 @@ _FASTEST = 1
 def pack(module: Module) -> Packed:
     """A module as `unpack` takes it: small, and plain data."""
     text = zlib.compress(module.text.encode(errors="surrogatepass"), _FASTEST)
-    return text, module.filename, module.lines.first, module.backend
+    return text, module.filename, module.lines.first, module.backend, module.assignment
 
 
-def unpack(text: bytes, filename: str | None, first_line: int, backend: str | None) -> Module:
+def unpack(
+    text: bytes, filename: str | None, first_line: int, backend: str | None, assignment: tuple[int, ...]
+) -> Module:
     """The module, read again from its text."""
     module = read(Excerpt(zlib.decompress(text).decode(errors="surrogatepass"), first_line), filename)
-    module.backend = backend
+    module.backend, module.assignment = backend, assignment
     return module
 
 

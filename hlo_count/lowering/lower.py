@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
-from hlo_count.lowering import gpu
+from hlo_count.lowering import gpu, tpu
 from hlo_count.lowering.fallbacks import compile_with_fallbacks
 from hlo_count.lowering.in_place import refuse_closed_over, refuse_opaque, with_updates
 from hlo_count.lowering.program import Program, describe, devices_of
@@ -108,6 +108,7 @@ def lower(
     with jax.core.eval_context():  # the caller may itself be traced
         with _opaque_refused(given, named):
             placed = place(found, jitted, given, named, over)
+        tpu.check_slices(placed.devices, found.devices, found.name)
         lowered = _lower_for(found.name, placed.lower, has_mesh=over is not None)
     program = _described(lowered, compiler_options, optimized, target=name, place=found.name, mesh=placed.mesh)
     if optimized:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.lowering.tpu import slice_of
 
 _HEADER = re.compile(r"^HloModule\s+([^\s,]+)(.*)", re.MULTILINE)
 _COUNT = re.compile(r"\b(?:num_partitions|replica_count)=(\d+)")
@@ -44,6 +45,8 @@ class Program:
     """Gives the module as JAX emits it, where it is still there: source lines that the compiler loses are in it."""
     notes: tuple[str, ...] = ()
     """What a reader must know of how it was compiled: an option that was set, memory kinds that were dropped."""
+    assignment: tuple[int, ...] = ()
+    """The ids of its devices in the order of its mesh, where they lie in several slices of TPUs."""
     moves_more: bool = False
     """Whether it moves bytes that the compiled text does not show: to and from host memory that was dropped."""
 
@@ -63,16 +66,19 @@ def describe(
     if not mesh:
         meshes = [each.mesh for each in shardings if getattr(getattr(each, "mesh", None), "size", 1) > 1]
         mesh = tuple(meshes[0].shape.items()) if meshes else ()
+    slices = len(set(map(slice_of, devices)))
     return Program(
         text=text,
         backend=devices[0].platform,
         target=target,
-        num_devices=len(devices) if compiled is None else math.prod(map(int, _COUNT.findall(header[2]))),
+        # libtpu's header has the partitions of one slice.
+        num_devices=len(devices) if compiled is None else slices * math.prod(map(int, _COUNT.findall(header[2]))),
         jax_version=jax.__version__,
         optimized=compiled is not None,
         device_kind=devices[0].device_kind,
         compiled=compiled,
         mesh=mesh,
+        assignment=_in_order(shardings) if slices > 1 else (),
         name=header[1],
         unoptimized=None if lowered is None else functools.partial(_unoptimized_text, lowered),
     )
@@ -105,6 +111,11 @@ def _shardings(compiled: Any | None) -> list[Any]:
         except ValueError:  # arrays that the function closes over are inputs too, which the structure has no place for
             continue
     return found
+
+
+def _in_order(shardings: list[Any]) -> tuple[int, ...]:
+    meshes = [each.mesh for each in shardings if getattr(getattr(each, "mesh", None), "size", 1) > 1]
+    return tuple(device.id for device in meshes[0].devices.flat) if meshes else ()
 
 
 def _unoptimized_text(lowered: Any) -> str:

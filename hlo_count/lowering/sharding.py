@@ -51,12 +51,31 @@ def arrange(shape: tuple[int, ...], devices: Sequence[Any], target: str) -> Any:
 
     wanted = math.prod(shape)
     check_count(wanted, devices, target)
+    slices = len(set(map(tpu.slice_of, devices)))
+    if slices > 1 and wanted == len(devices):
+        return _over_slices(shape, devices, slices, target)
     if wanted == len(devices):
         try:
             return mesh_utils.create_device_mesh(shape, list(devices), allow_split_physical_axes=True)
         except (NotImplementedError, ValueError):
             pass  # no such layout on this topology: the plain order is what is left
     return np.array(devices[:wanted], dtype=object).reshape(shape)
+
+
+def _over_slices(shape: tuple[int, ...], devices: Sequence[Any], slices: int, target: str) -> Any:
+    """Slice after slice along the axes that come first, each arranged by itself."""
+    import numpy as np
+
+    each = len(devices) // slices
+    inner, left = [], slices
+    for size in shape:
+        common = math.gcd(size, left)
+        left //= common
+        inner.append(size // common)
+    if left > 1:  # no axes are made of whole slices: the order of the devices is what is left
+        return np.array(devices, dtype=object).reshape(shape)
+    blocks = [arrange(tuple(inner), devices[first : first + each], target) for first in range(0, len(devices), each)]
+    return np.stack(blocks).reshape(shape)
 
 
 def check_count(wanted: int, devices: Sequence[Any], target: str) -> None:

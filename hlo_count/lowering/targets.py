@@ -85,7 +85,8 @@ def targets() -> list[TargetInfo]:
         found.append(
             TargetInfo(
                 name=f"tpu:{name}", backend="tpu", available=has_tpu, note="" if has_tpu else tpu.REMEDY,
-                description=f"{generation.device_kind}; with a topology: {listed}, …",
+                description=f"{generation.device_kind}; with a topology: {listed}, …; two slices of one: "
+                f"{generation.topologies[0]}*2",
             )
         )  # fmt: skip
     for name, known in gpu.GPUS.items():
@@ -111,11 +112,12 @@ def _named(target: str) -> tuple[Any, ...]:
             return tuple(default_devices("cpu"))
         except RuntimeError as error:
             raise TargetError(f"JAX has no CPU backend in this process: {error}") from error
-    if match := re.fullmatch(r"(?:tpu[:-])?([^:]+)(?::(\d+(?:x\d+)*))?", name):
+    if match := re.fullmatch(r"(?:tpu[:-])?([^:*]+)(?::(\d+(?:x\d+)*))?(?:\*(\d+))?", name):
         generation = tpu.ALIASES.get(match[1], match[1])
         if generation in tpu.GENERATIONS:
-            _check_number(target, math.prod(map(int, (match[2] or "1").split("x"))))
-            return tpu.devices(generation, match[2])
+            slices = int(match[3] or 1)
+            _check_number(target, slices * math.prod(map(int, (match[2] or "1").split("x"))))
+            return tpu.devices(generation, match[2], slices)
     if match := re.fullmatch(r"([^:]+)(?::(\d+))?", name):
         profile = gpu.ALIASES.get(match[1], match[1])
         if profile in gpu.GPUS and match[2] != "0":

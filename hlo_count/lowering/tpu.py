@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any
@@ -54,6 +56,9 @@ ALIASES = {
     "tpu7x": "v7", "v7x": "v7", "7x": "v7", "ironwood": "v7",
 }  # fmt: skip
 
+_MOST_SLICES = 511
+"""More have libtpu end the process once it compiles (kMaxNumSlices, cross_slice_rewrites_utils.cc)."""
+
 REMEDY = 'pip install "hlo-count[tpu]" (Linux; no TPU needed)'
 
 
@@ -71,9 +76,26 @@ def large_enough(device_kind: str, wanted: int) -> str:
     return ""
 
 
+def slice_of(device: Any) -> int:
+    """The slice that a device is in; 0 where there is one, and of what is no TPU."""
+    return getattr(device, "slice_index", 0) if device.platform == "tpu" else 0
+
+
+def check_slices(used: Sequence[Any], there: Sequence[Any], target: str) -> None:
+    """Raise TargetError for a program whose devices lie in slices in a way that would have libtpu end the process."""
+    number = len(set(map(slice_of, there)))
+    by_slice = Counter(map(slice_of, used))
+    if len(by_slice) > 1 and (len(by_slice) < number or len(set(by_slice.values())) > 1):
+        counts = ", ".join(str(by_slice[which]) for which in range(number))
+        raise TargetError(
+            f"the program uses {counts} devices of the {number} slices of {target}: libtpu compiles for as many of "
+            f"each, or for one slice; spread it over {len(there)} devices, or {len(there) // number}"
+        )
+
+
 @functools.cache
-def devices(generation: str, topology: str | None) -> tuple[Any, ...]:
-    """The devices of a topology such as "2x4", of the smallest one when it is None.
+def devices(generation: str, topology: str | None, slices: int = 1) -> tuple[Any, ...]:
+    """The devices of a topology such as "2x4", of the smallest one when it is None; of each slice in turn.
 
     Raises TargetError where libtpu is missing or refuses the topology.
     """
@@ -90,10 +112,16 @@ def devices(generation: str, topology: str | None) -> tuple[Any, ...]:
             f"libtpu has no TPU {generation} of {topology}, more than {known.longest_side} chips a side; "
             f"names that work: {names}"
         )
+    if not 1 <= slices <= _MOST_SLICES:
+        raise TargetError(
+            f"libtpu has no {slices} slices of TPU {generation}: name 1 to {_MOST_SLICES}, such as "
+            f"tpu:{generation}:{topology}*2"
+        )
     name = f"{known.libtpu_name}:{topology}"
+    options: dict[str, Any] = {**known.options, **({"num_slices": slices} if slices > 1 else {})}
     with quiet(), environment(_NO_HARDWARE):
         try:
-            described = topologies.get_topology_desc(topology_name=name, platform="tpu", **known.options)
+            described = topologies.get_topology_desc(topology_name=name, platform="tpu", **options)
         except RuntimeError as error:
             raise TargetError(f"libtpu refused the topology {name!r}: {error}; names that work: {names}") from error
     return tuple(described.devices)

@@ -8,7 +8,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.counts import Counts
 from hlo_count.report.live_at_peak import maker
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.resources import CALL, MATRIX, NETWORK, SPECIAL, VECTOR, longest
+from hlo_count.roofline.resources import CALL, DCN, MATRIX, NETWORK, SPECIAL, VECTOR, longest
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.compulsory import compulsory_parts
 
@@ -18,9 +18,9 @@ Part = tuple[Instruction, float, str]
 def bound_parts(report: Counts, device: str | Path | Device | None) -> list[Part]:
     """(instruction, seconds, resource) of what needs the limiting resource; the seconds add up to the bound.
 
-    For a unit the kernels that work on it, for the network those that send, for memory the arguments that must be read
-    and the outputs that must be written. Where a bound is less than the sum of its parts (caches, branches that may not
-    be taken), each has its share. The instruction of a bound that calling the program sets is the root.
+    For a unit the kernels that work on it, for a network those that send over it, for memory the arguments that must be
+    read and the outputs that must be written. Where a bound is less than the sum of its parts (caches, branches that
+    may not be taken), each has its share. The instruction of a bound that calling the program sets is the root.
     """
     roofline = report.roofline(device)
     limiting = longest(roofline.busy)
@@ -30,7 +30,9 @@ def bound_parts(report: Counts, device: str | Path | Device | None) -> list[Part
     if limiting.resource == CALL:
         weights = [(report.module.entry.root, 1.0)]
     elif limiting.resource == NETWORK:
-        weights = [(i, cost.network_bytes) for i, _, cost in report.entries]
+        weights = [(i, cost.network_bytes - cost.dcn_bytes) for i, _, cost in report.entries]
+    elif limiting.resource == DCN:
+        weights = [(i, cost.dcn_bytes) for i, _, cost in report.entries]
     elif limiting.resource in (MATRIX, VECTOR, SPECIAL):
         weights = [
             (kernel, float(times) * _on_unit(roofline, kernel, limiting.what, limiting.resource))

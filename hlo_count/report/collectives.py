@@ -18,8 +18,8 @@ from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
 
-_Kind = tuple[str, str, int | None, tuple[str, ...] | None]
-"""Kind, element type, group size, mesh axes: what makes collectives alike."""
+_Kind = tuple[str, str, int | None, tuple[str, ...] | None, bool]
+"""Kind, element type, group size, mesh axes, whether across slices: what makes collectives alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class CollectiveRow:
     """Collectives that are alike, synchronous or not, and what they cost one device.
 
     `group_size` is None where the text does not tell it; `axes` are those of the mesh along which the groups lie,
-    None where they lie along none or no mesh is known. `instructions` stand in the program, and run `runs` times
+    None where they lie along none or no mesh is known; `across_slices` ones send over the data-centre network between
+    slices of TPUs. `instructions` stand in the program, and run `runs` times
     together; `cost` is that of all runs. What a fusion around a collective reads and writes is the fusion's.
     """
 
@@ -35,6 +36,7 @@ class CollectiveRow:
     dtype: str
     group_size: int | None
     axes: tuple[str, ...] | None
+    across_slices: bool
     instructions: int
     runs: Times
     cost: Cost
@@ -42,7 +44,7 @@ class CollectiveRow:
     @property
     def label(self) -> str:
         """`all-gather f32 over 8 (data)`: its key in `report.by("collective")`."""
-        return _label(self.kind, self.dtype, self.group_size, self.axes)
+        return _label(self.kind, self.dtype, self.group_size, self.axes, self.across_slices)
 
 
 def collective_rows(entries: Iterable[Entry], mesh: Mapping[str, int]) -> list[CollectiveRow]:
@@ -71,24 +73,31 @@ def _kind_of(instruction: Instruction | Alike, cost: Cost, mesh: Mapping[str, in
     instruction = first_of(instruction)
     found = collective(instruction)
     if found is not None:
-        axes = _axes(found.groups, tuple(mesh.items())) if mesh and found.groups is not None else None
-        return found.kind, found.dtype, found.group_size, axes
+        axes = None
+        if mesh and found.groups is not None:
+            axes = _axes(found.groups, tuple(mesh.items()), instruction.computation.module.places_in_mesh)
+        return found.kind, found.dtype, found.group_size, axes, found.across_slices
     if not cost.network_bytes:
         return None
     leaf = instruction.shape.first_leaf  # a custom call whose registered formula sends
     target = unquote(instruction.attribute("custom_call_target") or instruction.opcode)
-    return target, leaf.dtype if leaf is not None else "", None, None
+    return target, leaf.dtype if leaf is not None else "", None, None, False
 
 
 @lru_cache(maxsize=1024)
-def _axes(groups: DeviceGroups, mesh: tuple[tuple[str, int], ...]) -> tuple[str, ...] | None:
+def _axes(
+    groups: DeviceGroups, mesh: tuple[tuple[str, int], ...], places: tuple[int, ...] | None
+) -> tuple[str, ...] | None:
     # A program has many collectives, of thousands of devices, in few groupings.
-    return mesh_axes(groups, dict(mesh))
+    if places is None or groups.number > len(places) or groups.last >= len(places):
+        return mesh_axes(groups, dict(mesh))
+    return mesh_axes([tuple(places[device] for device in group) for group in groups], dict(mesh))
 
 
-def _label(kind: str, dtype: str, group_size: int | None, axes: tuple[str, ...] | None) -> str:
+def _label(kind: str, dtype: str, group_size: int | None, axes: tuple[str, ...] | None, across_slices: bool) -> str:
     along = f" ({', '.join(axes)})" if axes else ""
-    return f"{kind} {dtype} over {'?' if group_size is None else group_size}{along}"
+    slices = " across slices" if across_slices else ""
+    return f"{kind} {dtype} over {'?' if group_size is None else group_size}{slices}{along}"
 
 
 def collectives_table(rows: list[CollectiveRow], limit: int) -> str:
@@ -119,9 +128,11 @@ def collective_dict(row: CollectiveRow) -> dict[str, Any]:
         "dtype": row.dtype,
         "group_size": row.group_size,
         "axes": None if row.axes is None else list(row.axes),
+        "across_slices": row.across_slices,
         "instructions": row.instructions,
         "runs": int(row.runs) if row.runs == int(row.runs) else float(row.runs),
         "network_bytes": row.cost.network_bytes,
+        "dcn_bytes": row.cost.dcn_bytes,
         "flops": row.cost.flops,
         "status": row.cost.status,
     }

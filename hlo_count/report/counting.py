@@ -82,6 +82,7 @@ def count(
         )
     program = lower(fn, args, keywords, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
     module = parse(program.text)
+    module.assignment = program.assignment
     return Report(
         module,
         backend=program.backend,

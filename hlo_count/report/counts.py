@@ -163,8 +163,13 @@ class Counts:
 
     @property
     def network_bytes(self) -> int:
-        """Bytes that one device sends over the interconnect, ring algorithms."""
+        """Bytes that one device sends, over the interconnect and to other slices, ring algorithms."""
         return self.total.network_bytes
+
+    @property
+    def dcn_bytes(self) -> int:
+        """Those of them that go to other slices of TPUs, over the data-centre network."""
+        return self.total.dcn_bytes
 
     @property
     def intensity(self) -> float:

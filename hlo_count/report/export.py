@@ -12,7 +12,7 @@ from hlo_count.report.counts import Counts
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Settlement
 
-COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes")
+COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes", "dcn_bytes")
 FORMAT = 1
 """Version of the JSON document."""
 
@@ -29,6 +29,7 @@ def to_dict(report: Counts) -> dict[str, Any]:
         "backend": report.backend,
         "target": report.target,
         "num_devices": report.num_devices,
+        "num_slices": report.module.num_slices,
         "mesh": dict(report.mesh),
         "jax_version": report.jax_version,
         "convention": report.convention,

@@ -13,7 +13,7 @@ Quantity = int | float
 
 OPERATIONS = ("flops", "transcendentals", "int_ops", "other_ops")
 BYTES = (
-    *("bytes", "bytes_read", "bytes_written", "network_bytes"),
+    *("bytes", "bytes_read", "bytes_written", "network_bytes", "dcn_bytes"),
     *("peak_bytes", "argument_bytes", "output_bytes", "compulsory_bytes"),
 )
 COUNTERS = (*OPERATIONS, *BYTES, "intensity")

@@ -33,6 +33,8 @@ def header(report: Counts) -> str:
     devices = f"{report.num_devices} device{'s' if report.num_devices != 1 else ''}"
     if report.num_devices != 1:
         mesh = ", ".join(f"{name}={size}" for name, size in report.mesh)
+        slices = report.module.num_slices
+        devices += f" in {slices} slices" if slices > 1 else ""
         devices += f"{f' ({mesh})' if mesh else ''}, counts are for {_whom(report)}"
     parts = [report.name, "backend not known" if report.backend == "unknown" else report.backend.upper()]
     if report.target:
@@ -96,7 +98,8 @@ def totals_rows(report: Counts) -> list[tuple[str, str, str, str]]:
             balanced = report.devices.imbalance("network_bytes") == 1
             whom = _whom(report) if report.stage == "unpartitioned" else "one device"
             by_whom = f"sent by {whom}" if balanced else "sent by the largest sender of each collective"
-            rows.append(("network", amount(report.network_bytes, "B"), report.status, by_whom))
+            across = f", {amount(report.dcn_bytes, 'B')} of it to other slices" if report.dcn_bytes else ""
+            rows.append(("network", amount(report.network_bytes, "B"), report.status, by_whom + across))
     else:
         rows.append(("bytes", amount(report.bytes, "B"), report.bytes_status, ""))
     rows.append(("intensity", _intensity(total), "", ""))

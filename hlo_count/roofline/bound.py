@@ -13,7 +13,7 @@ from functools import cached_property
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.resources import CALL, Busy, Limits, longest
 from hlo_count.roofline.work_by_unit import Work
-from hlo_count.roofline.workload import SENT, Workload
+from hlo_count.roofline.workload import SENT, SENT_ACROSS, Workload
 
 CERTAIN_OF_CALL = 0.7
 """The part of the measured call overhead that any program takes: one without arguments took 0.75 to 0.85 of what one
@@ -52,5 +52,6 @@ class Bound:
         return [*self._units(self._least.of_kernel(kernel)), *self.limits.levels(moved)]
 
     def _units(self, work: Work) -> list[Busy]:
-        units = {key: amount for key, amount in work.items() if key != SENT}
-        return [*self.limits.units(units), *self.limits.network(work.get(SENT, 0.0))]
+        units = {key: amount for key, amount in work.items() if key not in (SENT, SENT_ACROSS)}
+        sent = self.limits.network(work.get(SENT, 0.0), work.get(SENT_ACROSS, 0.0))
+        return [*self.limits.units(units), *sent]

@@ -122,6 +122,8 @@ class Device:
     precision: Mapping[str, Precision] = field(default_factory=dict, hash=False)
     memory: tuple[MemoryLevel, ...] = ()
     network: Network | None = None
+    dcn: Network | None = None
+    """The data-centre network that leads to other slices of TPUs."""
     launch_overhead: Figure | None = None
     call_overhead: Figure | None = None
     dispatch_overhead: Figure | None = None

@@ -15,7 +15,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
-from hlo_count.roofline.resources import Busy, Limits, longest
+from hlo_count.roofline.resources import DCN, NETWORK, Busy, Limits, longest
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
 
@@ -127,13 +127,13 @@ class Estimate:
                 main += sum(times * part[1] for times, part in parts)
                 if self._functions and cpu_runtime.is_one_function(instruction):
                     seconds += self._launch
-                sends = step.sends
+                over = NETWORK if step.sends else ""
             else:
                 time = self.of_kernel(instruction)
                 seconds, main = time.seconds, main + time.main_seconds
-                sends = bool(half) and any(b.resource == "network" for b in time.busy)
+                over = next((b.resource for b in time.busy if b.resource in (NETWORK, DCN)), "")
             if half:
-                channel = "network" if sends else "copies"
+                channel = over or "copies"
                 finished[instruction] = channels[channel] = max(now, channels.get(channel, 0.0)) + seconds
             else:
                 now += seconds
@@ -162,7 +162,7 @@ class Estimate:
         level = self.limits.device.memory_for(cost.bytes / part)
         memory = self._memory(kernel, cost, level)
         main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
-        busy = (*units, *memory, *self._network(cost.network_bytes))
+        busy = (*units, *memory, *self._network(cost))
         slowest = longest(list(busy))
         launch = self._launch_of(kernel)
         if kernel.computation in self._functions and (slowest is None or slowest.seconds < cpu_runtime.LATENCY):
@@ -214,11 +214,9 @@ class Estimate:
         warm = cpu_runtime.WARM_LAUNCH * self._launch
         return warm + (self._launch - warm) / max(1.0, float(self.walk.runs.get((kernel.computation, True), 1)))
 
-    def _network(self, sent: int) -> list[Busy]:
+    def _network(self, cost: Cost) -> list[Busy]:
         """Seconds of sending, with the latency of the first byte where the profile states one."""
-        network = self.limits.device.network
-        latency = 0.0 if network is None or network.latency is None else network.latency.typical
-        return [Busy(b.resource, b.seconds + latency, b.what) for b in self.limits.network(sent, typical=True)]
+        return self.limits.network(cost.network_bytes - cost.dcn_bytes, cost.dcn_bytes, typical=True)
 
     def _passes(self, kernel: Instruction) -> float:
         """Seconds that a CPU's library adds to a fusion by running it operation by operation, tile by tile: what

@@ -77,6 +77,7 @@ def from_document(document: Mapping[str, Any], path: Path) -> Device:
         precision={key: _precision(levels.table(key)) for levels, key in root.keys("precision", PRECISIONS)},
         memory=tuple(_memory(table, devices) for table in root.tables("memory")),
         network=root.optional("network", lambda table: _network(table, devices)),
+        dcn=root.optional("dcn", lambda table: _network(table, devices)),
         launch_overhead=root.figure_or_none("launch_overhead", TIME),
         call_overhead=root.figure_or_none("call_overhead", TIME),
         dispatch_overhead=root.figure_or_none("dispatch_overhead", TIME),

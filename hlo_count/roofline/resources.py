@@ -12,7 +12,7 @@ from hlo_count.roofline.device import Device, Figure, Rate
 from hlo_count.roofline.fallback import figure_key
 from hlo_count.roofline.work_by_unit import Work, WorkKey
 
-MATRIX, VECTOR, SPECIAL, NETWORK, CALL = "matrix", "vector", "special", "network", "call"
+MATRIX, VECTOR, SPECIAL, NETWORK, DCN, CALL = "matrix", "vector", "special", "network", "dcn", "call"
 """Resources; a memory level is one under its own name."""
 
 HEADROOM = 1.1
@@ -121,23 +121,25 @@ class Limits:
                 nearer += level.size_bytes or float("inf")  # of a cache of unknown size nothing is certain
         return found
 
-    def network(self, sent: float, *, typical: bool = False) -> list[Busy]:
-        """Seconds to send bytes over all links of the device. Raises DeviceError where it has no network."""
-        if not sent:
-            return []
-        net = self.device.network
-        if net is None:
-            raise DeviceError(
-                f"{self.device.name}: the program sends {sent:,.0f} bytes and the profile has no network; "
-                "add network.bandwidth to a profile"
-            )
-        return [
-            Busy(
-                NETWORK,
-                sent / (net.bandwidth.typical if typical else self.ceiling(net.bandwidth)),
-                f"network ({net.name})",
-            )
-        ]
+    def network(self, sent: float, across_slices: float, *, typical: bool = False) -> list[Busy]:
+        """Seconds to send bytes over all links of the device, and to other slices.
+
+        Raises DeviceError where the profile has no such network.
+        """
+        found = []
+        for resource, amount, net in ((NETWORK, sent, self.device.network), (DCN, across_slices, self.device.dcn)):
+            if not amount:
+                continue
+            if net is None:
+                where = " to other slices" if resource == DCN else ""
+                raise DeviceError(
+                    f"{self.device.name}: the program sends {amount:,.0f} bytes{where} and the profile has no "
+                    f"{resource}; add {resource}.bandwidth to a profile"
+                )
+            rate = net.bandwidth.typical if typical else self.ceiling(net.bandwidth)
+            latency = net.latency.typical if typical and net.latency is not None else 0.0
+            found.append(Busy(resource, amount / rate + latency, f"network ({net.name})"))
+        return found
 
 
 def longest(busy: list[Busy]) -> Busy | None:

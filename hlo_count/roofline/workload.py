@@ -8,6 +8,8 @@ from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.replica_groups import collective_kind
+from hlo_count.hlo.slices import is_to_other_slices
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.routines import routines_of
@@ -18,7 +20,8 @@ from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.walk import Walk
 
 SENT: WorkKey = ("network", "", "")
-"""Bytes that a device must send stand in the same map as the work of its units."""
+SENT_ACROSS: WorkKey = ("dcn", "", "")
+"""Bytes that a device must send, and to other slices, stand in the same map as the work of its units."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,8 @@ class Workload:
                 started = instruction.operands[0] if instruction.operands else None
                 return Step(instruction, half=half, started=started)
         half = "start" if opcode.endswith("-start") and opcode != "call-start" else ""
+        if opcode in ("send", "recv") and is_to_other_slices(instruction):
+            half = "start"
         if instruction in calls and opcode != "fusion":
             edges = tuple(calls[instruction])
             sends = any(self.walk.total_of(edge.callee, kernels=True).network_bytes for edge in edges)
@@ -141,21 +146,21 @@ class LeastWork:
         found = self._kernels.get(kernel)
         if found is None:
             found = self._kernels[kernel] = self._works.least(kernel, self._fused.__contains__)
-            sent = self._sent(kernel)
-            if sent:
-                found[SENT] = sent
+            found |= self._sent(kernel)
         return found
 
-    def _sent(self, kernel: Instruction) -> float:
+    def _sent(self, kernel: Instruction) -> Work:
         """Bytes to send. An all-reduce sends its operand twice in a ring, once where switches add up for
         it."""
-        sent = 0
+        sent: Work = {}
         for instruction, cost, _, _ in self._works.operations(kernel):
             by_code = self.walk.kernel_of(instruction)
-            own = cost.network_bytes if by_code is None else by_code.count.least.network_bytes
-            if own and instruction.opcode.startswith("all-reduce"):
-                own = min(own, sum(operand.shape.bytes for operand in instruction.operands))
-            sent += own
+            own = cost if by_code is None else by_code.count.least
+            for key, amount in ((SENT, own.network_bytes - own.dcn_bytes), (SENT_ACROSS, own.dcn_bytes)):
+                if amount and (collective_kind(instruction) or "").startswith("all-reduce"):
+                    amount = min(amount, sum(operand.shape.bytes for operand in instruction.operands))
+                if amount:
+                    sent[key] = sent.get(key, 0.0) + amount
         return sent
 
     def of(self, computation: Computation) -> Work:

@@ -14,7 +14,10 @@ STATUSES: tuple[Status, ...] = ("exact", "estimate", "lower bound")
 
 Key = tuple[str, ...]
 """What an amount is of: (counter, op class, dtype, unit) for operations, (counter, memory space) for bytes read and
-written, (counter,) for bytes sent."""
+written, (counter,) for bytes sent to devices of the same slice, (counter, "dcn") for those sent to other slices."""
+
+SENT: Key = ("network_bytes",)
+SENT_ACROSS: Key = ("network_bytes", "dcn")
 
 Times = int | Fraction
 """How often something runs; a fraction where branches are taken with probabilities."""
@@ -69,9 +72,9 @@ class Cost:
         return cls({("bytes_read", space): read, ("bytes_written", space): written})
 
     @classmethod
-    def network(cls, sent: int) -> Cost:
-        """Bytes that one device sends over the interconnect."""
-        return cls({("network_bytes",): sent})
+    def network(cls, sent: int, across_slices: int = 0) -> Cost:
+        """Bytes that one device sends over the interconnect, and to other slices."""
+        return cls({SENT: sent, SENT_ACROSS: across_slices})
 
     # The algebra
 
@@ -165,8 +168,13 @@ class Cost:
 
     @property
     def network_bytes(self) -> int:
-        """Bytes that one device sends over the interconnect."""
-        return self.amounts.get(("network_bytes",), 0)
+        """Bytes that one device sends, over the interconnect and to other slices."""
+        return self.amounts.get(SENT, 0) + self.dcn_bytes
+
+    @property
+    def dcn_bytes(self) -> int:
+        """Those of them that go to other slices, over the data-centre network."""
+        return self.amounts.get(SENT_ACROSS, 0)
 
     @property
     def intensity(self) -> float:

@@ -5,7 +5,7 @@ Devices that do the same are one kind, and what they send a few numbers: there m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
@@ -14,15 +14,14 @@ from typing import Any
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import having
-from hlo_count.hlo.trace import Tracer, Value, evaluated, parts
+from hlo_count.hlo.trace import SLICE_ID, Tracer, Value, evaluated, parts
 from hlo_count.visitors.alike import first_of
 from hlo_count.visitors.call_sites import branches_of
-from hlo_count.visitors.cost import Cost, Key
+from hlo_count.visitors.cost import SENT, SENT_ACROSS, Cost
 from hlo_count.visitors.network import senders
 from hlo_count.visitors.sent import Sent
 from hlo_count.visitors.walk import Walk
 
-_SENT: Key = ("network_bytes",)
 _IDS = having("device")
 _MOST_OPERATIONS = 1_000_000
 """Scalar operations that finding out the branches of all devices may take: about half a second."""
@@ -32,37 +31,41 @@ _MOST_KINDS = 256
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Devices that take the same branches: `cost` is what each does, `sent` what each sends beside that."""
+    """Devices that take the same branches: `cost` is what each does, `sent` what each sends beside that, and `across`
+    what of it goes to other slices."""
 
     cost: Cost
     sent: Sent
+    across: Sent
     ids: Sequence[int] | None = None
     """None for all devices."""
 
     def of(self, device: int) -> Cost:
-        return self._sending(self.cost, self.sent.by(device))
+        return self._sending(self.cost, self.sent.by(device), self.across.by(device))
 
     def total(self, number: int) -> Cost:
         """What they do together, where there are `number` devices."""
         if self.ids is None:
-            return self._sending(self.cost * number, self.sent.total)
-        return self._sending(self.cost * len(self.ids), sum(map(self.sent.by, self.ids)))
+            return self._sending(self.cost * number, self.sent.total, self.across.total)
+        sent, across = (sum(map(each.by, self.ids)) for each in (self.sent, self.across))
+        return self._sending(self.cost * len(self.ids), sent, across)
 
     def most(self, counter: str) -> int:
         """What the busiest of them does."""
         amount: int = getattr(self.cost, counter)
-        if counter != _SENT[0]:
+        sent = {"network_bytes": self.sent, "dcn_bytes": self.across}.get(counter)
+        if sent is None:
             return amount
-        return amount + (self.sent.most if self.ids is None else max(map(self.sent.by, self.ids)))
+        return amount + (sent.most if self.ids is None else max(map(sent.by, self.ids)))
 
     @staticmethod
-    def _sending(cost: Cost, sent: int) -> Cost:
-        return Cost({**cost.amounts, _SENT: cost.network_bytes + sent}, cost.status)
+    def _sending(cost: Cost, sent: int, across: int) -> Cost:
+        return cost + Cost.network(sent - across, across)
 
 
 @dataclass(frozen=True)
 class Devices:
-    """The cost of one execution on each device, by id: replica · num_partitions + partition.
+    """The cost of one execution on each device, by id: (slice · replicas + replica) · num_partitions + partition.
 
     Of a program that is not partitioned yet: for each replica what its devices do together.
     """
@@ -116,7 +119,8 @@ def all_devices(walk: Walk) -> Devices:
     """
     module = walk.module
     if module.stage == "unpartitioned":
-        return Devices(module.replica_count, (_Kind(walk.total, Sent(module.replica_count, 1)),))
+        none = Sent(module.replica_count, 1)
+        return Devices(module.replica_count, (_Kind(walk.total, none, none),))
     choosing = _choosing(walk)
     taken = _taken(module, choosing)
     kinds = []
@@ -131,7 +135,7 @@ def all_devices(walk: Walk) -> Devices:
 def _choosing(walk: Walk) -> list[Instruction]:
     """The conditionals of which the user said nothing, in a program that asks for its device's id."""
     computations = walk.module.computations.values()
-    if all(c.opcodes.isdisjoint(_IDS) for c in computations):
+    if walk.module.num_slices == 1 and all(c.opcodes.isdisjoint(_IDS) for c in computations):
         return []
     conditionals = (i for c in computations if "conditional" in c.opcodes for i in c.instructions)
     return [
@@ -154,16 +158,18 @@ def _taken(module: Module, conditionals: Sequence[Instruction]) -> dict[_Taken, 
     if module.num_devices * sum(map(len, asked)) > _MOST_OPERATIONS:
         return all_alike
     taken: dict[_Taken, list[int]] = {}
-    for replica, partition in product(range(module.num_devices // module.num_partitions), range(module.num_partitions)):
-        branches = tuple(_branch(made_of, last, replica, partition) for made_of, last in zip(asked, lasts, strict=True))
-        taken.setdefault(branches, []).append(replica * module.num_partitions + partition)
+    numbers = product(*map(range, (module.num_slices, module.replica_count, module.num_partitions)))
+    for device, (in_slice, replica, partition) in enumerate(numbers):
+        ids = {"partition-id": partition, "replica-id": replica, SLICE_ID: in_slice}
+        branches = tuple(_branch(made_of, last, ids) for made_of, last in zip(asked, lasts, strict=True))
+        taken.setdefault(branches, []).append(device)
         if len(taken) > _MOST_KINDS:
             return all_alike
     return taken
 
 
-def _branch(made_of: Sequence[Value], last: int, replica: int, partition: int) -> int | None:
-    index = evaluated(made_of, {"replica-id": replica, "partition-id": partition})
+def _branch(made_of: Sequence[Value], last: int, ids: Mapping[str, int]) -> int | None:
+    index = evaluated(made_of, ids)
     # As HLO has it, an index outside of the branches takes the last one.
     return None if index is None else int(index) if 0 <= int(index) <= last else last
 
@@ -171,15 +177,17 @@ def _branch(made_of: Sequence[Value], last: int, replica: int, partition: int) -
 def _kind(walk: Walk, ids: Sequence[int] | None) -> _Kind:
     """The walk's cost, with what each of its devices sends apart."""
     module = walk.module
-    same = 0
-    sent = Sent(module.replica_count, module.num_partitions)
+    slices = module.num_slices
+    sizes = (slices, module.devices_of_slice) if slices > 1 else (module.replica_count, module.num_partitions)
+    same, sent, across = Cost(), Sent(*sizes), Sent(*sizes)
     for row, times, cost in walk.rows():
         if not cost.network_bytes:
             continue
         found = senders(first_of(row))  # what sends is a row of its own
         if found is None or not found.sent:  # a formula of the user's, or a send whose pairs are not in the text
-            same += cost.network_bytes
+            same += cost.only("network_bytes")
         else:
             sent.add(found, times)
-    rest = {key: amount for key, amount in walk.total.amounts.items() if key != _SENT}
-    return _Kind(Cost({**rest, _SENT: same}, walk.status), sent, ids)
+            across.add(found, times * found.across)
+    rest = {key: amount for key, amount in walk.total.amounts.items() if key not in (SENT, SENT_ACROSS)}
+    return _Kind(Cost({**rest, **same.amounts}, walk.status), sent, across, ids)

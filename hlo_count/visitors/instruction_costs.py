@@ -17,7 +17,7 @@ from hlo_count.visitors.custom_calls import custom_call_cost
 from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
 from hlo_count.visitors.given_costs import settled_cost
 from hlo_count.visitors.memory_spaces import space_name
-from hlo_count.visitors.network import continues_collective, network_bytes
+from hlo_count.visitors.network import collective, continues_collective
 from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, has_foreign_rules, rule_of
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
@@ -182,12 +182,18 @@ class InstructionCosts:
                 f"takes part with device {beyond}, but the header has {there} device{'s' if there != 1 else ''}",
                 "count a module whose header has its num_partitions and replica_count",
             )
-        sent = network_bytes(instruction)
-        if sent is None:
+        found = collective(instruction)
+        if found is None:
+            return ZERO
+        if found.bytes_sent is None and found.kind.isupper():
+            reason = f"sends to other slices in a way that is not known, {found.kind}"
+            return self._unknown(instruction, reason, "report the type of transfer")
+        if found.bytes_sent is None:
             return self._unknown(
                 instruction, "does not tell how many devices take part", "count a module that has its replica_groups"
             )
-        return Cost({("network_bytes",): sent}, "exact" if beyond < there else "lower bound")
+        cost = Cost.network(found.bytes_sent - found.dcn_bytes, found.dcn_bytes)
+        return cost if beyond < there else Cost(cost.amounts, "lower bound")
 
     def _async(self, instruction: Instruction, wrapped: str, half: str) -> Cost:
         """A sugared pair counts at its start, as what it wraps."""

@@ -6,7 +6,9 @@ of a parameter is the closed form of its size. A fraction of a byte rounds up, o
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
@@ -15,6 +17,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, groups_text, source_target_pairs
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.slices import transfer_kind, transfer_text
 
 _ROUNDS = {
     "all-reduce": 2,
@@ -35,7 +38,7 @@ class Collective:
 
     `kind` is its opcode without `-start`, or "reduce-scatter" for an all-reduce that is one in disguise; `dtype`
     the element type of what it sends, `f32+bf16` where it combines several; `group_size` and `bytes_sent` are None
-    where the text does not tell them.
+    where the text does not tell them. `across_slices`: it goes over the data-centre network to other slices of TPUs.
     """
 
     instruction: Instruction
@@ -43,6 +46,26 @@ class Collective:
     dtype: str
     group_size: int | None
     bytes_sent: int | None
+    across_slices: bool = False
+
+    @property
+    def dcn_bytes(self) -> int:
+        """Those of the bytes sent that leave the slice: of an exchange among devices of several slices, what others of
+        the same slice get does not."""
+        if not self.across_slices or not self.bytes_sent:
+            return 0
+        others = (self.group_size or 1) - 1
+        if self.kind in _PAIRED or self.groups is None or not others:
+            return self.bytes_sent
+        beside = self._fewest_of_a_slice(self.groups) - 1
+        return -(-self.bytes_sent * (others - beside) // others)
+
+    def _fewest_of_a_slice(self, groups: DeviceGroups) -> int:
+        """Devices of a group that are in one slice."""
+        if groups.lists is Lists.REPLICAS:  # each with those of its place in other slices
+            return 1
+        each = self.instruction.computation.module.devices_of_slice
+        return min((min(Counter(d // each for d in group).values()) for group in groups if group), default=1)
 
     @cached_property
     def groups(self) -> DeviceGroups | None:
@@ -52,17 +75,22 @@ class Collective:
     @property
     def groups_text(self) -> str:
         """The groups, or source-target pairs, as the text has them."""
+        if self.across_slices:
+            return transfer_text(self.instruction)
         return self.instruction.attribute("source_target_pairs") or groups_text(self.instruction)
 
 
 def collective(instruction: Instruction) -> Collective | None:
     """The collective that the instruction begins; None where it begins none, as `recv` and later steps."""
     kind = collective_kind(instruction)
-    if kind is None or kind == "recv" or _is_host_transfer(instruction) or continues_collective(instruction):
+    if kind is None or kind == "recv" or continues_collective(instruction):
+        return None
+    across = transfer_kind(instruction) is not None
+    if not across and instruction.attribute("is_host_transfer") == "true":
         return None
     if kind == "all-reduce" and is_disguised_reduce_scatter(instruction):
         kind = "reduce-scatter"
-    operands = instruction.operands[:1] if kind in _DATA_FIRST else instruction.operands
+    operands = instruction.operands[:1] if kind in _DATA_FIRST or across else instruction.operands
     dtypes = dict.fromkeys(leaf.dtype for operand in operands for leaf in operand.shape.leaves if leaf.is_array)
     return Collective(
         instruction=instruction,
@@ -70,6 +98,7 @@ def collective(instruction: Instruction) -> Collective | None:
         dtype="+".join(dtypes),
         group_size=group_size(instruction),
         bytes_sent=_bytes_sent(instruction, kind),
+        across_slices=across,
     )
 
 
@@ -158,6 +187,8 @@ class Senders:
 
     lists: Lists
     sent: tuple[tuple[int, int, int], ...]
+    across: Fraction = Fraction(0)
+    """The part of it that goes to other slices."""
 
 
 def senders(instruction: Instruction) -> Senders | None:
@@ -165,13 +196,14 @@ def senders(instruction: Instruction) -> Senders | None:
     found = collective(instruction)
     if found is None:
         return Senders(Lists.DEVICES, ())
+    across = Fraction(found.dcn_bytes, found.bytes_sent or 1)
     if found.kind in _PAIRED:
         pairs = source_target_pairs(instruction)
         if pairs is None:
             return None
         payload = _payload(instruction, found.kind)
         sources = dict.fromkeys(source for source, target in pairs.listed if source != target)
-        return Senders(pairs.lists, tuple((source, source + 1, payload) for source in sources))
+        return Senders(pairs.lists, tuple((source, source + 1, payload) for source in sources), across)
     if found.groups is None:
         return None
     by_size: dict[int, int] = {}
@@ -180,10 +212,12 @@ def senders(instruction: Instruction) -> Senders | None:
         if size not in by_size:
             by_size[size] = _ring_bytes(instruction, found.kind, size)
         sent.append((first, end, by_size[size]))
-    return Senders(found.groups.lists, tuple(sent))
+    return Senders(found.groups.lists, tuple(sent), across)
 
 
 def _bytes_sent(instruction: Instruction, kind: str) -> int | None:
+    if kind.isupper():  # a type of transfer between slices that is not known
+        return None
     if kind in _PAIRED:
         pairs = source_target_pairs(instruction)
         if pairs is not None and all(source == target for source, target in pairs.listed):
@@ -246,7 +280,3 @@ def _sliced_bytes(shape: Shape, text: str) -> int:
             total += -(-elements * _bits(leaf) // 8)
             at += leaf.rank
     return total
-
-
-def _is_host_transfer(instruction: Instruction) -> bool:
-    return instruction.attribute("is_host_transfer") == "true"

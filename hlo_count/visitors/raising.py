@@ -10,6 +10,7 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.slices import is_to_other_slices
 
 CALLBACKS = frozenset(
     (
@@ -61,7 +62,9 @@ def is_callback(i: Instruction) -> bool:
     """Whether an instruction hands over to Python on the host, or takes its answer."""
     if i.opcode == "custom-call":
         return unquote(i.attributes.get("custom_call_target", '""')) in CALLBACKS
-    return i.opcode in _HOST_HALVES and i.attribute("is_host_transfer") == "true"
+    if i.opcode not in _HOST_HALVES or i.attribute("is_host_transfer") != "true":
+        return False
+    return not is_to_other_slices(i)
 
 
 def _says_which(value: Instruction) -> bool:

@@ -127,14 +127,14 @@ GUIDE = Path(__file__).parent.parent.parent / "docs" / "targets.md"
 @pytest.mark.skipif(
     jax.__version__ != "0.10.2", reason="the guide shows what jax 0.10.2 compiles; others fuse otherwise"
 )
-@pytest.mark.parametrize("name", ["eight targets", "eight devices"])
+@pytest.mark.parametrize("name", ["eight targets", "eight devices", "two slices"])
 def test_the_guide_shows_what_is_printed(name, capsys):
     guide = GUIDE.read_text()
     shown = re.search(rf"<!-- {name} -->\n```text\n(.*?)\n```", guide, re.S)[1]
     if name == "eight targets":
         printed = targets_table({target: on_one(target) for target in TARGETS})
     else:
-        (command,) = re.findall(r"```python\n(from fixtures.*?)```", guide, re.S)
+        command = re.findall(r"```python\n(.*?)```", guide.partition(f"<!-- {name} -->")[0], re.S)[-1]
         exec(command, {"hc": hc})
         printed = capsys.readouterr().out.rstrip("\n")
     assert shown == printed

@@ -1,4 +1,4 @@
-"""Custom calls that cost nothing: notes to the compiler, names for buffers, and order."""
+"""Custom calls that cost nothing: notes to the compiler, names for buffers, order, and ids."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from hlo_count.visitors.registry import custom_call
     # order and checks
     *("AsyncCollectiveStart", "AsyncCollectiveDone", "NopReturnToken", "shape_assertion", "__xla_gpu_assert"),
     *("PrepareAsyncCallStart", "PrepareAsyncCallDone"),  # of what a TPU's SparseCore is handed
+    "SliceId",  # of the device that asks, as partition-id
     *("__xla_internal_call_marker_before", "__xla_internal_call_marker_after"),
     moves_bytes=False,
 )
