@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hlo_count.job.job import Job
     from hlo_count.job.read_job import read_job
     from hlo_count.lowering import targets
+    from hlo_count.measured.recording import Trace, read_trace
     from hlo_count.report.counting import count, count_parameters
     from hlo_count.report.report import Report
     from hlo_count.roofline.calibrate import calibrate
@@ -51,6 +52,7 @@ _HOMES = {
     "Job": "hlo_count.job.job",
     "read_job": "hlo_count.job.read_job",
     "targets": "hlo_count.lowering",
+    **dict.fromkeys(("Trace", "read_trace"), "hlo_count.measured.recording"),
     **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
     "Report": "hlo_count.report.report",
     "calibrate": "hlo_count.roofline.calibrate",
@@ -77,6 +79,7 @@ __all__ = [
     "Passes",
     "Report",
     "TargetError",
+    "Trace",
     "UnknownCostError",
     "assert_complexity",
     "calibrate",
@@ -90,6 +93,7 @@ __all__ = [
     "passes",
     "read_dumps",
     "read_job",
+    "read_trace",
     "required_intensity",
     "rule",
     "targets",

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 import hlo_count
-from hlo_count import commands, job_commands
+from hlo_count import commands, job_commands, measured_commands
 from hlo_count.commands import LIMITS
 from hlo_count.console import say
 
@@ -107,6 +107,7 @@ def command_parser() -> argparse.ArgumentParser:
     passes.set_defaults(run=commands.passes)
 
     job_commands.add_commands(found)
+    measured_commands.add_commands(found)
 
     devices = found.add_parser("devices", help="the device profiles")
     devices.add_argument("--json", action="store_true", help="one JSON document on standard output")

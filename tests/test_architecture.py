@@ -22,6 +22,7 @@ ORDER = (
     "layout",
     "roofline",
     "report",
+    "measured",
     "compare",
     "job",
     "budgets",

@@ -27,6 +27,7 @@ SIGNATURES = {
     "passes": "fn *args target pass_filter kwargs **named",
     "calibrate": "path",
     "read_dumps": "directory module pattern",
+    "read_trace": "path device",
 }
 """The parameters that the guide relies on, in their order; others may stand beside them."""
 REPORT = {

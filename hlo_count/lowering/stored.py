@@ -11,6 +11,7 @@ from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering.quiet import quiet, settle_default_backend
 from hlo_count.lowering.sharding import check_count
 from hlo_count.lowering.targets import Target
+from hlo_count.lowering.wire_format import BrokenMessageError, fields
 
 _MLIR_MAGIC = b"ML\xefR"
 _MLIR_TEXT = re.compile(
@@ -340,9 +341,28 @@ def proto_text(data: bytes, name: str) -> str:
     reader = _hlo_module()
     try:
         with quiet():
-            return str(reader.from_serialized_hlo_module_proto(module).to_string())
+            text = str(reader.from_serialized_hlo_module_proto(module).to_string())
     except Exception as problem:  # XLA's status, of a class that differs by version
         raise HloCountError(f"{name}: this HLO module is damaged ({_line(problem)}): dump it again") from problem
+    return _with_devices(text, module)
+
+
+_DEVICE_ASSIGNMENT = 15
+"""The field of an HloModuleProto that says which devices run it, as replicas (1) times partitions (2)."""
+
+
+def _with_devices(text: str, module: bytes) -> str:
+    """The text with the numbers of devices in its header, which XLA's reader leaves out."""
+    spans = [value for number, value in fields(module, 0, len(module)) if number == _DEVICE_ASSIGNMENT]
+    if not spans or not isinstance(spans[0], tuple):
+        return text
+    counts = dict(fields(module, *spans[0]))
+    header, newline, rest = text.partition("\n")
+    for number, attribute in ((2, "num_partitions"), (1, "replica_count")):
+        count = counts.get(number, 1)
+        if isinstance(count, int) and count > 1 and f"{attribute}=" not in header:
+            header += f", {attribute}={count}"
+    return header + newline + rest
 
 
 def _hlo_module() -> Any:
@@ -361,45 +381,15 @@ def _hlo_module() -> Any:
 
 def _module_proto(data: bytes, depth: int = 3) -> bytes | None:
     """The bytes of the HloModuleProto: fields 1 and 2 are names, 3 the computations; around it field 1 is a message."""
-    fields = _fields(data)
-    if not fields or not isinstance(fields.get(1), bytes):
-        return None
-    if all(isinstance(fields.get(number), bytes) for number in (2, 3)) and b"\0" not in fields[1]:
-        return data
-    return _module_proto(fields[1], depth - 1) if depth > 1 else None
-
-
-def _fields(data: bytes) -> dict[int, Any] | None:
-    """The first value of each field of a protocol buffer's wire format; None where that breaks off."""
-    found: dict[int, Any] = {}
-    at = 0
+    found: dict[int, bytes] = {}
     try:
-        while at < len(data):
-            key, at = _varint(data, at)
-            value: Any
-            match key & 7:
-                case 0:
-                    value, at = _varint(data, at)
-                case 1 | 5:
-                    size = 8 if key & 7 == 1 else 4
-                    value, at = 0, at + size
-                case 2:
-                    size, at = _varint(data, at)
-                    value, at = data[at : at + size], at + size
-                case _:
-                    return None
-            if at > len(data) or key >> 3 == 0:
-                return None
-            found.setdefault(key >> 3, value)
-    except IndexError:
+        for number, value in fields(data, 0, len(data)):
+            if isinstance(value, tuple):
+                found.setdefault(number, data[slice(*value)])
+    except BrokenMessageError:
         return None
-    return found
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[at]
-        value, at, shift = value | (byte & 127) << shift, at + 1, shift + 7
-        if byte < 128:
-            return value, at
+    if 1 not in found:
+        return None
+    if 2 in found and 3 in found and b"\0" not in found[1]:
+        return data
+    return _module_proto(found[1], depth - 1) if depth > 1 else None

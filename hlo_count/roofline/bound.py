@@ -51,6 +51,13 @@ class Bound:
         """The same for one run of one kernel that moves `moved` bytes of main memory over its boundary."""
         return [*self._units(self._least.of_kernel(kernel)), *self.limits.levels(moved)]
 
+    def of_call(self, call: Instruction) -> float:
+        """Seconds of one run of what it calls, by operations alone: values may stay in registers throughout."""
+        work: Work = {}
+        self._least.add_called(call, work)
+        found = longest(self._units(work))
+        return 0.0 if found is None else found.seconds
+
     def _units(self, work: Work) -> list[Busy]:
         units = {key: amount for key, amount in work.items() if key not in (SENT, SENT_ACROSS)}
         sent = self.limits.network(work.get(SENT, 0.0), work.get(SENT_ACROSS, 0.0))

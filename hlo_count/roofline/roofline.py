@@ -170,6 +170,11 @@ class Roofline:
         """How many of `rows` carry cycles: where that is not all of them, `compiler_estimate` is a part of the time."""
         return sum(row.compiler_estimate is not None for row in self.rows)
 
+    def operations_bound(self, call: Instruction) -> float:
+        """Seconds that one run of what an instruction calls cannot beat by its operations alone, wherever its values
+        are kept."""
+        return self._bound.of_call(call)
+
     # Utilization
 
     @cached_property

@@ -9,8 +9,8 @@ from hlo_count.layout import WIDTH, cut, tabular, wrapped
 from hlo_count.roofline.time_rows import Answer, KernelRow, WhatIfRow
 
 ROWS = 12
-_TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-_AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def table(answer: Answer) -> str:
@@ -47,12 +47,12 @@ def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
     every = [*head, *([_everything_else(rest)] if rest else [])]
     columns = {"runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every]}
     if any(row.bound is not None for row in every):
-        columns["bound"] = column([row.bound for row in every], _TIMES)
-    columns["estimate"] = column([row.estimate for row in every], _TIMES)
+        columns["bound"] = column([row.bound for row in every], TIMES)
+    columns["estimate"] = column([row.estimate for row in every], TIMES)
     if has_compiler:
-        columns["compiler"] = column([row.compiler_estimate for row in every], _TIMES)
-    columns["FLOP"] = column([row.flops for row in every], _AMOUNTS)
-    columns["bytes"] = column([row.bytes for row in every], _AMOUNTS)
+        columns["compiler"] = column([row.compiler_estimate for row in every], TIMES)
+    columns["FLOP"] = column([row.flops for row in every], AMOUNTS)
+    columns["bytes"] = column([row.bytes for row in every], AMOUNTS)
     columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
     columns["limit"] = [row.limit.removesuffix(" bandwidth").removesuffix(" overhead") for row in every]
     taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
@@ -85,8 +85,8 @@ def what_if_table(rows: Sequence[WhatIfRow]) -> str:
     cells = list(
         zip(
             [row.device for row in known],
-            column([row.bound for row in known], _TIMES),
-            column([row.estimate for row in known], _TIMES),
+            column([row.bound for row in known], TIMES),
+            column([row.estimate for row in known], TIMES),
             [row.bottleneck for row in known],
             strict=True,
         )
@@ -98,7 +98,7 @@ def what_if_table(rows: Sequence[WhatIfRow]) -> str:
 
 def seconds(value: float) -> str:
     """`87.2 µs`: three significant digits."""
-    return _scaled(value, *_scale([value], _TIMES))
+    return _scaled(value, *_scale([value], TIMES))
 
 
 def column(values: Sequence[float | None], units: Sequence[tuple[float, str]]) -> list[str]:

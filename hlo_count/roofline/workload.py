@@ -170,16 +170,21 @@ class LeastWork:
             found = self._computations[computation] = {}
             calls = dict(self.walk.edges(computation))
             for instruction in computation.instructions:
-                if instruction.opcode == "while":
-                    self._loop(instruction, found)
-                elif instruction.opcode == "conditional":
-                    self._conditional(instruction, found)
-                elif instruction in calls and instruction.opcode != "fusion":
-                    for edge in calls[instruction]:
-                        weighted_sum(found, self.of(edge.callee), float(edge.times))
+                if instruction in calls and instruction.opcode != "fusion":
+                    self.add_called(instruction, found)
                 else:
                     weighted_sum(found, self.of_kernel(instruction), 1.0)
         return found
+
+    def add_called(self, call: Instruction, into: Work) -> None:
+        """Add one run of what a call, a loop or a conditional runs."""
+        if call.opcode == "while":
+            self._loop(call, into)
+        elif call.opcode == "conditional":
+            self._conditional(call, into)
+        else:
+            for edge in dict(self.walk.edges(call.computation)).get(call, ()):
+                weighted_sum(into, self.of(edge.callee), float(edge.times))
 
     def _loop(self, loop: Instruction, into: Work) -> None:
         trips = self.walk.settings.trip_count(loop)
@@ -189,7 +194,7 @@ class LeastWork:
         for role, times in (("body", trips), ("condition", trips + 1)):
             callee = loop.callee(role)
             if callee is not None:
-                weighted_sum(into, self.of(callee), times)
+                weighted_sum(into, self.of(callee), float(times))
 
     def _conditional(self, conditional: Instruction, into: Work) -> None:
         branches = [self.of(branch) for branch in branches_of(conditional)]

@@ -13,9 +13,10 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import async_sugar
+from hlo_count.visitors.cost import Times
 from hlo_count.visitors.given_costs import Given
 
-Branch = int | Sequence[float]
+Branch = int | Sequence[float | Fraction]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Settings:
     A name goes before a pattern, and of several patterns the first; of those of `costs` only one may match.
     """
 
-    trip_counts: Mapping[str, int] = field(default_factory=dict)
+    trip_counts: Mapping[str, Times] = field(default_factory=dict)
     branches: Mapping[str, Branch] = field(default_factory=dict)
     costs: Mapping[str, Given] = field(default_factory=dict)
 
@@ -36,7 +37,7 @@ class Settings:
     def check(self, module: Module) -> None:
         """Raise HloCountError for a value that cannot be, or a key that settles nothing in the module."""
         for key, count in self.trip_counts.items():
-            if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            if isinstance(count, bool) or not isinstance(count, int | Fraction) or count < 0:
                 raise HloCountError(f"trip_counts[{key!r}] = {count!r}: pass a whole number, 0 or more")
         self._check_keys(module, self.trip_counts, "trip_counts", "while")
         self._check_keys(module, self.branches, "branches", "conditional")
@@ -72,7 +73,7 @@ class Settings:
         key = _key(self.costs, call)
         return None if key is None else self.costs[key]
 
-    def trip_count(self, loop: Instruction) -> int | None:
+    def trip_count(self, loop: Instruction) -> Times | None:
         key = _key(self.trip_counts, loop)
         return None if key is None else self.trip_counts[key]
 

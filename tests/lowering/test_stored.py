@@ -216,3 +216,9 @@ def test_text_loads_no_jax(tmp_path):
 def test_kinds_are_told_by_content():
     assert stored.kind_of(b"// a comment\n#loc = loc(unknown)\nmodule @m {}") == "stablehlo"
     assert stored.kind_of(b"HloModule module") == "text"
+
+
+def test_a_proto_says_how_many_devices_run_it():
+    """Field 15, the device assignment: 1 replica (field 1) of 8 partitions (field 2)."""
+    assert hc.count(_proto()).num_devices == 1
+    assert hc.count(_proto() + bytes([15 << 3 | 2, 4, 1 << 3, 1, 2 << 3, 8])).num_devices == 8

@@ -1,0 +1,230 @@
+"""Which instruction of which program ran from when to when, on which device: out of the planes of a trace.
+
+What the planes look like was read off traces of CPUs and a TPU and in the sources of XLA's and XProf's converters:
+a CPU's events carry the stats hlo_op, program_id, run_id and device_ordinal, on the lines of the threads that ran them;
+a GPU's kernels, on the lines of its streams, hlo_op and program_id; a TPU has lines "XLA Modules" and "XLA Ops".
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from hlo_count.lowering.wire_format import BrokenMessageError
+from hlo_count.measured.xspace import Event, EventMetadata, Line, Plane, XSpace
+
+CPU_PLANE, METADATA_PLANE = "/host:CPU", "/host:metadata"
+MODULES_LINE, OPS_LINE, ASYNC_LINE = "XLA Modules", "XLA Ops", "Async XLA Ops"
+_DEVICE = re.compile(r"/device:(GPU|TPU):(\d+)")
+_ID = re.compile(r"(.*)\((\d+)\)")
+_MASK = 2**64 - 1
+IN_FLIGHT = "in flight: "
+"""Before the name of an instruction that goes on in the background, beside its own events."""
+START, END, OVER, OP, ENTRIES = range(5)
+"""Where in the ENTRIES numbers of an event in `DeviceRun.events` stand its start, its end, by when what it left to
+other threads was over, and the number of its instruction."""
+
+
+@dataclass(slots=True)
+class DeviceRun:
+    """One run of a program on one device: its events one after the other, times in picoseconds."""
+
+    events: array[int] = field(default_factory=lambda: array("q"))
+    span: tuple[int, int] | None = None
+    """From when to when it ran, where the trace says so itself."""
+
+    @property
+    def is_seen(self) -> bool:
+        return bool(self.events) or self.span is not None
+
+    @property
+    def start(self) -> int:
+        """Picoseconds."""
+        return self.span[0] if self.span is not None else min(self.events[START::ENTRIES])
+
+    def add(self, event: Event, op: int, over: int | None = None) -> None:
+        self.events.extend((event.start, event.end, event.end if over is None else max(over, event.end), op))
+
+
+@dataclass(slots=True)
+class ProgramEvents:
+    """What one host saw of one program: its runs in the order of time, by device."""
+
+    name: str
+    program_id: int | None
+    backend: str
+    numbers: dict[str, int] = field(default_factory=dict)
+    """The number of each instruction that has events, by name."""
+    runs: dict[int, dict[int, DeviceRun]] = field(default_factory=dict)
+
+    def number(self, instruction: str) -> int:
+        return self.numbers.setdefault(instruction, len(self.numbers))
+
+    def run(self, run: int, device: int) -> DeviceRun:
+        return self.runs.setdefault(run, {}).setdefault(device, DeviceRun())
+
+
+@dataclass(slots=True)
+class Unattributed:
+    """Kernels that tell no instruction: how many, and picoseconds; `in_graph` of them ran in command buffers."""
+
+    number: int = 0
+    picoseconds: int = 0
+    in_graph: int = 0
+
+
+@dataclass(slots=True)
+class HostEvents:
+    """What one file holds: programs by their id and name, and what could not be used."""
+
+    programs: dict[tuple[int | None, str], ProgramEvents] = field(default_factory=dict)
+    unattributed: dict[str, Unattributed] = field(default_factory=dict)
+    device_kind: str | None = None
+    backwards: int = 0
+    """Events that end before they begin."""
+    unread: int = 0
+    """Lines that break off."""
+
+    def program(self, program_id: int | None, name: str, backend: str) -> ProgramEvents:
+        key = (program_id, name)
+        if key not in self.programs:
+            self.programs[key] = ProgramEvents(name, program_id, backend)
+        return self.programs[key]
+
+    def is_sound(self, event: Event) -> bool:
+        self.backwards += event.end < event.start
+        return event.end >= event.start
+
+
+def read_events(space: XSpace) -> HostEvents:
+    """The events of all planes of a file."""
+    found = HostEvents()
+    for plane in space.planes:
+        device = _DEVICE.match(plane.name)
+        if plane.name.startswith(CPU_PLANE):
+            _CpuThreads(found).read(plane)
+        elif device is not None:
+            found.device_kind = found.device_kind or plane.stats.get("device_type_string")
+            (_tpu if device[1] == "TPU" else _gpu)(plane, int(device[2]), found)
+    return found
+
+
+def _events(plane: Plane, line: Line, found: HostEvents, wanted: Any = lambda _: True) -> Iterator[Event]:
+    """The events of a line up to where it can be read, those that run backwards left out."""
+    try:
+        for event in plane.events(line, wanted):
+            if found.is_sound(event):
+                yield event
+    except BrokenMessageError:
+        found.unread += 1
+
+
+def _program_id(value: Any) -> int | None:
+    """As an unsigned number of 64 bits, whichever way it was written."""
+    return int(value) & _MASK if isinstance(value, int) or str(value).isdecimal() else None
+
+
+# CPU
+
+
+def _is_no_function_of_python(metadata: EventMetadata) -> bool:
+    return not metadata.name.startswith("$")
+
+
+class _CpuThreads:
+    """The threads of a CPU. What a kernel leaves to other threads is over by the time that one says "end: ..."."""
+
+    def __init__(self, found: HostEvents) -> None:
+        self._found = found
+        self._begun: dict[int, tuple[DeviceRun, int]] = {}
+        self._ended: dict[int, int] = {}
+
+    def read(self, plane: Plane) -> None:
+        for line in plane.lines:
+            for event in _events(plane, line, self._found, _is_no_function_of_python):
+                if "hlo_op" in event.stats:
+                    self._add(event)
+                elif event.metadata.name.startswith("end: ") and "_c" in event.stats:
+                    self._end(event.stats["_c"], event.start)
+
+    def _add(self, event: Event) -> None:
+        stats = event.stats
+        module, program_id = str(stats.get("hlo_module", "")), _program_id(stats.get("program_id"))
+        program = self._found.program(program_id, module, "cpu")
+        run = program.run(int(stats.get("run_id", 0)), int(stats.get("device_ordinal", 0)))
+        flow = stats.get("_p")
+        over = None if flow is None else self._ended.pop(flow, None)
+        run.add(event, program.number(str(stats["hlo_op"])), over)
+        if flow is not None and over is None:
+            self._begun[flow] = (run, len(run.events) - ENTRIES)
+
+    def _end(self, flow: int, time: int) -> None:
+        begun = self._begun.pop(flow, None)
+        if begun is None:
+            self._ended[flow] = time
+        else:
+            run, at = begun
+            run.events[at + OVER] = max(run.events[at + OVER], time)
+
+
+# TPU
+
+
+def _tpu(plane: Plane, device: int, found: HostEvents) -> None:
+    """A core of a TPU: its modules say when each program ran, the operations of which fall between."""
+    lines = {line.name: line for line in plane.lines}
+    if MODULES_LINE not in lines or OPS_LINE not in lines:
+        return
+    modules: list[tuple[int, int, ProgramEvents, DeviceRun]] = []
+    for number, event in enumerate(_events(plane, lines[MODULES_LINE], found)):
+        with_id = _ID.fullmatch(event.metadata.name)
+        name = with_id[1] if with_id else event.metadata.name
+        program = found.program(_program_id(with_id[2]) if with_id else None, name, "tpu")
+        run = program.run(int(event.stats.get("run_id", number)), device)
+        run.span = (event.start, event.end) if run.span is None else (run.span[0], max(run.span[1], event.end))
+        modules.append((event.start, event.end, program, run))
+    modules.sort(key=lambda module: module[0])
+    starts = [module[0] for module in modules]
+    for name in (OPS_LINE, ASYNC_LINE):
+        for event in _events(plane, lines[name], found) if name in lines else ():
+            at = bisect_right(starts, event.start) - 1
+            op = event.metadata.display_name or event.metadata.name.partition(" = ")[0].lstrip("%")
+            if at < 0 or event.start >= modules[at][1]:
+                _add_unattributed(found, op, event, False)
+                continue
+            _, _, program, run = modules[at]
+            named = op if name == OPS_LINE else IN_FLIGHT + op
+            run.add(event, program.number(named))
+
+
+# GPU
+
+
+def _gpu(plane: Plane, device: int, found: HostEvents) -> None:
+    """The streams of a GPU. Its kernels tell their instruction and program, but not their run: that is told by
+    `hlo_count.measured.run_splitting`, here all stand in one."""
+    for line in plane.lines:
+        if not line.name.startswith("Stream"):
+            continue  # what XProf derives from the streams
+        for event in _events(plane, line, found):
+            stats = event.stats
+            if "hlo_op" not in stats:
+                in_graph = any(stats.get(name) for name in ("cuda_graph_id", "cuda_graph_exec_id"))
+                if in_graph or "hlo_module" in stats or "kernel_details" in stats:
+                    _add_unattributed(found, event.metadata.name, event, in_graph)
+                continue
+            program_id = _program_id(stats.get("program_id"))
+            program = found.program(program_id, str(stats.get("hlo_module", "")), "gpu")
+            op = str(stats["hlo_op"]).rpartition("::")[2]
+            program.run(0, device).add(event, program.number(op))
+
+
+def _add_unattributed(found: HostEvents, name: str, event: Event, in_graph: bool) -> None:
+    kernel = found.unattributed.setdefault(name, Unattributed())
+    kernel.number += 1
+    kernel.picoseconds += event.end - event.start
+    kernel.in_graph += in_graph

@@ -1,0 +1,188 @@
+"""A trace as text within 100 columns: the programs that ran, and where the time of the largest went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hlo_count.errors import HloCountError
+from hlo_count.harmless import printable
+from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
+from hlo_count.measured.measured_groups import GROUPINGS, Group, groups
+from hlo_count.measured.traced_program import PICO, TracedProgram
+from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
+
+if TYPE_CHECKING:
+    from hlo_count.measured.recording import Trace
+
+_PROGRAMS = 8
+BETWEEN = "(between kernels)"
+
+
+def trace_table(trace: Trace, by: str, rows: int) -> str:
+    """The programs, and where the time of the one with the most went."""
+    hosts = f"{trace.hosts} hosts" if trace.hosts > 1 else "1 host"
+    jax = f"jax {trace.jax_version}" if trace.jax_version else "jax of unknown version"
+    backends = ", ".join(dict.fromkeys(program.backend.upper() for program in trace.programs))
+    device = trace.device.name if trace.device is not None else backends
+    traced = f"{seconds(trace.seconds)} traced" if trace.programs else "no program ran"
+    lines = [*joined([part for part in (str(trace.path), hosts, jax, device, traced, "1 FMA = 2 FLOP") if part]), ""]
+    if trace.programs:
+        lines += [
+            programs_table(trace.programs, trace.seconds, trace.idle),
+            "",
+            *program_lines(trace.programs[0], by, rows),
+        ]
+    if trace.unattributed:
+        lines += ["", *unattributed_lines(trace)]
+    lines += ["", *(line for problem in trace.problems for line in wrapped(problem, first="- "))]
+    return printable("\n".join(lines).rstrip())
+
+
+def programs_table(programs: Sequence[TracedProgram], traced: float, idle: float) -> str:
+    """A row a program, those after the largest in one, and the time between them: the column adds up."""
+    head, rest = programs[:_PROGRAMS], programs[_PROGRAMS:]
+    labels = [program.name for program in head]
+    total = [program.total_seconds for program in head]
+    if rest:
+        labels.append(f"everything else ({len(rest)})")
+        total.append(sum(program.total_seconds for program in rest))
+    labels.append("(between programs)")
+    total.append(idle)
+    blank: list[None] = [None] * (len(total) - len(head))
+    columns = {
+        "runs": [f"{program.runs:,}" for program in head] + [""] * len(blank),
+        "seconds": column(total, TIMES),
+        "%": [f"{100 * each / traced:.1f}" if traced else "" for each in total],
+        "median": column([*(program.median for program in head), *blank], TIMES),
+        "first": column([*(program.seconds[0] for program in head), *blank], TIMES),
+        "spread": [_spread(program) for program in head] + [""] * len(blank),
+        "FLOP/s": column([*(program.flops_per_s for program in head), *blank], AMOUNTS),
+    }
+    if any(program.device is not None for program in head):
+        columns["HFU %"] = [_hfu(program) for program in head] + [""] * len(blank)
+        columns["x bound"] = [_times_bound(program) for program in head] + [""] * len(blank)
+    else:
+        columns["B/s"] = column([*(program.bytes_per_s for program in head), *blank], AMOUNTS)
+    return _laid_out("program", labels, columns)
+
+
+def _spread(program: TracedProgram) -> str:
+    """The middle half of the runs, of the median."""
+    if program.runs < 4 or not program.median:
+        return ""
+    ordered = sorted(program.seconds)
+    low, high = ordered[len(ordered) // 4], ordered[(3 * len(ordered)) // 4]
+    return f"{100 * (high - low) / program.median:.0f} %"
+
+
+def _hfu(program: TracedProgram) -> str:
+    if isinstance(program.limits, str) or not program.typical:
+        return ""
+    found = program.limits.hfu(program.typical)
+    return f"{100 * found:.1f}" if found else ""
+
+
+def _times_bound(program: TracedProgram) -> str:
+    return _times(program.typical / program.bound) if program.bound else ""
+
+
+def _times(number: float | None) -> str:
+    """How many times a bound, in three digits."""
+    if number is None:
+        return ""
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}" if number < 100_000 else ">99,999"
+
+
+def program_lines(program: TracedProgram, by: str, most: int) -> list[str]:
+    """Where the time of one program went, and what its runs settled."""
+    if by not in GROUPINGS:
+        raise HloCountError(f"by={by!r}: a trace has rows by {', '.join(GROUPINGS)}")
+    on = f", means over {program.devices} devices" if program.devices > 1 else ""
+    times = f"{program.runs:,} runs" if program.runs > 1 else "1 run"
+    lines = [f"{program.name}: where {seconds(program.total_seconds)} of {times} went{on}"]
+    found = groups(program, by)
+    head, rest = found[:most], found[most:]
+    shown = [*head, *([Group.of(f"everything else ({len(rest)})", rest)] if rest else [])]
+    shown.append(Group.of_idle(BETWEEN, program))
+    columns = {
+        "runs": [group.runs for group in shown],
+        "seconds": column([group.seconds for group in shown], TIMES),
+        "%": [f"{100 * group.share:.1f}" for group in shown],
+        "FLOP": column([group.flops for group in shown], AMOUNTS),
+        "bytes": column([group.bytes for group in shown], AMOUNTS),
+    }
+    if any(group.bound is not None for group in shown):
+        columns["x bound"] = [_times(group.times_bound) for group in shown]
+        columns["limit"] = [group.limit.removesuffix(" bandwidth").removesuffix(" overhead") for group in shown]
+    else:
+        columns["FLOP/s"] = column([group.flops_per_s for group in shown], AMOUNTS)
+    if by != "source":
+        columns["source"] = [group.source for group in shown]
+    lines += [_laid_out(by, [group.name for group in shown], columns), ""]
+    lines += said(program)
+    return lines
+
+
+def said(program: TracedProgram) -> list[str]:
+    """What the runs settled of loops and conditionals, what they left open, and what was sent."""
+    lines: list[str] = []
+    courses = program.courses
+    for name, trips in courses.trip_counts.items():
+        each = f"{int(trips):,}" if isinstance(trips, int) else f"{float(trips):,.2f} on average"
+        lines += wrapped(f"{name} ran {each} times, as its events say", first="- ")
+    for name, weights in courses.branches.items():
+        taken = ", ".join(f"branch {n} {100 * float(w):.3g} %" for n, w in enumerate(weights) if w)
+        lines += wrapped(f"{name} took {taken}", first="- ")
+    for problem in [*courses.problems, *([program.limits] if isinstance(program.limits, str) else [])]:
+        lines += wrapped(problem, first="- ")
+    if program.exposed_communication or program.hidden_communication:
+        exposed, hidden = seconds(program.exposed_communication), seconds(program.hidden_communication)
+        lines += wrapped(f"communication: {exposed} exposed, {hidden} hidden behind computation", first="- ")
+    if program.report is not None:
+        for group in program.report.settlements:
+            lines += wrapped(f"not settled: {group}", first="- ")
+    return lines
+
+
+def unattributed_lines(trace: Trace) -> list[str]:
+    """Kernels that tell no instruction, the longest first."""
+    kernels = sorted(trace.unattributed.items(), key=lambda item: -item[1].picoseconds)
+    total = sum(kernel.picoseconds for _, kernel in kernels) * PICO
+    number = sum(kernel.number for _, kernel in kernels)
+    in_graph = sum(kernel.in_graph for _, kernel in kernels)
+    lines = wrapped(f"{number:,} kernels of {seconds(total)} tell no instruction:")
+    shown = kernels[:5]
+    columns = {
+        "runs": [f"{kernel.number:,}" for _, kernel in shown],
+        "seconds": column([kernel.picoseconds * PICO for _, kernel in shown], TIMES),
+    }
+    lines.append(_laid_out("kernel", [name for name, _ in shown], columns))
+    if in_graph:
+        lines += wrapped(
+            f"- {in_graph:,} of them ran in command buffers (CUDA graphs), which hide them: record with "
+            f"XLA_FLAGS=--xla_gpu_enable_command_buffer= to see them"
+        )
+    return lines
+
+
+def _laid_out(first: str, labels: Sequence[str], columns: dict[str, list[str]]) -> str:
+    """Columns with the first cut so that all fit."""
+    columns = {name: cells for name, cells in columns.items() if any(cells)}
+    source = columns.pop("source", None)
+    taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
+    room = WIDTH - taken
+    if source is None:
+        columns = {first: [cut(label, max(12, room), "middle") for label in labels], **columns}
+    else:
+        name_room = min(max(map(len, labels)), max(12, room * 3 // 5))
+        left = max(8, room - name_room - 4)
+        columns = {
+            first: [cut(label, name_room, "middle") for label in labels],
+            **columns,
+            "source": [cut(place, left, "start") for place in source],
+        }
+    text = {first, "limit", "source"}
+    return tabular(
+        zip(*columns.values(), strict=True), list(columns), ["left" if name in text else "right" for name in columns]
+    )
