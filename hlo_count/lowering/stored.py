@@ -353,10 +353,10 @@ _DEVICE_ASSIGNMENT = 15
 
 def _with_devices(text: str, module: bytes) -> str:
     """The text with the numbers of devices in its header, which XLA's reader leaves out."""
-    spans = [value for number, value in fields(module, 0, len(module)) if number == _DEVICE_ASSIGNMENT]
-    if not spans or not isinstance(spans[0], tuple):
-        return text
-    counts = dict(fields(module, *spans[0]))
+    counts: dict[int, Any] = {}
+    for field, value in fields(module, 0, len(module)):
+        if field == _DEVICE_ASSIGNMENT and isinstance(value, tuple):
+            counts.update(fields(module, *value))
     header, newline, rest = text.partition("\n")
     for number, attribute in ((2, "num_partitions"), (1, "replica_count")):
         count = counts.get(number, 1)

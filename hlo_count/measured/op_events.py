@@ -60,6 +60,8 @@ class ProgramEvents:
     numbers: dict[str, int] = field(default_factory=dict)
     """The number of each instruction that has events, by name."""
     runs: dict[int, dict[int, DeviceRun]] = field(default_factory=dict)
+    kernels: dict[int, set[str]] = field(default_factory=dict)
+    """The kernels that a library makes of each instruction of a GPU's program."""
 
     def number(self, instruction: str) -> int:
         return self.numbers.setdefault(instruction, len(self.numbers))
@@ -205,22 +207,23 @@ def _tpu(plane: Plane, device: int, found: HostEvents) -> None:
 
 
 def _gpu(plane: Plane, device: int, found: HostEvents) -> None:
-    """The streams of a GPU. Its kernels tell their instruction and program, but not their run: that is told by
-    `hlo_count.measured.run_splitting`, here all stand in one."""
-    for line in plane.lines:
+    """The streams of a GPU. Its kernels tell their instruction and program, but not their run: here a stream stands for
+    one, until `hlo_count.measured.run_splitting` makes runs of them."""
+    for stream, line in enumerate(plane.lines):
         if not line.name.startswith("Stream"):
             continue  # what XProf derives from the streams
         for event in _events(plane, line, found):
             stats = event.stats
             if "hlo_op" not in stats:
                 in_graph = any(stats.get(name) for name in ("cuda_graph_id", "cuda_graph_exec_id"))
-                if in_graph or "hlo_module" in stats or "kernel_details" in stats:
+                if in_graph or "kernel_details" in stats:
                     _add_unattributed(found, event.metadata.name, event, in_graph)
                 continue
             program_id = _program_id(stats.get("program_id"))
             program = found.program(program_id, str(stats.get("hlo_module", "")), "gpu")
-            op = str(stats["hlo_op"]).rpartition("::")[2]
-            program.run(0, device).add(event, program.number(op))
+            number = program.number(str(stats["hlo_op"]).rpartition("::")[2])
+            program.kernels.setdefault(number, set()).add(event.metadata.name)
+            program.run(stream, device).add(event, number)
 
 
 def _add_unattributed(found: HostEvents, name: str, event: Event, in_graph: bool) -> None:

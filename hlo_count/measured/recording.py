@@ -18,6 +18,7 @@ from hlo_count.hlo.opcodes import halved
 from hlo_count.lowering.stored import proto_text
 from hlo_count.measured.courses_taken import CoursesTaken, courses_taken
 from hlo_count.measured.op_events import IN_FLIGHT, METADATA_PLANE, HostEvents, ProgramEvents, Unattributed, read_events
+from hlo_count.measured.run_splitting import split_runs
 from hlo_count.measured.timeline import Span, Spent, Timeline
 from hlo_count.measured.trace_files import trace_files
 from hlo_count.measured.traced_program import (
@@ -205,11 +206,10 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
         for events in host.events.programs.values():
             try:
                 text = host.text_of(events)
+                without[events.name] += text is None
             except HloCountError as problem:
                 problems.append(str(problem))
                 text = None
-            if text is None:
-                without[events.name] += 1
             earlier = parts.setdefault((events.name, text), [])
             module = earlier[0].module if earlier else None if text is None else parse(text, filename=events.name)
             part = _added_up(events, module, number)
@@ -217,9 +217,9 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
             for where, spans in part.spans.items():
                 covered.setdefault(where, []).extend(spans)
             part.runs = [[(start - first[number], end - first[number]) for start, end in run] for run in part.runs]
-    if without:
+    if without.total():
         problems.append(
-            f"the HLO of {', '.join(without)} is not in the trace, so that they have times and no counts: "
+            f"the HLO of {', '.join(+without)} is not in the trace, so that they have times and no counts: "
             f"{HOW_TO_RECORD_HLO}"
         )
     lasts = [0] * len(hosts)
@@ -250,6 +250,8 @@ def _starts(host: _Host) -> Iterator[int]:
 
 
 def _added_up(events: ProgramEvents, module: Module | None, host: int) -> _Part:
+    if events.backend == "gpu":
+        split_runs(events, {} if module is None else _positions(events, module))
     timeline = _timeline(events, module)
     spent = Spent()
     part = _Part(module, events.name, events.backend)
@@ -267,6 +269,17 @@ def _added_up(events: ProgramEvents, module: Module | None, host: int) -> _Part:
     for name, number in events.numbers.items():
         part.spent[name] = [counts[number] for counts in (spent.number, spent.own, spent.elapsed, spent.hidden)]
     return part
+
+
+def _positions(events: ProgramEvents, module: Module) -> dict[int, int]:
+    """Where each instruction that was seen, or what calls it, stands in the entry."""
+    place = {instruction.name: n for n, instruction in enumerate(module.entry.instructions)}
+    found: dict[int, int] = {}
+    for instruction, above in instructions_that_run(module):
+        number = events.numbers.get(instruction.name)
+        if number is not None:
+            found[number] = next(place[name] for name in (instruction.name, *above) if name in place)
+    return found
 
 
 def _timeline(events: ProgramEvents, module: Module | None) -> Timeline:
@@ -304,6 +317,10 @@ def _program(parts: list[_Part], device: Device | None, jax_version: str | None,
         for name, figures in part.spent.items():
             held = spent.get(name)
             spent[name] = figures if held is None else [a + b for a, b in zip(held, figures, strict=True)]
+    for name in [name for name in spent if name.startswith(IN_FLIGHT)]:
+        _, own, elapsed, hidden = spent.pop(name)
+        figures = spent.setdefault(name.removeprefix(IN_FLIGHT), [0, 0, 0, 0])
+        figures[1:] = [figures[1] + own, elapsed, figures[3] + hidden]  # it was under way from start to done
     ordered = [sorted(part.runs, key=min) for part in parts]
     runs = [[span for spans in together for span in spans] for together in zip_longest(*ordered, fillvalue=())]
     device_runs = sum(map(len, runs))
@@ -311,7 +328,7 @@ def _program(parts: list[_Part], device: Device | None, jax_version: str | None,
     courses = CoursesTaken()
     report = None
     if first.module is not None:
-        seen = {name: figures[0] for name, figures in spent.items() if not name.startswith(IN_FLIGHT)}
+        seen = {name: figures[0] for name, figures in spent.items()}
         courses = courses_taken(first.module, seen, device_runs)
         report = report_of(first.module, first.backend, courses, jax_version)
     return TracedProgram(

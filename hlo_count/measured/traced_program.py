@@ -17,7 +17,6 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, halved
 from hlo_count.measured.courses_taken import CoursesTaken
-from hlo_count.measured.op_events import IN_FLIGHT
 from hlo_count.report.breakdown import op_class, scope
 from hlo_count.report.contributor_rows import readable
 from hlo_count.report.report import Report
@@ -195,7 +194,7 @@ class TracedProgram:
     def rows(self) -> list[MeasuredRow]:
         """A row for each kernel, that with the most seconds first; with `idle` they add up to `total_seconds`."""
         times = _Times(self, None if isinstance(self.limits, str) else self.limits)
-        rows = [times.row(name) for name in self._spent if not name.startswith(IN_FLIGHT)]
+        rows = [times.row(name) for name in self._spent]
         return sorted(rows, key=lambda row: -row.seconds)
 
     @property
@@ -263,7 +262,6 @@ class _Times:
     def row(self, name: str) -> MeasuredRow:
         number, own, elapsed, hidden = self._spent[name]
         devices, total = self._program.devices, self._program.total_seconds
-        hidden += self._spent.get(IN_FLIGHT + name, (0, 0, 0, 0))[3]
         common: dict[str, Any] = {
             "name": name,
             "seconds": own * PICO / devices,

@@ -219,6 +219,7 @@ def test_kinds_are_told_by_content():
 
 
 def test_a_proto_says_how_many_devices_run_it():
-    """Field 15, the device assignment: 1 replica (field 1) of 8 partitions (field 2)."""
+    """Field 15, the device assignment: how many replicas (1) and partitions (2), and of each partition its devices."""
     assert hc.count(_proto()).num_devices == 1
-    assert hc.count(_proto() + bytes([15 << 3 | 2, 4, 1 << 3, 1, 2 << 3, 8])).num_devices == 8
+    devices = b"".join(_field(_field(bytes([n]), 1), 3) for n in range(1, 8))  # beside the one it has
+    assert hc.count(_proto() + _field(b"\x08\x01\x10\x08" + devices, 15)).num_devices == 8
