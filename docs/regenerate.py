@@ -1,4 +1,4 @@
-"""Write the output that README.md shows and the table of docs/libraries.md for the installed versions.
+"""Write the output that README.md and docs/size.md show and the table of docs/libraries.md for the installed versions.
 
 `python docs/regenerate.py` (tests check that they are up to date).
 """
@@ -17,7 +17,9 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 LIBRARIES = ROOT / "docs" / "libraries.md"
 TARGETS = ("cpu", "tpu:v5e", "tpu:v6e", "h100-sxm")
-_BLOCK = re.compile(r"(<!-- demo output -->\n```text\n).*?(```\n)", re.S)
+SIZE = ROOT / "docs" / "size.md"
+SIZED = ("tpu:v5e", "tpu:v5p", "tpu:v6e", "tpu:v7", "a100", "h100-sxm", "h200", "b200")
+_BLOCK = re.compile(r"(<!-- (?:demo|size) output -->\n```text\n).*?(```\n)", re.S)
 
 
 def demo_output() -> str:
@@ -28,6 +30,17 @@ def demo_output() -> str:
     with contextlib.redirect_stdout(out):
         assert main(["demo"]) == 0
     return out.getvalue()
+
+
+def size_output() -> str:
+    """How long the demo's step takes on eight targets, and its plot beside the document."""
+    import hlo_count
+    from hlo_count.demo import training_step
+
+    step, arguments = training_step()
+    sizes = hlo_count.size(step, *arguments, on=SIZED, cache=False)
+    sizes.plot(ROOT / "docs" / "img" / "sizes.png")
+    return f"{sizes}\n"
 
 
 def shown_output() -> str:
@@ -104,6 +117,7 @@ def main() -> None:
 
     if jax.__version__ == "0.10.2":
         README.write_text(_BLOCK.sub(lambda m: m[1] + demo_output() + m[2], README.read_text()))
+        SIZE.write_text(_BLOCK.sub(lambda m: m[1] + size_output() + m[2], SIZE.read_text()))
     text = LIBRARIES.read_text()
     if (old := shown_tables().get(jax.__version__)) is not None:
         LIBRARIES.write_text(text.replace(old, libraries_table()))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from hlo_count.roofline.catalog import device, devices
     from hlo_count.roofline.ridge import required_intensity
     from hlo_count.roofline.what_if import what_if
+    from hlo_count.sizing.size import Size, size
     from hlo_count.visitors.cost import Cost
     from hlo_count.visitors.registry import custom_call, rule
 
@@ -60,6 +61,7 @@ _HOMES = {
     "devices": "hlo_count.roofline.catalog",
     "required_intensity": "hlo_count.roofline.ridge",
     "what_if": "hlo_count.roofline.what_if",
+    **dict.fromkeys(("Size", "size"), "hlo_count.sizing.size"),
     "Cost": "hlo_count.visitors.cost",
     **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.registry"),
 }
@@ -78,6 +80,7 @@ __all__ = [
     "ParseError",
     "Passes",
     "Report",
+    "Size",
     "TargetError",
     "Trace",
     "UnknownCostError",
@@ -96,6 +99,7 @@ __all__ = [
     "read_trace",
     "required_intensity",
     "rule",
+    "size",
     "targets",
     "what_if",
 ]

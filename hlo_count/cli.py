@@ -1,4 +1,4 @@
-"""The command line: `hlo-count count | diff | roofline | explain | passes | trace | devices | targets | ...`.
+"""The command line: `hlo-count count`, and the other commands of `command_options`.
 
 Exit codes: 0 done, 1 a budget or comparison failed, 2 the command or its input was wrong or the result could not be
 written, 3 `--strict` and something is not known. What is decided stays so whatever becomes of the output.

@@ -147,6 +147,13 @@ def whole_number(text: str, option: str) -> int:
         raise HloCountError(f"{option}: {text!r} is no whole number") from None
 
 
+def number(text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise HloCountError(f"{option}: {text!r} is no number") from None
+
+
 def branch(text: str) -> int | list[float]:
     """The index of a branch, or with commas the probability of each: `1`, `0.9,0.1`."""
     try:

@@ -83,7 +83,7 @@ def command_parser() -> argparse.ArgumentParser:
     roofline = found.add_parser("roofline", help="time bounds on a device")
     roofline.add_argument("program", help=_PROGRAM_HELP)
     roofline.add_argument(
-        "--device", help="a profile's name or file; that of the target without one; 'all' for every one"
+        "--device", help="a profile's name or file, several with commas, 'all' for every one; the target's without"
     )
     roofline.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     roofline.add_argument("--json", action="store_true", help="one JSON document on standard output")
@@ -97,6 +97,21 @@ def command_parser() -> argparse.ArgumentParser:
     explain.add_argument("--json", action="store_true", help="one JSON document on standard output")
     _add_program_options(explain)
     explain.set_defaults(run=commands.explain)
+
+    size = found.add_parser("size", help="compile for several targets: how long on each, does it fit, at what cost")
+    size.add_argument("program", help="package.module:function or file.py:function, or a stored StableHLO or export")
+    size.add_argument("--on", required=True, metavar="TARGETS", help="tpu:v5e,h100-sxm:8 ...: targets with commas")
+    size.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
+    size.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    size.add_argument(
+        "--price-per-hour", action="append", metavar="[TARGET=]PRICE", help="what a device costs; can be repeated"
+    )
+    size.add_argument("--tokens", metavar="N", help="tokens that one execution works on, for the cost of a million")
+    size.add_argument("--workers", metavar="N", help="processes that compile at once (as many as processors)")
+    size.add_argument("--cache", metavar="FOLDER", help="where compiled programs are kept (the user's cache folder)")
+    size.add_argument("--no-cache", action="store_true", help="compile all anew, and keep nothing")
+    _add_function_options(size)
+    size.set_defaults(run=commands.size)
 
     passes = found.add_parser("passes", help="what each compiler pass did to the counts")
     passes.add_argument("program", help="package.module:function, or a directory of dumps")
@@ -132,6 +147,16 @@ def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store"
         metavar="NAME",
         help=f"which module of a text, a log or a folder that has several: its name, NAME#2, or its number{twice}",
     )
+    group = _add_function_options(parser)
+    group.add_argument(
+        "--target",
+        help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count and roofline take several with commas; "
+        "in count's table one that fails is a row, and the exit code then 2",
+    )
+    group.add_argument("--strict", action="store_true", help="fail with 3 when anything is not known")
+
+
+def _add_function_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("the function and how it is compiled")
     group.add_argument(
         "--arg",
@@ -142,11 +167,6 @@ def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store"
     )
     group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
     group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
-    group.add_argument(
-        "--target",
-        help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count takes several with commas: one that "
-        "fails is a row of their table, and the exit code then 2",
-    )
     group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
     group.add_argument(
         "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
@@ -172,7 +192,7 @@ def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store"
     group.add_argument(
         "--costs", metavar="FILE", help="the same from a TOML or JSON file, of FLOP or of a table of counters"
     )
-    group.add_argument("--strict", action="store_true", help="fail with 3 when anything is not known")
+    return group
 
 
 def _add_report_options(parser: argparse.ArgumentParser) -> None:

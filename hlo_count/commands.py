@@ -19,6 +19,8 @@ from hlo_count.layout import tabular, wrapped
 if TYPE_CHECKING:
     from hlo_count.compare.diff import Diff
     from hlo_count.report.report import Report
+    from hlo_count.roofline.roofline import Roofline
+    from hlo_count.roofline.what_if import WhatIf
 
 DONE, FAILED, WRONG, UNKNOWN = 0, 1, 2, 3
 """Exit codes, as `hlo-count --help` explains them."""
@@ -123,16 +125,56 @@ def thresholds(given: list[str]) -> dict[str, float]:
 
 
 def roofline(options: argparse.Namespace) -> Outcome:
-    every = options.device == "all"
-    if every and options.plot:
-        raise HloCountError("--plot draws one device: name it with --device, not all")
-    report = _report(options, options.program, options.target)
-    return _with_plot(hlo_count.what_if(report) if every else report.roofline(options.device), options)
+    devices = _names(options.device, "--device", "device") if options.device else []
+    targets = _target_list(options)
+    if options.plot and (len(devices) > 1 or len(targets) > 1 or devices == ["all"]):
+        raise HloCountError("--plot draws one device: name one with --device, not all or several")
+    results: list[Roofline | WhatIf] = []
+    for target in targets:
+        report = _report(options, options.program, target)
+        if devices == ["all"] or len(devices) > 1:
+            results.append(hlo_count.what_if(report, None if devices == ["all"] else devices))
+        else:
+            results.append(report.roofline(devices[0] if devices else None))
+    if len(results) == 1:
+        return _with_plot(results[0], options)
+    if options.json:
+        every = zip(targets, results, strict=True)
+        return Outcome(json_text({str(target): result.to_dict() for target, result in every}))
+    return Outcome("\n\n".join(f"{target}\n{result}" for target, result in zip(targets, results, strict=True)))
 
 
 def explain(options: argparse.Namespace) -> Outcome:
     found = _report(options, options.program, options.target).explain(options.name, options.device)
     return Outcome(json_text(found.to_dict()) if options.json else str(found))
+
+
+def size(options: argparse.Namespace) -> Outcome:
+    from hlo_count.command_arguments import number, whole_number
+
+    prices: Any = None
+    for text in options.price_per_hour or []:
+        target, _, price = text.rpartition("=")
+        value = number(price, "--price-per-hour")
+        prices = {**(prices or {}), target: value} if target else value
+    fn, args, kwargs, keywords = _call(_with(options, module=None), options.program, None)
+    on = _names(options.on, "--on", "target")
+    with _prints_aside():
+        result = hlo_count.size(
+            fn,
+            *args,
+            on=on,
+            kwargs=kwargs,
+            price_per_hour=prices,
+            tokens=whole_number(options.tokens, "--tokens") if options.tokens else None,
+            workers=whole_number(options.workers, "--workers") if options.workers else None,
+            cache=False if options.no_cache else options.cache or True,
+            progress=is_terminal(sys.stderr),
+            **keywords,
+        )
+    outcome = _with_plot(result, options)
+    failed = any(row.report is None for row in result.rows)
+    return Outcome(outcome.text, WRONG if failed else DONE, outcome.said)
 
 
 def passes(options: argparse.Namespace) -> Outcome:
@@ -260,10 +302,15 @@ def _opened(program: str, module: str | None) -> Any:
 def _target_list(options: argparse.Namespace) -> list[str | None]:
     if options.target is None:
         return [None]
-    names = [name.strip() for name in options.target.split(",") if name.strip()]
+    return list(_names(options.target, "--target", "target"))
+
+
+def _names(given: str, option: str, what: str) -> list[str]:
+    """Names with commas between."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
     if not names:
-        raise HloCountError(f"--target {options.target!r} names no target; `hlo-count targets` lists them")
-    return list(names)
+        raise HloCountError(f"{option} {given!r} names no {what}; `hlo-count {what}s` lists them")
+    return names
 
 
 def _standard_input() -> bytes:

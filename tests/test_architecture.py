@@ -26,6 +26,7 @@ ORDER = (
     "compare",
     "job",
     "budgets",
+    "sizing",
 )
 """From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
 FILES_IN_THE_ORDER = {"harmless", "errors", "layout"}
@@ -38,7 +39,7 @@ USES_JAX = {
     "roofline.calibration_suite",
 }
 """Beside lowering: the modules whose functions import jax. None does when it is loaded."""
-HEAVY = {"jax", "jaxlib", "networkx", "numpy", "pandas", "matplotlib", "tqdm", "platformdirs"}
+HEAVY = {"jax", "jaxlib", "networkx", "numpy", "pandas", "matplotlib", "tqdm", "platformdirs", "loky", "cloudpickle"}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 

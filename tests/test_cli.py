@@ -206,10 +206,15 @@ def test_roofline_on_every_device(dump: Path, tmp_path: Path, capsys: pytest.Cap
     assert {"h100-sxm", "tpu-v5e"} <= {row["device"] for row in rows}
     assert main(["roofline", str(dump), "--device", "all"]) == 0
     assert capsys.readouterr().out.startswith("device ")
+    assert main(["roofline", str(dump), "--device", "h100, v5e", "--json"]) == 0
+    assert {row["device"] for row in json.loads(capsys.readouterr().out)["devices"]} == {"h100-sxm", "tpu-v5e"}
     plot = tmp_path / "plot.png"
     assert main(["roofline", str(dump), "--device", "all", "--plot", str(plot)]) == 2
     out, err = capsys.readouterr()
-    assert (out, err.splitlines()) == ("", ["hlo-count: --plot draws one device: name it with --device, not all"])
+    assert (out, err.splitlines()) == (
+        "",
+        ["hlo-count: --plot draws one device: name one with --device, not all or several"],
+    )
     assert not plot.exists()
 
 

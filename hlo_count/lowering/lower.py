@@ -13,9 +13,10 @@ from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import gpu, tpu
+from hlo_count.lowering.compiled_texts import CompiledTexts
 from hlo_count.lowering.fallbacks import compile_with_fallbacks
 from hlo_count.lowering.in_place import refuse_closed_over, refuse_opaque, with_updates
-from hlo_count.lowering.program import Program, describe, devices_of
+from hlo_count.lowering.program import Program, describe, devices_of, unoptimized_text
 from hlo_count.lowering.quiet import (
     default_devices,
     diagnostic,
@@ -41,6 +42,7 @@ def lower(
     in_specs: Any = None,
     compiler_options: Mapping[str, Any] | None = None,
     optimized: bool = True,
+    keep: CompiledTexts | None = None,
 ) -> Program:
     """Compile `fn(*args, **kwargs)` without running it, and give its HLO text.
 
@@ -55,7 +57,8 @@ def lower(
     by shardings that it, its arguments or `jax.jit` already hold, over whatever devices, which are moved to the
     target's.
 
-    `optimized=False` gives the program before XLA's passes. Errors in tracing `fn` are JAX's own, and so are
+    `optimized=False` gives the program before XLA's passes. A program that `keep` holds is not compiled again,
+    and has no `jax.stages.Compiled`. Errors in tracing `fn` are JAX's own, and so are
     all others without a target. Raises TargetError for what a target cannot do, HloCountError for arguments that
     do not fit.
     """
@@ -80,7 +83,7 @@ def lower(
                 raise HloCountError("a jax.stages.Compiled has lost its unoptimized program: pass the function")
             return describe(None, fn, target=None)
         lowered = fn.lower() if isinstance(fn, jax.stages.Traced) else fn
-        return _described(lowered, compiler_options, optimized, target=None)
+        return _described(lowered, compiler_options, optimized, keep, target=None)
     over = None
     if found is not None:
         over = make_mesh(mesh, found.devices, found.name) if mesh else found.mesh
@@ -91,7 +94,7 @@ def lower(
     elif is_stored(fn):
         where = found or Target(name="this machine", devices=tuple(default_devices()))
         lowered = _lower_for(where.name, export_of(fn, given, named, where, mesh).lower)
-        return _described(lowered, compiler_options, optimized, target=name, place=where.name)
+        return _described(lowered, compiler_options, optimized, keep, target=name, place=where.name)
     fn, given, named = called(fn, given, named)
     jitted = _jitted(fn, given, named)
     if found is None and _needs_arrays(jitted, given, named):
@@ -99,7 +102,7 @@ def lower(
     if found is None:
         with _opaque_refused(given, named):
             lowered = _lower_here(jitted, given, named, name)
-        return _described(lowered, compiler_options, optimized, target=name)
+        return _described(lowered, compiler_options, optimized, keep, target=name)
     if is_pmap(jitted):
         raise TargetError(
             f"jax.pmap maps over this machine's own devices, not those of {found.name}: use jax.jit with mesh= and "
@@ -110,7 +113,7 @@ def lower(
             placed = place(found, jitted, given, named, over)
         tpu.check_slices(placed.devices, found.devices, found.name)
         lowered = _lower_for(found.name, placed.lower, has_mesh=over is not None)
-    program = _described(lowered, compiler_options, optimized, target=name, place=found.name, mesh=placed.mesh)
+    program = _described(lowered, compiler_options, optimized, keep, target=name, place=found.name, mesh=placed.mesh)
     if optimized:
         dropped = placed.host_memory.dropped(program.text, program.backend)
         program = replace(program, notes=(*program.notes, *dropped), moves_more=bool(dropped))
@@ -123,6 +126,7 @@ def _described(
     lowered: Any,
     options: Mapping[str, Any] | None,
     optimized: bool,
+    keep: CompiledTexts | None,
     *,
     target: str | None,
     place: str | None = None,
@@ -131,8 +135,15 @@ def _described(
     """The Program of `lowered`, compiled if `optimized`; `place` names a target that has no name."""
     if not optimized:
         return describe(lowered, None, target=target, mesh=mesh)
+    key = keep.key(lowered, options) if keep else ""
+    if keep and (kept := keep.get(key)):
+        before = functools.partial(unoptimized_text, lowered)
+        return replace(kept, target=target, mesh=mesh or kept.mesh, unoptimized=before)
     compiled, notes = _compile(lowered, options, place or target)
-    return replace(describe(lowered, compiled, target=target, mesh=mesh), notes=notes)
+    program = replace(describe(lowered, compiled, target=target, mesh=mesh), notes=notes)
+    if keep:
+        keep.keep(key, program)
+    return program
 
 
 def _compile(lowered: Any, options: Mapping[str, Any] | None, target: str | None = None) -> tuple[Any, tuple[str, ...]]:

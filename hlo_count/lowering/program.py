@@ -57,7 +57,7 @@ def describe(
     """The Program of a `jax.stages.Compiled`, or of a `Lowered` where nothing was compiled."""
     import jax
 
-    text = _unoptimized_text(lowered) if compiled is None else compiled.as_text()
+    text = unoptimized_text(lowered) if compiled is None else compiled.as_text()
     header = _HEADER.search(text or "")
     if header is None:
         raise HloCountError("JAX gave no HLO text for this program")
@@ -80,7 +80,7 @@ def describe(
         mesh=mesh,
         assignment=_in_order(shardings) if slices > 1 else (),
         name=header[1],
-        unoptimized=None if lowered is None else functools.partial(_unoptimized_text, lowered),
+        unoptimized=None if lowered is None else functools.partial(unoptimized_text, lowered),
     )
 
 
@@ -118,7 +118,8 @@ def _in_order(shardings: list[Any]) -> tuple[int, ...]:
     return tuple(device.id for device in meshes[0].devices.flat) if meshes else ()
 
 
-def _unoptimized_text(lowered: Any) -> str:
+def unoptimized_text(lowered: Any) -> str:
+    """The HLO text of a `jax.stages.Lowered`: what the compiler is given."""
     try:
         text = str(lowered.as_text("hlo", debug_info=True))
     except TypeError:  # jax 0.4.30 has no debug_info, but there the module itself prints its metadata

@@ -14,13 +14,19 @@ from hlo_count.lowering import tpu
 def make_mesh(asked: Any, devices: Sequence[Any], target: str) -> Any:
     """A jax Mesh of the axes `asked`, names and sizes or an AbstractMesh, over the first of `devices`.
 
+    One axis may have the size -1: as many as there are devices left.
+
     Raises TargetError when the target has fewer devices than the mesh needs, HloCountError for what is no axes.
     """
     from jax.sharding import Mesh
 
     if isinstance(asked, Mesh):
         raise HloCountError("mesh: a jax Mesh is a target of its own: pass it as target=, or mesh=dict(mesh.shape)")
-    sizes = asked if isinstance(asked, Mapping) else asked.shape if is_abstract(asked) else {}
+    sizes = dict(asked if isinstance(asked, Mapping) else asked.shape if is_abstract(asked) else {})
+    if list(sizes.values()).count(-1) == 1:
+        others = math.prod(size for size in sizes.values() if isinstance(size, int) and size > 0)
+        left = {name: max(1, len(devices) // others) for name, size in sizes.items() if size == -1}
+        sizes.update(left)
     if not sizes or not all(
         isinstance(name, str) and isinstance(size, int) and size > 0 for name, size in sizes.items()
     ):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hlo_count.errors import DeviceError
 from hlo_count.harmless import printable
 from hlo_count.layout import WIDTH, cut, tabular, wrapped
 from hlo_count.report.breakdown import scope
@@ -15,6 +16,7 @@ from hlo_count.report.counts import Counts
 from hlo_count.report.export import to_dict
 from hlo_count.report.table import unknowns_text
 from hlo_count.report.units import amount, column
+from hlo_count.roofline.roofline_table import times
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.cost import Cost
 
@@ -41,6 +43,8 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
     rows = list(reports.values())
     devices = [report.num_devices for report in rows]
     matmul = [_contraction_flops(report.total) for report in rows]
+    bounds, estimates = zip(*map(_seconds, rows), strict=True)
+    both = times([*bounds, *estimates])  # in one unit, to be compared
     columns: dict[str, list[str]] = {
         "target": [f"{name:<{max(len(str(each)) for each in done)}}" for name in reports],
         "devices": [str(number) for number in devices],
@@ -49,11 +53,16 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
         "bytes": column([report.bytes for report in rows], "B"),
         "FLOP/B": [f"{report.intensity:.1f}" if report.bytes else "" for report in rows],
         "sent": column([report.network_bytes for report in rows], "B"),
+        "bound": both[: len(rows)],
+        "estimate": both[len(rows) :],
         "peak memory": [amount(report.peak_bytes, "B", binary=True) for report in rows],
         "status": [str(report.status) for report in rows],
     }
     if not any(report.network_bytes for report in rows):
         del columns["sent"]
+    for name, known in (("bound", bounds), ("estimate", estimates)):
+        if all(each is None for each in known):
+            del columns[name]
     number = ""
     if len(set(devices)) == 1:
         number = f" of {devices[0]}" if devices[0] > 1 else ""
@@ -84,7 +93,16 @@ def _problem_row(name: str, problem: str, width: int) -> str:
     return cut(f"{name:<{max(width, len('target') + 2)}}  {reason}", WIDTH)
 
 
-_DISPENSABLE = ("peak memory", "FLOP/B")
+def _seconds(report: Counts) -> tuple[float | None, float | None]:
+    """Bound and estimate on the device of its target; None where no profile has all that it takes."""
+    try:
+        found = report.roofline()
+    except DeviceError:
+        return None, None
+    return found.bound, found.estimate
+
+
+_DISPENSABLE = ("FLOP/B", "peak memory", "bound")
 """What a table that is too wide goes without."""
 
 

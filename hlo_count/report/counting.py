@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
@@ -15,6 +15,9 @@ from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
 from hlo_count.report.settling import Costs, settings_of
 from hlo_count.visitors.settings import Branch
+
+if TYPE_CHECKING:
+    from hlo_count.lowering.program import Program
 
 TEXT_KEYWORDS = frozenset(("module",))
 """Keywords of ours where a text or a file is counted; where a function is, they are the function's."""
@@ -81,6 +84,11 @@ def count(
             f"cannot count {fn!r}: pass a function, a jax.stages object, a Module, HLO text, or a pathlib.Path"
         )
     program = lower(fn, args, keywords, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
+    return report_of(program, traced_here=not is_stored(fn) or is_jaxpr(fn), **options)
+
+
+def report_of(program: Program, **options: Any) -> Report:
+    """The Report of a program that was lowered and compiled, and what is known of it beside its text."""
     module = parse(program.text)
     module.assignment = program.assignment
     return Report(
@@ -94,7 +102,6 @@ def count(
         compiled=program.compiled,
         notes=program.notes,
         moves_more=program.moves_more,
-        traced_here=not is_stored(fn) or is_jaxpr(fn),
         lost_lines=lost_lines(module, program.unoptimized),
         **options,
     )

@@ -136,6 +136,8 @@ class Device:
     cores: Figure | None = None
     shared_memory_per_core: Figure | None = None
     pipeline: VectorPipeline | None = None
+    price_per_hour: float | None = None
+    """What the user pays for it, in a currency of the user's choice; the shipped profiles state none."""
     calibration: Mapping[str, str | float] = field(default_factory=dict, hash=False)
     path: Path | None = None
 

@@ -87,6 +87,7 @@ def from_document(document: Mapping[str, Any], path: Path) -> Device:
         cores=_shared(root.figure_or_none("cores", COUNT), devices),
         shared_memory_per_core=root.figure_or_none("shared_memory_per_core", SIZE),
         pipeline=root.optional("pipeline", _pipeline),
+        price_per_hour=root.number("price_per_hour") / devices if "price_per_hour" in root.values else None,
         calibration=root.optional("calibration", _facts) or {},
         path=path,
     )

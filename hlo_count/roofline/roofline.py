@@ -19,6 +19,7 @@ from hlo_count.roofline.device import Device
 from hlo_count.roofline.estimate import Estimate
 from hlo_count.roofline.plane import Plane, ceilings, counter, kernel_points, program_point, slopes
 from hlo_count.roofline.plot import plot
+from hlo_count.roofline.profile_file import BACKENDS
 from hlo_count.roofline.resources import Busy, Limits, longest
 from hlo_count.roofline.roofline_table import seconds as in_words
 from hlo_count.roofline.roofline_table import table
@@ -72,6 +73,14 @@ class Roofline:
         if self.bound is not None:
             return max(self._estimate.seconds, self.bound)
         return self.calling + (self._estimate.seconds - self.calling) / self.shares
+
+    @property
+    def compiled_for(self) -> str:
+        """ "cpu", "gpu" or "tpu": the kind of device whose compiler made the program, where this device is of another
+        kind. Its own compiler would make another one, of which this is no bound. "" where it is of that kind, where
+        the text does not tell, and of a text that no compiler has optimized."""
+        compiled = self.walk.module.stage == "optimized" and self.walk.backend in BACKENDS
+        return self.walk.backend if compiled and self.walk.backend != self.device.backend else ""
 
     @property
     def calling(self) -> float:
@@ -232,6 +241,8 @@ class Roofline:
         counted, taken = counter(total), seconds or self.estimate
         roofs, lines = ceilings(self.workload, self.limits), slopes(self.device)
         least = "no bound" if self.bound is None else f"at least {in_words(self.bound)} ({self.bottleneck})"
+        if self.compiled_for:
+            least = f"as compiled for {self.compiled_for.upper()}, {least}"
         label = f"{name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
         return Plane(
             title=f"{name} on {self.device.name}: {least}, estimate {in_words(self.estimate)}",
@@ -257,6 +268,7 @@ class Roofline:
             "kernels": len(self.rows),
             "bottleneck": self.bottleneck,
             "is_lower_bound": self.is_lower_bound,
+            "compiled_for": self.compiled_for or self.device.backend,
             "compulsory_bytes": compulsory_bytes(self.walk),
             "resources": [{"name": b.what, "least_s": b.seconds} for b in self.busy],
             "notes": self.notes,
@@ -286,6 +298,7 @@ class Roofline:
                 least=[(b.what, b.seconds) for b in self.busy],
                 rows=self.rows,
                 notes=self.notes,
+                compiled_for=self.compiled_for,
             )
         )
 

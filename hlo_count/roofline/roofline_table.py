@@ -17,11 +17,14 @@ def table(answer: Answer) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
     on = f"{answer.num_devices} devices, each" if answer.num_devices > 1 else "1 device"
     lines = [f"{answer.program} · {answer.device} · {on} · 1 FMA = 2 FLOP", ""]
+    if answer.compiled_for:
+        lines = [*another_compilers(answer.compiled_for, answer.device), "", *lines]
     if answer.bound is None:
         lines.append(f"   bound  {'withheld':>9}   not partitioned: what one device does is not known")
     else:
         weak = ", a lower bound of itself" if answer.is_lower_bound else ""
-        lines.append(f"   bound  {seconds(answer.bound):>9}   limited by {answer.bottleneck}{weak}")
+        label = "as it is" if answer.compiled_for else "   bound"
+        lines.append(f"{label}  {seconds(answer.bound):>9}   limited by {answer.bottleneck}{weak}")
     calling = f", {seconds(answer.calling)} for calling it and waking threads" if answer.calling else ""
     how = "kernel after kernel" if answer.shares == 1 else f"1/{answer.shares} of it, kernel after kernel"
     lines.append(f"estimate  {seconds(answer.estimate):>9}   {how}{calling}")
@@ -82,6 +85,7 @@ def _everything_else(rows: Sequence[KernelRow]) -> KernelRow:
 def what_if_table(rows: Sequence[WhatIfRow]) -> str:
     """One program on many devices; a device whose profile lacks a figure says which."""
     known = [row for row in rows if row.estimate is not None]
+    others = [row for row in known if row.compiled_for]
     cells = list(
         zip(
             [row.device for row in known],
@@ -91,14 +95,32 @@ def what_if_table(rows: Sequence[WhatIfRow]) -> str:
             strict=True,
         )
     )
-    lines = [tabular(cells, ("device", "bound", "estimate", "limited by"), ("left", "right", "right", "left"))]
+    first = "as it is" if others and len(others) == len(known) else "bound"
+    lines = [tabular(cells, ("device", first, "estimate", "limited by"), ("left", "right", "right", "left"))]
+    if others:
+        names = others[0].device if len(others) == 1 else f"the {len(others)} of other kinds"
+        lines = [*another_compilers(others[0].compiled_for, names), "", *lines]
     lines += [line for row in rows if row.estimate is None for line in wrapped(f"{row.device}: {row.problem}")]
     return printable("\n".join(lines))
+
+
+def another_compilers(compiled_for: str, device: str) -> list[str]:
+    """What must be known first of times on a device of another kind than that which a program was compiled for."""
+    on = device if " " not in device else "…"
+    return wrapped(
+        f"Compiled for {compiled_for.upper()}: on {device} an estimate of another compiler's program, and no bound. "
+        f'Its own: `hlo-count size … --on {on}`, hc.size(fn, …, on=["{on}"])'
+    )
 
 
 def seconds(value: float) -> str:
     """`87.2 µs`: three significant digits."""
     return _scaled(value, *_scale([value], TIMES))
+
+
+def times(values: Sequence[float | None]) -> list[str]:
+    """Seconds in one unit, that of the largest; None is empty."""
+    return column(values, TIMES)
 
 
 def column(values: Sequence[float | None], units: Sequence[tuple[float, str]]) -> list[str]:

@@ -57,6 +57,8 @@ class Answer:
     least: list[tuple[str, float]]
     rows: list[KernelRow]
     notes: list[str]
+    compiled_for: str = ""
+    """The kind of device whose compiler made the program, where the device is of another kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,4 +72,7 @@ class WhatIfRow:
     bound: float | None = None
     estimate: float | None = None
     bottleneck: str = ""
+    compiled_for: str = ""
+    """The kind of device whose compiler made the program, where this one is of another kind: no bound of the function
+    there, and an estimate of another compiler's program."""
     problem: str = ""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from hlo_count.errors import DeviceError
-from hlo_count.roofline.catalog import devices
+from hlo_count.roofline.catalog import device, devices
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.roofline.roofline_table import what_if_table
@@ -23,7 +24,7 @@ class Counted(Protocol):
 
 
 class WhatIf(list[WhatIfRow]):
-    """A program on every device, that with the lowest bound first; prints as a table."""
+    """A program on every device, that with the least estimate first; prints as a table."""
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON; None where a profile does not tell, and in `problem` why."""
@@ -34,6 +35,7 @@ class WhatIf(list[WhatIfRow]):
                     "bound_s": row.bound,
                     "estimate_s": row.estimate,
                     "bottleneck": row.bottleneck,
+                    "compiled_for": row.compiled_for,
                     "problem": row.problem,
                 }
                 for row in self
@@ -46,25 +48,32 @@ class WhatIf(list[WhatIfRow]):
     __repr__ = __str__
 
 
-def what_if(report: Counted, on: Sequence[Device] | None = None) -> WhatIf:
-    """The bound and the estimate of a report's program on every device profile, or on those given.
+def what_if(report: Counted, on: Sequence[str | Path | Device] | None = None) -> WhatIf:
+    """The bound and the estimate of a report's program on every device profile, or on those given, by name or file.
 
-    The program is as it was compiled: a compiler for another device would fuse and tile otherwise.
+    The program is as it was compiled: a compiler for another device would fuse and tile otherwise, and `size` compiles
+    for each. Raises DeviceError for a name that is none.
     """
-    found = sorted(_each(report, devices() if on is None else on), key=_by_bound)
-    return WhatIf(found)
+    found = _each(report, devices() if on is None else [device(each) for each in on])
+    return WhatIf(sorted(found, key=_by_estimate))
 
 
 def _each(report: Counted, on: Sequence[Device]) -> Iterator[WhatIfRow]:
     workload = Workload(report.walk)
-    for device in on:
+    for each in on:
         try:
-            one = Roofline(report.walk, device, workload=workload)
+            one = Roofline(report.walk, each, workload=workload)
         except DeviceError as problem:
-            yield WhatIfRow(device=device.name, problem=str(problem))
+            yield WhatIfRow(device=each.name, problem=str(problem))
         else:
-            yield WhatIfRow(device=device.name, bound=one.bound, estimate=one.estimate, bottleneck=one.bottleneck)
+            yield WhatIfRow(
+                device=each.name,
+                bound=one.bound,
+                estimate=one.estimate,
+                bottleneck=one.bottleneck,
+                compiled_for=one.compiled_for,
+            )
 
 
-def _by_bound(row: WhatIfRow) -> tuple[bool, float, str]:
-    return (row.estimate is None, row.bound or row.estimate or 0.0, row.device)
+def _by_estimate(row: WhatIfRow) -> tuple[bool, float, str]:
+    return (row.estimate is None, row.estimate or 0.0, row.device)

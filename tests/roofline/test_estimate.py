@@ -421,12 +421,37 @@ def test_one_report_on_every_device() -> None:
     flops = 2 * 2048**3
     assert by_name["h100-sxm"].bound == pytest.approx(flops / 989e12, rel=0.01)  # the profile's digits
     assert by_name["tpu-v5e"].bound == pytest.approx(flops / 197e12)
+    estimates = [row.estimate for row in found if row.estimate is not None]
+    assert estimates == sorted(estimates)
     bounds = [row.bound for row in found if row.bound is not None]
-    assert bounds == sorted(bounds)
     assert all(math.isfinite(bound) for bound in bounds)
     assert max(map(len, str(found).splitlines())) <= 100
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert [row["bound_s"] for row in document["devices"]] == bounds
+
+
+def test_devices_are_given_by_name() -> None:
+    report = hlo_count.count(fixture_files.text("h100", "matmul_bf16"))
+    assert {row.device for row in what_if(report, ["h100", "tpu:v5e:2x4"])} == {"h100-sxm", "tpu-v5e"}
+    with pytest.raises(DeviceError, match="did you mean h100-sxm"):
+        what_if(report, ["h100-sxn"])
+
+
+def test_another_compilers_program_is_said_first() -> None:
+    """What the CPU compiler made is no program of a GPU's, and its times no bound there."""
+    report = hlo_count.count(fixture_files.text("cpu", "matmul_bf16"))
+    found = report.roofline("h100-sxm")
+    assert found.compiled_for == "cpu"
+    first, *others = str(found).splitlines()
+    assert first.startswith("Compiled for CPU: on h100-sxm an estimate of another compiler's program, and no bound.")
+    assert "--on h100-sxm" in str(found)
+    assert not any("bound " in line for line in others[:6])
+    assert str(what_if(report, ["h100-sxm", "v5e"])).startswith("Compiled for CPU: on the 2 of other kinds an estimate")
+    own = hlo_count.count(fixture_files.text("h100", "matmul_bf16")).roofline("a100-sxm-80gb")
+    assert own.compiled_for == ""
+    assert "Compiled for" not in str(own)
+    by_hand = hlo_count.count("HloModule m\nENTRY e { ROOT c = f32[8] constant({1,2,3,4,5,6,7,8}) }")
+    assert by_hand.roofline("h100-sxm").compiled_for == ""  # the text does not tell
 
 
 def test_what_if_says_which_figure_a_profile_lacks() -> None:

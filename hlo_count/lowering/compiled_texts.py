@@ -1,0 +1,119 @@
+"""Compiled programs kept on disk, so that what has been compiled once is not compiled again.
+
+A file is one program, written whole or not at all; its name is a digest of all that the compiler's text depends on:
+the program as JAX hands it over (with the source lines that it bears, those of its callers too), the devices, the
+options, the compilers and their settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zlib
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hlo_count.harmless import harmless
+from hlo_count.lowering.program import Program, devices_of
+
+MOST_BYTES = 2**30
+"""What a folder may hold; beyond it the programs that have not been used for longest go."""
+_COMPILERS = ("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
+_SETTINGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+_OF_THE_PROCESS = ("compiled", "unoptimized")
+"""What of a Program cannot be kept."""
+_KEPT = tuple(each.name for each in fields(Program) if each.name not in _OF_THE_PROCESS)
+
+
+class CompiledTexts:
+    """A folder of compiled programs, made when the first is kept.
+
+    A folder that cannot be written keeps nothing, and a file that is damaged is compiled anew; a warning says so.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int = MOST_BYTES) -> None:
+        self.folder = folder
+        self.most_bytes = most_bytes
+
+    def key(self, lowered: Any, options: Mapping[str, Any] | None) -> str:
+        """The name of what a `jax.stages.Lowered` becomes when it is compiled with these options."""
+        module = lowered.compiler_ir("stablehlo").operation
+        devices = devices_of(lowered)
+        beside = {
+            "kept": _KEPT,
+            "devices": [(each.platform, each.device_kind, repr(getattr(each, "coords", None))) for each in devices],
+            "processor": _processor() if devices[0].platform == "cpu" else None,
+            "options": sorted((str(name), repr(value)) for name, value in (options or {}).items()),
+            "compilers": {name: _version(name) for name in _COMPILERS},
+            "settings": {name: os.environ.get(name) for name in _SETTINGS},
+        }
+        digest = hashlib.sha256(module.get_asm(binary=True, enable_debug_info=True))
+        digest.update(json.dumps(beside, sort_keys=True).encode())
+        return digest.hexdigest()
+
+    def get(self, key: str) -> Program | None:
+        """The program that was kept under a key, without its `jax.stages.Compiled`; None where there is none."""
+        path = self._path(key)
+        try:
+            kept = json.loads(zlib.decompress(path.read_bytes()))
+            os.utime(path)  # it has been used
+            return Program(**{name: _frozen(value) for name, value in kept.items()}, compiled=None)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, zlib.error, ValueError, TypeError, KeyError, AttributeError) as problem:
+            warnings.warn(harmless(f"{path}: cannot be read ({problem}); compiled anew"), stacklevel=2)
+            return None
+
+    def keep(self, key: str, program: Program) -> None:
+        """Keep a program under a key, and drop those that were not used for longest where they are too many."""
+        kept = {name: getattr(program, name) for name in _KEPT}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self.folder, prefix="unfinished-", delete=False) as file:
+                file.write(zlib.compress(json.dumps(kept).encode(), 1))
+            os.replace(file.name, self._path(key))
+            self._drop_oldest()
+        except OSError as problem:
+            reason = problem.strerror or problem
+            warnings.warn(harmless(f"{self.folder}: compiled programs cannot be kept there ({reason})"), stacklevel=2)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.program"
+
+    def _drop_oldest(self) -> None:
+        found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.program"))
+        held = sum(size for _, size, _ in found)
+        for _, size, path in found:
+            if held <= self.most_bytes:
+                break
+            path.unlink(missing_ok=True)
+            held -= size
+
+
+def _frozen(value: Any) -> Any:
+    """Tuples, which JSON made lists, as they were."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    """What XLA's CPU compiler looks at: the name and the features of the processor at hand."""
+    import platform
+
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return "; ".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))

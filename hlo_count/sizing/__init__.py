@@ -1,0 +1,1 @@
+"""One program compiled for many targets: how long on each, does it fit, at what cost."""
