@@ -63,8 +63,8 @@ def _split_deep(text: str, at: int) -> tuple[str, str, int]:
     """One attribute whose brackets nest deeper than the pattern goes (JSON backend configs, mostly)."""
     start = text.find("=", at)
     if start < 0:
-        return text[at:].lstrip(", "), "", len(text)
-    name = text[at:start].lstrip(", \n")
+        return text[at:].removeprefix(",").strip(), "", len(text)
+    name = text[at:start].removeprefix(",").strip()
     end = skip_value(text, start + 1)
     return name, text[start + 1 : end], max(end, at + 1)
 

@@ -51,14 +51,19 @@ class Opcode:
     """Attributes without which it means nothing; those that name computations are among them."""
     calls: tuple[str, ...]
     """Attributes that name the computations it calls, needed or not."""
+    takes: frozenset[str]
+    """Attributes it may have, these among them; beside those that any opcode may have, `COMMON_ATTRIBUTES`."""
     wraps: str = ""
     """Of half of an asynchronous pair: the opcode that the pair is; "" of any other, and of `async-start` itself."""
     half: str = ""
     """`start`, `update` or `done`; "" of what is no half."""
 
 
-def _op(name: str, operands: str, traits: str = "", needs: str = "", calls: str = "", pair: str = "") -> Opcode:
-    """`operands` is a number, `2+` or `1-2`; `calls` marks with `?` what may be left out; `pair` is `opcode/half`."""
+def _op(
+    name: str, operands: str, traits: str = "", needs: str = "", calls: str = "", takes: str = "", pair: str = ""
+) -> Opcode:
+    """`operands` is a number, `2+` or `1-2`; `calls` marks with `?` what may be left out; `takes` lists what else may
+    be there; `pair` is `opcode/half`."""
     fewest, most = operands.rstrip("+").partition("-")[::2]
     callees = tuple(attribute.removesuffix("?") for attribute in calls.split())
     needed = (*(a for a in calls.split() if not a.endswith("?")), *needs.split())
@@ -66,7 +71,16 @@ def _op(name: str, operands: str, traits: str = "", needs: str = "", calls: str 
     assert words <= TRAITS.keys(), words - TRAITS.keys()
     wraps, _, half = pair.partition("/")
     at_most = None if operands.endswith("+") else int(most or fewest)
-    return Opcode(name, int(fewest), at_most, words, needed, callees, wraps, half)
+    taken = frozenset((*needed, *callees, *takes.split()))
+    return Opcode(name, int(fewest), at_most, words, needed, callees, taken, wraps, half)
+
+
+_DOT = "lhs_contracting_dims rhs_contracting_dims lhs_batch_dims rhs_batch_dims operand_precision"
+_ASYNC = "async_execution_thread output_to_operand_aliasing"
+_GROUPS = "replica_groups device_ids channel_id constrain_layout"
+"""Of collectives; `device_ids` follows `replica_groups=mesh[...]`."""
+_GLOBAL_GROUPS = f"{_GROUPS} use_global_device_ids mode"
+_CHANNEL = "channel_id is_host_transfer"
 
 
 def _rows() -> Iterator[Opcode]:
@@ -81,7 +95,7 @@ def _rows() -> Iterator[Opcode]:
         *("exponential-minus-one", "log", "log-plus-one", "log2", "logistic", "rsqrt", "sine", "sinh", "sqrt"),
         *("tan", "tanh"),
     ):
-        yield _op(name, "1", "elementwise,transcendental")
+        yield _op(name, "1", "elementwise,transcendental", takes="result_accuracy")
     yield _op("reduce-precision", "1", "elementwise", needs="exponent_bits mantissa_bits")
     yield _op("copy", "1", "elementwise,movement,copy,rearranges")
     yield _op("real", "1", "elementwise,movement")
@@ -95,7 +109,7 @@ def _rows() -> Iterator[Opcode]:
         yield _op(name, "2", "elementwise")
     yield _op("atan2", "2", "elementwise,transcendental")
     yield _op("power", "2", "elementwise,transcendental")
-    yield _op("compare", "2", "elementwise", needs="direction")
+    yield _op("compare", "2", "elementwise", needs="direction", takes="type order")
     yield _op("complex", "2", "elementwise,movement")
     yield _op("clamp", "3", "elementwise")
     yield _op("select", "3", "elementwise")
@@ -107,10 +121,10 @@ def _rows() -> Iterator[Opcode]:
     yield _op("tuple", "0+", "movement,free")
     yield _op("get-tuple-element", "1", "movement,free", needs="index")
     yield _op("bitcast", "1", "movement,free")
-    yield _op("broadcast", "1", "movement,rearranges")
+    yield _op("broadcast", "1", "movement,rearranges", takes="dimensions")
     yield _op("concatenate", "1+", "movement", needs="dimensions")
     yield _op("pad", "2", "movement", needs="padding")
-    yield _op("reshape", "1", "movement,rearranges")
+    yield _op("reshape", "1", "movement,rearranges", takes="inferred_dimension")
     yield _op("dynamic-reshape", "1+", "movement")
     yield _op("reverse", "1", "movement,rearranges", needs="dimensions")
     yield _op("shuffle", "1+", "movement")
@@ -121,10 +135,11 @@ def _rows() -> Iterator[Opcode]:
     yield _op(
         *("gather", "2", "movement,slices"),
         needs="offset_dims collapsed_slice_dims start_index_map index_vector_dim slice_sizes",
+        takes="indices_are_sorted operand_batching_dims start_indices_batching_dims",
     )
     yield _op("get-dimension-size", "1", "movement", needs="dimensions")
     yield _op("set-dimension-size", "2", "movement", needs="dimensions")
-    yield _op("copy-start", "1", "movement,copy", pair="copy/start")
+    yield _op("copy-start", "1", "movement,copy", takes="cross_program_prefetch_index", pair="copy/start")
     yield _op("copy-done", "1", "movement,copy,free", pair="copy/done")
 
     # orders other instructions
@@ -134,25 +149,31 @@ def _rows() -> Iterator[Opcode]:
     yield _op("opt-barrier", "1", "control,name,free")
 
     # arithmetic that is not elementwise
-    yield _op("dot", "2", "contraction,library")
-    yield _op("scaled-dot", "4", "contraction")
-    yield _op("ragged-dot", "3", "contraction")
-    yield _op("convolution", "2+", "contraction,window,library", needs="dim_labels")
+    yield _op("dot", "2", "contraction,library", takes=f"{_DOT} algorithm")
+    yield _op("scaled-dot", "4", "contraction", takes=f"{_DOT} algorithm")
+    yield _op("ragged-dot", "3", "contraction", takes=f"{_DOT} lhs_ragged_dims rhs_group_dims")
+    yield _op(
+        *("convolution", "2+", "contraction,window,library"),
+        needs="dim_labels",
+        takes="window feature_group_count batch_group_count convolution_kind operand_precision algorithm "
+        "sparsity_config",
+    )
     yield _op("reduce", "2+", needs="dimensions", calls="to_apply")
-    yield _op("reduce-window", "2+", "window", calls="to_apply")
-    yield _op("select-and-scatter", "3", "window", calls="select scatter")
+    yield _op("reduce-window", "2+", "window", calls="to_apply", takes="window")
+    yield _op("select-and-scatter", "3", "window", calls="select scatter", takes="window")
     yield _op(
         *("scatter", "3+", "updates"),
         needs="update_window_dims inserted_window_dims scatter_dims_to_operand_dims index_vector_dim",
         calls="to_apply",
+        takes="indices_are_sorted unique_indices input_batching_dims scatter_indices_batching_dims",
     )
-    yield _op("map", "1+", calls="to_apply")
-    yield _op("scan", "0+", needs="dimensions num_carries", calls="to_apply")
-    yield _op("sort", "1+", "library", needs="dimensions", calls="to_apply")
-    yield _op("topk", "1", "library", needs="k", calls="to_apply?")
+    yield _op("map", "1+", calls="to_apply", takes="dimensions")
+    yield _op("scan", "0+", needs="dimensions num_carries", calls="to_apply", takes="is_reverse is_associative")
+    yield _op("sort", "1+", "library", needs="dimensions", calls="to_apply", takes="is_stable")
+    yield _op("topk", "1", "library", needs="k", calls="to_apply?", takes="largest is_stable")
     yield _op("fft", "1", "library", needs="fft_type fft_length")
-    yield _op("cholesky", "1", "library")
-    yield _op("triangular-solve", "2", "library")
+    yield _op("cholesky", "1", "library", takes="lower")
+    yield _op("triangular-solve", "2", "library", takes="left_side lower unit_diagonal transpose_a")
     yield _op("batch-norm-training", "3", needs="epsilon feature_index")
     yield _op("batch-norm-inference", "5", needs="epsilon feature_index")
     yield _op("batch-norm-grad", "5", needs="epsilon feature_index")
@@ -161,46 +182,50 @@ def _rows() -> Iterator[Opcode]:
     yield _op("rng-get-and-update-state", "0", "varies", needs="delta")
 
     # callers
-    yield _op("fusion", "0+", "runs", needs="kind", calls="calls")
-    yield _op("call", "0+", "runs,free", calls="to_apply")
+    yield _op("fusion", "0+", "runs", needs="kind", calls="calls", takes="output_to_operand_aliasing")
+    yield _op("call", "0+", "runs,free", calls="to_apply", takes="is_composite")
     yield _op("while", "1", "runs,free", calls="condition body")
     yield _op(*("conditional", "2+", "runs,free"), calls="branch_computations? true_computation? false_computation?")
-    yield _op("async-start", "0+", "runs,free", calls="calls", pair="/start")
-    yield _op("async-update", "1+", "control,free", calls="calls?", pair="/update")
-    yield _op("async-done", "1", "control,free", calls="calls?", pair="/done")
+    yield _op("async-start", "0+", "runs,free", calls="calls", takes=_ASYNC, pair="/start")
+    yield _op("async-update", "1+", "control,free", calls="calls?", takes=_ASYNC, pair="/update")
+    yield _op("async-done", "1", "control,free", calls="calls?", takes=_ASYNC, pair="/done")
     yield _op(
-        *("custom-call", "0+", "library"), needs="custom_call_target", calls="to_apply? called_computations? calls?"
+        *("custom-call", "0+", "library"),
+        needs="custom_call_target",
+        calls="to_apply? called_computations? calls?",
+        takes="window dim_labels feature_group_count batch_group_count operand_precision padding_type literal schedule "
+        "operand_layout_constraints output_to_operand_aliasing custom_call_has_side_effect api_version",
     )
 
     # between devices
-    yield _op("all-gather", "1+", "collective,communication,global ids", needs="dimensions")
-    yield _op("all-gather-start", "1+", "communication,global ids", needs="dimensions", pair="all-gather/start")
+    gathers = {"needs": "dimensions", "takes": _GLOBAL_GROUPS}
+    reduces = {"calls": "to_apply", "takes": _GLOBAL_GROUPS}
+    exchanges = {"takes": f"{_GROUPS} dimensions"}
+    permutes = {"needs": "source_target_pairs", "takes": "channel_id slice_sizes"}
+    yield _op("all-gather", "1+", "collective,communication,global ids", **gathers)
+    yield _op("all-gather-start", "1+", "communication,global ids", **gathers, pair="all-gather/start")
     yield _op("all-gather-done", "1", "communication,free", pair="all-gather/done")
-    yield _op("all-reduce", "1+", "collective,global ids", calls="to_apply")
-    yield _op("all-reduce-start", "1+", "global ids", calls="to_apply", pair="all-reduce/start")
+    yield _op("all-reduce", "1+", "collective,global ids", **reduces)
+    yield _op("all-reduce-start", "1+", "global ids", **reduces, pair="all-reduce/start")
     yield _op("all-reduce-done", "1", "communication,free", pair="all-reduce/done")
-    yield _op("reduce-scatter", "1+", "collective,global ids", needs="dimensions", calls="to_apply")
-    yield _op("collective-reduce", "1+", "collective", calls="to_apply")
-    yield _op("all-to-all", "1+", "collective,communication")
-    yield _op("ragged-all-to-all", "6", "collective,communication")
-    yield _op("collective-broadcast", "1+", "collective,communication")
-    yield _op("collective-permute", "1+", "collective,communication,paired", needs="source_target_pairs")
-    yield _op(
-        *("collective-permute-start", "1+", "communication,paired"),
-        needs="source_target_pairs",
-        pair="collective-permute/start",
-    )
+    yield _op("reduce-scatter", "1+", "collective,global ids", needs="dimensions", **reduces)
+    yield _op("collective-reduce", "1+", "collective", **reduces)
+    yield _op("all-to-all", "1+", "collective,communication", **exchanges)
+    yield _op("ragged-all-to-all", "6", "collective,communication", **exchanges)
+    yield _op("collective-broadcast", "1+", "collective,communication", takes=f"{_GROUPS} has_dynamic_root")
+    yield _op("collective-permute", "1+", "collective,communication,paired", **permutes)
+    yield _op(*("collective-permute-start", "1+", "communication,paired"), **permutes, pair="collective-permute/start")
     yield _op("collective-permute-done", "1", "communication,free", pair="collective-permute/done")
     yield _op("partition-id", "0", "communication,device")
     yield _op("replica-id", "0", "communication,device")
 
     # with the host, or other programs
-    yield _op("infeed", "1", "communication,host,varies")
-    yield _op("outfeed", "2", "communication,host")
-    yield _op("send", "2", "communication,host,paired")
-    yield _op("send-done", "1", "communication,host,free", pair="send/done")
-    yield _op("recv", "1", "communication,host,paired,varies")
-    yield _op("recv-done", "1", "communication,host,free,varies", pair="recv/done")
+    yield _op("infeed", "1", "communication,host,varies", takes="infeed_config")
+    yield _op("outfeed", "2", "communication,host", takes="outfeed_config outfeed_shape")
+    yield _op("send", "2", "communication,host,paired", takes=_CHANNEL)
+    yield _op("send-done", "1", "communication,host,free", takes=_CHANNEL, pair="send/done")
+    yield _op("recv", "1", "communication,host,paired,varies", takes=_CHANNEL)
+    yield _op("recv-done", "1", "communication,host,free,varies", takes=_CHANNEL, pair="recv/done")
 
 
 OPCODES = {row.name: row for row in _rows()}
@@ -214,20 +239,15 @@ def having(*traits: str) -> frozenset[str]:
     return frozenset(name for name, row in OPCODES.items() if not row.traits.isdisjoint(traits))
 
 
-_ALSO = {
-    "dimensions": ("broadcast", "all-reduce", "all-reduce-start", "all-to-all", "ragged-all-to-all", "map"),
-    "slice_sizes": ("collective-permute", "collective-permute-start"),
-    "algorithm": ("dot", "scaled-dot", "convolution"),
-}
-"""Opcodes that take an attribute, beside those that need it."""
-OWNERS = {
-    attribute: frozenset(_ALSO.get(attribute, ())).union(
-        name for name, row in OPCODES.items() if attribute in row.needs or attribute in row.calls
+COMMON_ATTRIBUTES = frozenset(
+    (
+        *("backend_config", "control-predecessors", "frontend_attributes", "metadata", "origin", "original_value"),
+        *("parameter_replication", "sharding", "statistics"),
     )
-    for row in OPCODES.values()
-    for attribute in (*row.needs, *row.calls)
-}
-"""Which opcodes take an attribute that some opcode needs; any takes one that is not listed, for all we know."""
+)
+"""Those that any opcode may have."""
+ATTRIBUTES = COMMON_ATTRIBUTES.union(*(row.takes for row in OPCODES.values()))
+"""All that are known. A newer XLA may print others, and what they mean nobody here knows."""
 
 ELEMENTWISE = having("elementwise")
 COLLECTIVES = having("collective")
@@ -262,3 +282,13 @@ def halved(opcode: str) -> tuple[str, str]:
     """What half of an asynchronous pair is half of, and which half, sugared or not; ("", "") of any other opcode."""
     row = OPCODES.get(opcode)
     return (row.wraps, row.half) if row is not None else async_sugar(opcode) or ("", "")
+
+
+@cache
+def may_have(opcode: str) -> frozenset[str]:
+    """The attributes that an opcode may have, one of its own or half of a pair with a sugared name; any, if unknown."""
+    sugared = async_sugar(opcode)
+    if sugared is not None:
+        return COMMON_ATTRIBUTES | OPCODES[sugared[0]].takes | OPCODES[f"async-{sugared[1]}"].takes
+    row = OPCODES.get(opcode)
+    return ATTRIBUTES if row is None else COMMON_ATTRIBUTES | row.takes

@@ -11,6 +11,7 @@ import re
 
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.excerpts import Excerpt, excerpt
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.infer import settle_shapes
@@ -22,8 +23,11 @@ from hlo_count.hlo.structure import check_calls
 from hlo_count.hlo.twins import Twins
 from hlo_count.hlo.verifier import Verifier
 
-_NAME = re.compile(r"(ENTRY +)?%?([\w.\-]++)")
-_ARROW = re.compile(r"\) *+->")
+_NAME = re.compile(r"(ENTRY +)?%?([A-Za-z_][\w.\-]*+)", re.A)
+_ARRAY = rf"(?:{'|'.join(DTYPES)})\[(?:\d{{1,18}}(?:,\d{{1,18}})*+)?+\]"
+_PARAMETER = rf"[A-Za-z_][\w.\-]*+: {_ARRAY}"
+_SIGNATURE = re.compile(rf" \((?:{_PARAMETER}(?:, {_PARAMETER})*+)?+\) -> ({_ARRAY}) \{{", re.A)
+"""Of arrays alone, as XLA prints nearly all; `Scanner.signature` reads the others."""
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
 _LIKE_HLO = re.compile(r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0", re.M)
 
@@ -67,7 +71,7 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
         if entry is not None and not _LIKE_HLO.search(text, at):
             break  # what follows is the log, or the prose, that the module stands in
         computation, is_entry, end = _printed_computation(
-            module, reader, twins, verifier, at
+            module, reader, twins, verifier, scanner, at
         ) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
@@ -83,14 +87,16 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
 
 
 def _printed_computation(
-    module: Module, reader: Reader, twins: Twins, verifier: Verifier, at: int
+    module: Module, reader: Reader, twins: Twins, verifier: Verifier, scanner: Scanner, at: int
 ) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
     text = module.text
     header = _NAME.match(text, at)
     line_end = text.find("\n", at)
-    result = _signature_result(text[header.end() : line_end]) if header is not None and line_end >= 0 else None
-    if header is None or result is None:
+    if header is None or line_end < 0:
+        return None
+    result = _signature_result(text, header.end(), line_end, scanner)
+    if result is None:
         return None
     start, brace, is_entry = line_end + 1, text.find("\n}", line_end), header[1] is not None
     closing = _AFTER_BRACE.match(text, brace) if brace >= 0 else None
@@ -115,11 +121,19 @@ def _printed_computation(
     return computation, is_entry, closing.end()
 
 
-def _signature_result(text: str) -> str | None:
+def _signature_result(text: str, at: int, line_end: int, scanner: Scanner) -> str | None:
     """What stands between the arrow and the brace of ` (a: f32[2]) -> f32[2] {`; "" of ` {`, None of anything else."""
-    inside = text.rstrip(" \t")
+    plain = _SIGNATURE.fullmatch(text, at, line_end)
+    if plain is not None:
+        return plain[1]
+    inside = text[at:line_end].rstrip(" \t")
     if not inside.endswith("{") or "//" in inside:
         return None
-    inside = inside[:-1].strip(" ")
-    arrow = _ARROW.search(inside) if inside.startswith("(") else None
-    return inside[arrow.end() :].strip(" ") if arrow is not None else None if inside else ""
+    if inside.strip() == "{":
+        return ""
+    start = text.find("(", at, line_end)
+    if text[at:start].strip():
+        return None
+    at = scanner.signature(start)[1]
+    arrow = text.rindex("->", start, at)
+    return text[arrow + 2 : at].strip() if text[at:line_end].strip() == "{" else None

@@ -21,7 +21,8 @@ _SHAPE = rf"[a-z][^ (\n]*+|[a-z][^ (\n]*\{{[^{{}}\n]*+\}}|\({_P4}\)"
 _ATTRIBUTES = r", *[\w\-]++=[^\n]*[^\s,]|"
 
 _LINE = re.compile(
-    rf"^[ \t]++(ROOT )?+%?+([\w.\-]++) = ((?:{_SHAPE}) [a-z][\w\-]*+)\(({_OPERANDS})\)({_ATTRIBUTES})[ \t]*+$", re.M
+    rf"^[ \t]++(ROOT )?+%?+([A-Za-z_][\w.\-]*+) = ((?:{_SHAPE}) [a-z][\w\-]*+)\(({_OPERANDS})\)({_ATTRIBUTES})[ \t]*+$",
+    re.M | re.A,
 )
 _INDICES = r"i\d+=\d+(?:, *+i\d+=\d+)*+\*/"
 _COMMENT = re.compile(rf"/(?:/|\*(?!index=\d+\*/|{_INDICES}))")

@@ -15,14 +15,15 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.shapes import COMMENT, GAP, Shape, scan_shape, static
+from hlo_count.hlo.source_table_grammar import TABLES, entries_end
+from hlo_count.hlo.verifier.result_shapes import fits
 
 _SKIP = re.compile(GAP, re.S)
 _WORD = re.compile(r"[A-Za-z_][\w.\-]*")
-_NAME = re.compile(r"%?([\w.\-]+)")
+_NAME = re.compile(r"%?([A-Za-z_][\w.\-]*+)", re.A)
 _ATTRIBUTE = re.compile(r"([A-Za-z_][\w\-]*)\s*=")
 _SHAPE_START = re.compile(rf"\(|b{GAP}\(|[a-z][a-z0-9]*{GAP}\[", re.S)
 _TABLES_START = re.compile(r"FileNames\b|FunctionNames\b|FileLocations\b|StackFrames\b")
-_TABLES_END = re.compile(r"^(?![ \t]*(?:$|\d|FileNames|FunctionNames|FileLocations|StackFrames))", re.M)
 _PLAIN = re.compile(r"[^\s,\"'(){}\[\]/]+|/(?![/*])")
 _INLINE = re.compile(rf"{GAP}(?:ROOT{GAP})?%?[\w.\-]+(?:\s|{COMMENT})++=", re.S)
 _CALLEE_ATTRIBUTES = frozenset(
@@ -104,10 +105,14 @@ class Scanner:
             return self._single_instruction(at)
         at = self.skip(at)
         if _TABLES_START.match(text, at):
-            ended = _TABLES_END.search(text, at)
-            end = ended.start() if ended is not None else len(text)
-            module.tables_text = text[at:end]
-            at = self.skip(end)
+            start = at
+            for table in TABLES:
+                at = self.expect(table, at, "in the tables of source lines")
+                at = entries_end(table, text, at)
+            module.tables_text = text[start:at]
+            at = self.skip(at)
+            if text[at : at + 1].isdigit():
+                raise self.error("this is no entry of the tables of source lines", at)
         return at
 
     def _computation_follows(self, at: int) -> bool:
@@ -147,13 +152,28 @@ class Scanner:
         if name in self.module.computations:
             raise self.error(f"a second computation named {name}", start)
         at = self.skip(at)
+        stated: Shape | None = None
         if self.text.startswith("(", at):
-            at = self.expect("->", self.balanced(at), "between parameters and result")
-            _, at = self.shape(at)
+            before = at
+            stated, at = self.signature(at)
         computation, at = self.instruction_list(name, at)
+        root = computation.root.shape
+        if stated is not None and root is not None and not fits(stated, root):
+            raise self.error(f"{name} says that it gives {stated}, but its root is {root}", before)
         attributes, at = self.attributes(at)
         computation.attribute_text = "".join(f", {name}={value}" for name, value in attributes.items())
         return computation, is_entry, at
+
+    def signature(self, at: int) -> tuple[Shape, int]:
+        """The result of `(a: f32[2], b: s32[]) -> f32[2]`, which opens at `at`, and the index after it."""
+        at = self.skip(at + 1)
+        while not self.text.startswith(")", at):
+            _, at = self.name(at, "the name of a parameter, or ')'")
+            _, at = self.shape(at + self.text.startswith(":", at))
+            at = self.skip(at)
+            if not self.text.startswith(")", at):
+                at = self.skip(self.expect(",", at, "between parameters"))
+        return self.shape(self.expect("->", at + 1, "between parameters and result"))
 
     def instruction_list(self, name: str, at: int) -> tuple[Computation, int]:
         at = self.expect("{", at, "before the instructions of a computation")
@@ -264,7 +284,11 @@ class Scanner:
             name, at = found[1], found.end()
             if self.missing_operands_are_parameters and shape is not None and name not in self.defined:
                 return self._parameter(computation, name, shape, start), at
-            return self._element_of(computation, name, at)
+            name, at = self._element_of(computation, name, at)
+            there = self.defined.get(name)
+            if shape is not None and there is not None and there.shape is not None and not fits(shape, there.shape):
+                raise self.error(f"{name} is written as {shape} here, but it is {there.shape}", start)
+            return name, at
         at = self.right_hand_side(computation, "", start, nested=True)
         return computation.instructions[-1].name, at
 
@@ -303,6 +327,8 @@ class Scanner:
             match = _ATTRIBUTE.match(self.text, start)
             if match is None:
                 raise self.error(f"expected an attribute such as dimensions={{0,1}}{self._instead(start)}", start)
+            if match[1] in found:
+                raise self.error(f"the attribute {match[1]} stands twice", start)
             found[match[1]], at = self._value(match[1], self.skip(match.end()))
 
     def _value(self, name: str, at: int) -> tuple[str, int]:

@@ -313,32 +313,34 @@ def _dimensions(text: str, whole: str) -> tuple[tuple[int, ...], tuple[bool, ...
 
 
 _TILE = re.compile(r"\(([^()]*)\)")
-_TILES = re.compile(r"T((?:\([^()]*\))+)")
 _ELEMENT_BITS = re.compile(r"E\((\d+)\)")
-_MEMORY_SPACE = re.compile(r"S\((\d+)\)")
 _AFTER_ELEMENT_BITS = re.compile(r"(?:S|SC|P|M)\(")
+_INDICES = r"-?+\d++(?:,-?+\d++)*+"
+_LAYOUT = re.compile(
+    rf"\{{(?P<order>(?:{_INDICES})?)(?::(?:D\([A-Z+~,]*\))?(?P<tiles>(?:T(?:\((?:(?:\d++|\*)(?:,(?:\d++|\*))*+)?\))++)?)"
+    r"(?:L\(\d++\))?(?:#\(u\d++\))?(?:\*\(u\d++\))?(?:E\((?P<bits>\d++)\))?(?:S\((?P<space>\d++)\))?"
+    rf"(?:SC(?:\(\d++:{_INDICES}\))++)?(?:M\(\d++\))?)?\}}",
+    re.A,
+)
+"""Order, kinds of dimensions, tiles, padding, index and pointer types, bits, memory space, splits, prefix: as XLA's
+parser takes them (xla/hlo/parser/hlo_parser.cc), in this order."""
 
 
 def parse_layout(text: str) -> Layout:
     """The layout that `text`, braces included, spells: `{1,0:T(8,128)(2,1)E(4)S(1)}`. Raises HloCountError."""
     text = _tokens(text)
-    order, _, rest = text[1:-1].partition(":")
-    tiles: tuple[tuple[int | None, ...], ...] = ()
-    found = _TILES.search(rest)
-    try:
-        minor_to_major = tuple(int(part) for part in order.split(",") if part.strip())
-        if found is not None:
-            tiles = tuple(
-                tuple(None if part.strip() == "*" else int(part) for part in tile.split(",") if part.strip())
-                for tile in _TILE.findall(found[1])
-            )
-    except ValueError:
-        raise HloCountError(f"{text!r} is no layout: expected one such as {{1,0:T(8,128)S(1)}}") from None
+    found = _LAYOUT.fullmatch(text)
+    if found is None:
+        raise HloCountError(f"{text!r} is no layout: expected one such as {{1,0:T(8,128)S(1)}}")
+    tiles = tuple(
+        tuple(None if part == "*" else int(part) for part in tile.split(",") if part)
+        for tile in _TILE.findall(found["tiles"] or "")
+    )
     if any(size is not None and not 1 <= size < 2**63 for tile in tiles for size in tile):
         raise HloCountError(f"the layout {text!r} has an empty tile, or one of a size that no tile has")
-    bits = _ELEMENT_BITS.search(rest)
-    space = _MEMORY_SPACE.search(rest)
-    return Layout(minor_to_major, tiles, int(bits[1]) if bits else None, int(space[1]) if space else 0, text)
+    minor_to_major = tuple(map(int, found["order"].split(","))) if found["order"] else ()
+    bits, space = found["bits"], found["space"]
+    return Layout(minor_to_major, tiles, int(bits) if bits else None, int(space) if space else 0, text)
 
 
 def _padded_elements(dimensions: tuple[int, ...], layout: Layout) -> int:

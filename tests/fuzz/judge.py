@@ -61,6 +61,14 @@ def amounts_of_whole(text: str) -> tuple[int, ...]:
     return say(text).amounts
 
 
+@cache
+def import_all() -> None:
+    """What outputs import when they are first shown is of no text."""
+    report = hc.count("e { ROOT p = f32[2] parameter(0) }")
+    for output in OUTPUTS.values():
+        output(report)
+
+
 @dataclass(frozen=True)
 class Finding:
     """A text of which something was said that may not be said."""
@@ -101,6 +109,7 @@ class Judge:
 
     def judge_outputs(self, mutant: Mutant) -> Finding | None:
         """What is wrong with all that is shown of a damaged text, and with the time and the memory that it takes."""
+        import_all()
         start = time.process_time()
         finding: list[Finding | None] = []
 

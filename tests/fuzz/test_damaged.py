@@ -27,7 +27,7 @@ def test_damaged_texts(seed: int) -> None:
     found = [finding for finding in judged if finding is not None]
     assert [str(finding) for finding in found if finding.kind != "exact but refused by XLA"] == []
     assert len(found) <= NOT_VERIFIED, [*map(str, found)]
-    assert judge.tally["exact"] > 50, "mutants that are all refused tell nothing"
+    assert judge.tally["exact"] > 30, "mutants that are all refused tell nothing"
     assert judge.tally["refused"] > 50, "mutants that are all taken tell nothing"
 
 

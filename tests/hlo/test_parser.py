@@ -191,7 +191,9 @@ ATTRIBUTES = {
 @pytest.mark.parametrize("comment", ["", "// so that the scanner reads it\n"])
 def test_attributes_are_kept_whole(name: str, comment: str) -> None:
     _, text, key, value = ATTRIBUTES[name]
-    module = entry_of(f"  %a = f32[8]{{0}} parameter(0)\n{comment}  ROOT %b = f32[8]{{0}} copy(%a), {text}, tail=1")
+    module = entry_of(
+        f"  %a = f32[8]{{0}} parameter(0)\n{comment}  ROOT %b = f32[8]{{0}} unheard-of(%a), {text}, tail=1"
+    )
     assert module.entry.root.attributes == {key: value, "tail": "1"}
 
 
@@ -391,7 +393,7 @@ CONTRADICTIONS = {
     "a control predecessor that does not exist": (
         "negate(a)", "negate(a), control-predecessors={z}", "waits for z"),
     "no shape, and none to infer": ("f32[8] negate(a)", 'custom-call(a), custom_call_target="f"', "write it out"),
-    "devices that are no number": ("HloModule m", "HloModule m, num_partitions=x", "no number of devices"),
+    "devices that are no number": ("HloModule m", "HloModule m, num_partitions=x", "expected an integer"),
     "pairs that are none": (
         "negate(a)", "collective-permute(a), source_target_pairs={{0,1},{1}}", "that are no pairs"),
     "a conditional without a branch for an operand": (
@@ -532,7 +534,7 @@ def test_a_damaged_text_is_counted_or_refused_with_an_error_of_ours(text: str) -
     ],
 )
 def test_comments_inside_attributes(attribute: str, plain: str) -> None:
-    text = f"HloModule m\n\nENTRY e {{\n  p = f32[4] parameter(0)\n  ROOT r = f32[4] negate(p), {attribute}\n}}\n"
+    text = f"HloModule m\n\nENTRY e {{\n  p = f32[4] parameter(0)\n  ROOT r = f32[4] unheard-of(p), {attribute}\n}}\n"
     (value,) = parse(text).entry.root.attributes.values()
     assert value.replace(" }", "}") == plain
 

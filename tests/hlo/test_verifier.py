@@ -47,7 +47,7 @@ IN_A_FUSION = {
 IN_THE_ENTRY = {
     "a fusion without calls": (entry("  ROOT r = f32[4] fusion(x), kind=kLoop"), "without calls="),
     "a call without to_apply": (entry("  ROOT r = f32[4] call(x)"), "without to_apply="),
-    "a call of what is not there": (entry("  ROOT r = f32[4] call(x), to_apply={gone}"), "names no computation"),
+    "a call of what is not there": (entry("  ROOT r = f32[4] call(x), to_apply={gone}"), "expected the name of a computation"),
     "a call of a name that is not there": (entry("  ROOT r = f32[4] call(x), to_apply=gone"), "does not have"),
     "an fft without its length": (entry("  c = c64[4] convert(x)\n  ROOT r = c64[4] fft(c), fft_type=FFT"), "without fft_length="),
     "an fft without its type": (entry("  ROOT r = c64[3] fft(x), fft_length={4}"), "without fft_type="),

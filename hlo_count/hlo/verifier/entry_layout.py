@@ -15,7 +15,7 @@ def entry_problem(module: Module) -> str:
         return ""
     stated, entry = _parameters_and_result(text), module.entry
     if stated is None:
-        return ""
+        return f"the header has entry_computation_layout={text}: expected shapes, {{(f32[2]{{0}})->f32[2]{{0}}}}"
     parameters, result = stated
     if len(parameters) != len(entry.parameters):
         return (
@@ -33,7 +33,7 @@ def entry_problem(module: Module) -> str:
 
 
 def _parameters_and_result(text: str) -> tuple[list[Shape], Shape] | None:
-    """What `{(f32[2]{0}, s32[])->f32[2]{0}}` lists; None for a spelling that is not known."""
+    """What `{(f32[2]{0}, s32[])->f32[2]{0}}` lists; None for any other spelling."""
     taken, arrow, given = text.strip().removeprefix("{").removesuffix("}").rpartition("->")
     try:
         return (list(parse_shape(taken).elements), parse_shape(given)) if arrow else None

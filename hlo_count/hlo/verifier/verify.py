@@ -7,16 +7,32 @@ note of these; `finish` verifies them when all computations are there.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hlo_count.errors import HloCountError, ParseError
+from hlo_count.hlo.attributes import without_comments
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, COLLECTIVES, LEAVES, OPCODES, OWNERS, halved
+from hlo_count.hlo.opcodes import (
+    ATTRIBUTES,
+    COLLECTIVE_STARTS,
+    COLLECTIVES,
+    LEAVES,
+    OPCODES,
+    async_sugar,
+    halved,
+    may_have,
+)
 from hlo_count.hlo.printed import Line
 from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.verifier.attribute_values import (
+    HEADER_ATTRIBUTES,
+    all_metadata_problem,
+    header_value_problem,
+    value_problem,
+)
 from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.entry_layout import entry_problem
 from hlo_count.hlo.verifier.literals import literal_problem
@@ -24,6 +40,9 @@ from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_pr
 
 _WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
 _NUMBER = re.compile(r"-?\d+")
+_IS_NAME = re.compile(r"[A-Za-z_][\w.\-]*+", re.A).fullmatch
+_AFTER_SHAPE = re.compile(r"%?[A-Za-z_][\w.\-]*+ *+(?:, *|$)", re.A)
+"""The name of an operand, after the shape that is written before it."""
 _LISTED_GROUPS = re.compile(r"\{\s*\{")
 
 
@@ -36,7 +55,11 @@ class Verifier:
         self._new: list[tuple[Computation, int, Line, tuple[str, ...]]] = []
         self._attributes: dict[str, str] = {}
         """Attributes as they stand, by what is left of them without metadata."""
+        self._literals: set[tuple[str, str]] = set()
+        """Kinds and literals of constants that are right."""
         self._results: set[tuple[str, str]] = set()
+        self._stated: set[tuple[str, str]] = set()
+        """Shapes as they are written before operands, each with the kind of what the operand is."""
 
     def see(self, computation: Computation, lines: Sequence[Line]) -> None:
         """Take note of what is new in the lines of a computation. Raises ParseError for names that are not right."""
@@ -48,10 +71,11 @@ class Verifier:
             given: tuple[str, ...] = ()
             opcode, shape = kinds[kind]
             if opcode in LEAVES:
-                if opcode == "constant" and _may_be_wrong(operands, shape):
+                if opcode == "constant" and (kind, operands) not in self._literals:
                     problem = literal_problem(operands, shape)
                     if problem:
                         raise self._error(computation, index, name, problem)
+                    self._literals.add((kind, operands))
             elif operands:
                 try:
                     given = tuple([known[operand] for operand in operands.split(", ")])
@@ -90,16 +114,42 @@ class Verifier:
         names = Instruction(computation, index, line[1], *self._module.kinds[line[2]], *line[3:]).operand_names
         missing = next((name for name in names if "%" + name not in known), None)
         if missing is None:
-            return tuple([known["%" + name] for name in names])
+            given = tuple([known["%" + name] for name in names])
+            problem = self._stated_problem(line[3], names, given)
+            if problem:
+                raise self._error(computation, index, line[1], problem)
+            return given
         later = any(name == missing for _, name, _, _, _ in lines)
         what = "stands after it" if later else f"{computation.name} does not have; is the text complete?"
         raise self._error(computation, index, line[1], f"takes the operand {missing}, which {what}")
+
+    def _stated_problem(self, operands: str, names: Sequence[str], given: tuple[str, ...]) -> str:
+        """What is wrong with the shapes that are written before operands, `f32[2]{0} %a`; "" where nothing is."""
+        if "[" not in operands:
+            return ""
+        stated = _AFTER_SHAPE.split(without_comments(operands))[:-1]
+        for text, name, kind in zip(stated, names, given, strict=False):
+            shape = text.strip()
+            if not shape or kind.startswith(f"{shape} ") or (shape, kind) in self._stated:
+                continue
+            try:
+                written = parse_shape(shape)
+            except HloCountError as problem:
+                return f"has an operand whose shape cannot be read: {problem}"
+            if not fits(written, self._module.kinds[kind][1]):
+                return f"takes {name} as {written}, but that is {self._module.kinds[kind][1]}"
+            self._stated.add((shape, kind))
+        return ""
 
     def finish(self) -> None:
         """Verify all that was seen, what was read token by token, and the entry. Raises ParseError.
 
         What XLA's parser takes is taken: a contradiction that only its verifier finds goes to `module.contradictions`.
         """
+        self._verify_header()
+        attributes, problem = all_metadata_problem(list(dict.fromkeys(self._module.distinct_lines.attributes)))
+        if problem:
+            raise self._error_at(self._module.text.find(attributes), f"an instruction {problem}")
         kinds = self._module.kinds
         for computation, index, (_, name, kind, operands, attributes), given in self._new:
             instruction = Instruction(computation, index, name, *kinds[kind], operands, attributes)
@@ -112,6 +162,16 @@ class Verifier:
         problem = entry_problem(self._module)
         if problem:
             raise self._error(self._module.entry, -1, "", problem)
+
+    def _verify_header(self) -> None:
+        module = self._module
+        for name, value in module.attributes.items():
+            problem = header_value_problem(name, value)
+            if problem:
+                raise self._error_at(module.text.find(f"{name}="), f"the header {problem}")
+            if name not in HEADER_ATTRIBUTES:
+                strange = f"is in a module with {name}= in its header, which is not known here: XLA may be newer"
+                module.contradictions.append((module.entry, 0, f"{strange}, or the text damaged"))
 
     def _verify_scanned(self, computation: Computation) -> None:
         computation.by_name  # noqa: B018  raises where two have one name
@@ -144,6 +204,10 @@ class Verifier:
             )
         self._results.add((result, root_kind))
 
+    def _error_at(self, at: int, message: str) -> ParseError:
+        line, column, source = self._module.lines.place(max(at, 0))
+        return ParseError(message, filename=self._module.filename, line=line, column=column, source=source)
+
     def _error(self, computation: Computation, index: int, name: str, problem: str) -> ParseError:
         """At an instruction, with a caret under its name; at the first of a computation for -1."""
         line = computation.line_of(max(index, 0))
@@ -151,11 +215,6 @@ class Verifier:
         column = max(source.find(name), 0) + 1 if name else 1
         message = f"{name} {problem}" if name else problem
         return ParseError(message, filename=self._module.filename, line=line, column=column, source=source)
-
-
-def _may_be_wrong(literal: str, shape: Shape) -> bool:
-    """Whether a literal must be looked at: nearly all are one number."""
-    return bool(shape.dimensions) or "," in literal or "%" in literal
 
 
 def _operand(computation: Computation, opcode: str, shape: Shape) -> Instruction:
@@ -167,8 +226,9 @@ def _problem(i: Instruction) -> str:
     try:
         row = OPCODES.get(i.opcode)
         attributes = i.attributes  # raises where one stands twice
-        if row is None:
-            return ""
+        problem = _attribute_problem(i.opcode, attributes)
+        if problem or row is None:
+            return problem
         if i.opcode not in LEAVES:
             number = len(i.operands)
             if number < row.fewest or (row.most is not None and number > row.most):
@@ -178,9 +238,6 @@ def _problem(i: Instruction) -> str:
         missing = next((name for name in row.needs if name not in attributes), None)
         if missing is not None and not _may_lack(i, missing):
             return f"is a {i.opcode} without {missing}="
-        foreign = next((name for name in attributes if i.opcode not in OWNERS.get(name, (i.opcode,))), None)
-        if foreign is not None and i.opcode != "custom-call":
-            return f"is a {i.opcode} with {foreign}=, which it does not take"
         roles = {role for role, _ in i.called} if row.calls else ()
         unread = next((name for name in row.calls if name in attributes and name not in roles), None)
         if unread is not None and i.opcode != "custom-call":
@@ -192,11 +249,27 @@ def _problem(i: Instruction) -> str:
         return f"cannot be read: {problem}"
 
 
+def _attribute_problem(opcode: str, attributes: Mapping[str, str]) -> str:
+    """An attribute that another opcode takes, or one that is not spelled as XLA has it; "" where there is none."""
+    taken = may_have(opcode)
+    foreign = next((name for name in attributes if name not in taken and name in ATTRIBUTES), None)
+    if foreign is not None:
+        return f"is a {opcode} with {foreign}=, which it does not take"
+    torn = next((name for name, value in attributes.items() if not value or _IS_NAME(name) is None), None)
+    if torn is not None:
+        return f"has {torn}={attributes[torn]}, which is no attribute"
+    return next((problem for named in attributes.items() if (problem := value_problem(*named))), "")
+
+
 def _contradiction(i: Instruction) -> str:
     """What is wrong with an instruction that says all it must, in words that follow its name; "" where nothing is."""
+    strange = next((name for name in i.attributes if name not in ATTRIBUTES), None)
+    if strange is not None:
+        return f"has {strange}=, which is not known here: XLA may be newer, or the text damaged"
     row = OPCODES.get(i.opcode)
     if row is None:
-        return ""
+        known = async_sugar(i.opcode) is not None
+        return "" if known else f"is a {i.opcode}, an opcode that is not known here"
     return _groups_problem(i) or _pair_problem(i) or (call_problem(i) if row.calls else "") or shape_problem(i)
 
 
