@@ -196,8 +196,10 @@ def _add_function_options(parser: argparse.ArgumentParser) -> argparse._Argument
 
 
 def _add_report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--by", help="rows by opcode, class, dtype, unit, scope, source, computation, instruction, ...")
-    parser.add_argument("--depth", type=int, default=3, help="levels of scopes (3)")
+    parser.add_argument(
+        "--by", help="rows by opcode, class, dtype, scope, source, function, stack, ..., or by two keys: scope,class"
+    )
+    parser.add_argument("--depth", type=int, default=3, help="levels of scopes and stacks (3)")
     parser.add_argument("--rows", type=int, default=12, help="rows of the table (12)")
     parser.add_argument("--convention", default="default", choices=("default", "xla"), help="whose rules to count by")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")

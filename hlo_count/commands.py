@@ -355,7 +355,8 @@ def _for_targets(
     elif options.json:
         text = reports[0].to_json()
     else:
-        text = reports[0].table(by=options.by, depth=options.depth, rows=options.rows)
+        keys = tuple(key.strip() for key in options.by.split(",")) if options.by else None
+        text = reports[0].table(by=keys, depth=options.depth, rows=options.rows)
     return Outcome(text, code or (WRONG if len(reports) < len(done) else DONE), said)
 
 

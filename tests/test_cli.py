@@ -95,10 +95,10 @@ def test_json_is_one_document(dump: Path, capsys: pytest.CaptureFixture[str]) ->
     assert err == ""
 
 
-@pytest.mark.parametrize("key", ["opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction"])
+@pytest.mark.parametrize("key", ["opcode", "class", "scope", "source", "stack", "instruction", "scope,class"])
 def test_by(dump: Path, key: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["count", str(dump), "--by", key]) == 0
-    assert f"\n{key} " in capsys.readouterr().out
+    assert f"\n{key.replace(',', ' · ')} " in capsys.readouterr().out
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

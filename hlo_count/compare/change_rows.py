@@ -10,7 +10,7 @@ from hlo_count.compare.executed import Executed, scope_name
 from hlo_count.compare.explain import Share
 from hlo_count.compare.reasons import direction
 from hlo_count.errors import HloCountError
-from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, breakdown, op_class
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE, Naming, breakdown, op_class
 from hlo_count.visitors.cost import ZERO, Cost
 
 KEYS = ("reason", "scope", "source", "opcode", "class")
@@ -92,7 +92,7 @@ def _identity(share: Share) -> tuple[str, str, str, str, str]:
 
 
 def grouped(
-    before: list[Share], after: list[Share], key: str, depth: int, backends: tuple[str, str]
+    before: list[Share], after: list[Share], key: str, depth: int, namings: tuple[Naming, Naming]
 ) -> list[ChangeRow]:
     """One row for each group of either program's `by(key)`, largest change first; those without a change come last."""
     if key == "reason":
@@ -106,7 +106,7 @@ def grouped(
             by_kind[share.reason.kind].append(share)
         for kind, part in by_kind.items():
             name_of = _NAMES.get(key)
-            costs = _by_name(part, name_of, depth) if name_of else _by_amount(part, key, backends[side])
+            costs = _by_name(part, name_of, depth) if name_of else _by_amount(part, key, namings[side])
             for name, cost in costs.items():
                 groups[name].setdefault(kind, [ZERO, ZERO])[side] = cost
     return _ranked(_row(name, kinds) for name, kinds in groups.items())
@@ -134,14 +134,14 @@ def _sum(costs: list[Cost]) -> Cost:
     return Cost.sum(cost * times[key] for key, cost in {id(cost): cost for cost in costs}.items())
 
 
-def _by_amount(shares: list[Share], key: str, backend: str) -> dict[str, Cost]:
+def _by_amount(shares: list[Share], key: str, naming: Naming) -> dict[str, Cost]:
     """As a report breaks them down; what belongs to no collective is a group too."""
     entries = [(s.item.instruction, s.item.times, s.cost) for s in shares if s.cost]
     if key in ("class", "dtype", "unit", "memory_space"):  # what does the same is of the same group
         alike = Counter((s.item.label, id(s.cost)) for s in shares if s.cost)
         some = {(s.item.label, id(s.cost)): s for s in shares if s.cost}
         entries = [(s.item.instruction, s.item.times, s.cost * alike[at]) for at, s in some.items()]
-    found = breakdown(entries, key, backend=backend)
+    found = {name: cost for (name,), cost in breakdown(entries, (key,), naming).items()}
     if key == "collective":
         rest = Cost.sum(cost for _, _, cost in entries) - Cost.sum(found.values())
         found[NO_COLLECTIVE] = rest

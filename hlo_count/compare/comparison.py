@@ -69,7 +69,7 @@ class Comparison:
         """
         check_key(key)
         with no_garbage_collection():
-            return grouped(*self._shares, key, depth, (self.before.backend, self.after.backend))
+            return grouped(*self._shares, key, depth, (self.before.naming(depth), self.after.naming(depth)))
 
     @cached_property
     def matched(self) -> tuple[float, float]:

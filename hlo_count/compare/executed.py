@@ -12,9 +12,9 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.shapes import Shape
-from hlo_count.report.breakdown import NO_SCOPE, scope
-from hlo_count.report.contributor_rows import readable
+from hlo_count.report.breakdown import NO_SCOPE
 from hlo_count.report.report import Report
+from hlo_count.report.scopes import readable, scope
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Walk

@@ -10,10 +10,9 @@ from typing import Any
 from hlo_count.errors import DeviceError
 from hlo_count.harmless import printable
 from hlo_count.layout import WIDTH, cut, tabular, wrapped
-from hlo_count.report.breakdown import scope
-from hlo_count.report.contributor_rows import readable
 from hlo_count.report.counts import Counts
 from hlo_count.report.export import to_dict
+from hlo_count.report.scopes import scope_path
 from hlo_count.report.table import unknowns_text
 from hlo_count.report.units import amount, column
 from hlo_count.roofline.roofline_table import times
@@ -143,7 +142,7 @@ def contractions(report: Counts) -> list[Contraction]:
 def _contraction(entry: Entry) -> Contraction:
     instruction, _, cost = entry
     op_name = instruction.metadata.op_name
-    place = "/".join([*(readable(part) for part in scope(op_name)), op_name.rpartition("/")[2]])
+    place = "/".join([*scope_path(op_name), op_name.rpartition("/")[2]])
     leaf = instruction.shape.first_leaf
     dimensions = ",".join(str(size) for size in leaf.dimensions) if leaf is not None else ""
     return Contraction(

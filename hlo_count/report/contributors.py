@@ -9,13 +9,13 @@ from typing import Any
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.bound_parts import bound_parts, compulsory
-from hlo_count.report.breakdown import op_class, scope
-from hlo_count.report.contributor_rows import readable
+from hlo_count.report.breakdown import op_class
 from hlo_count.report.counts import Counts
 from hlo_count.report.limits import Limits, Measured, show, show_counter
 from hlo_count.report.live_at_peak import live_at_peak
 from hlo_count.report.operations import matching
 from hlo_count.report.places import Places
+from hlo_count.report.scopes import scope_path
 from hlo_count.report.source_lines import SourceLines
 from hlo_count.visitors.network import collective
 
@@ -91,7 +91,7 @@ def where(instruction: Instruction, places: Places) -> str:
 
 def scope_of(instruction: Instruction, depth: int = 4) -> str:
     """Its innermost scopes as people read them, "" where it has none."""
-    return "/".join([readable(part) for part in scope(instruction.metadata.op_name)][-depth:])
+    return "/".join(scope_path(instruction.metadata.op_name)[-depth:])
 
 
 def short_source(source: str) -> str:

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.hlo import Instruction, Module
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.stage import Stage
 from hlo_count.hlo.travel import Packed, pack, unpack
-from hlo_count.report.breakdown import breakdown
+from hlo_count.report.breakdown import Group, Naming, breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
-from hlo_count.report.places import Places
+from hlo_count.report.places import Places, Scopes
 from hlo_count.report.source_lines import SourceLines
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.compulsory import compulsory_bytes
@@ -282,20 +282,39 @@ class Counts:
         """The text of lines of source, of the files that may be read for this program."""
         return SourceLines(traced_here=self._traced_here)
 
-    def by(self, key: str, *, depth: int = 2) -> dict[str, Cost]:
-        """The total by "opcode", "class", "dtype", "unit", "scope", "source", "computation", "instruction",
-        "collective" or "memory_space", largest first.
+    @cached_property
+    def scopes(self) -> Scopes:
+        """The user's scopes of each instruction, inferred where the compiler gave it none."""
+        return Scopes(self.module)
 
-        An instruction that the compiler gave no source has that of what it holds or is made from (`Places`).
-        Adds up to the total exactly ("collective" and "memory_space" hold their own part alone). `depth` is the number
-        of levels of a scope. Raises HloCountError for another key, and in the `xla` convention, which has no breakdown.
+    @overload
+    def by(self, key: str, /, *, depth: int = 2) -> dict[str, Cost]: ...
+    @overload
+    def by(self, key: str, second: str, /, *more: str, depth: int = 2) -> dict[tuple[str, ...], Cost]: ...
+    def by(self, key: str, /, *more: str, depth: int = 2) -> dict[str, Cost] | dict[tuple[str, ...], Cost]:
+        """The total by "opcode", "class", "dtype", "unit", "scope", "source", "function", "stack", "computation",
+        "instruction", "collective" or "memory_space", largest first; by several keys, `by("scope", "class")`, each
+        group's name is a tuple.
+
+        "source" is the user's own line, "function" the function that it stands in, "stack" all calls that led to it
+        from the outermost inward, libraries' too. An instruction that the compiler gave no source or scope has that of
+        what it holds or is made from (`Places`, `Scopes`). Adds up to the total exactly ("collective" and
+        "memory_space" hold their own part alone). `depth` is the number of levels of a scope or stack. Raises
+        HloCountError for another key, and in the `xla` convention, which has no breakdown.
         """
+        groups = self._groups((key, *more), depth)
+        return groups if more else {name: cost for (name,), cost in groups.items()}
+
+    def _groups(self, keys: tuple[str, ...], depth: int) -> dict[Group, Cost]:
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
         with _reading(self.module):
-            mesh = dict(self.mesh)
-            rows = self.entries if key in ("instruction", "computation") else self.rows
-            return breakdown(rows, key, depth=depth, backend=self.backend, mesh=mesh, places=self.places)
+            rows = self.rows if {"instruction", "computation"}.isdisjoint(keys) else self.entries
+            return breakdown(rows, keys, self.naming(depth))
+
+    def naming(self, depth: int = 2) -> Naming:
+        """What names of groups are made from, beside an instruction."""
+        return Naming(self.places, self.scopes, dict(self.mesh), self.backend, depth)
 
     @cached_property
     def collectives(self) -> list[CollectiveRow]:

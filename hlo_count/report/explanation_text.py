@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 from hlo_count.harmless import printable
 from hlo_count.hlo.metadata import without_metadata
 from hlo_count.layout import WIDTH, aligned, cut, wrapped
-from hlo_count.report.breakdown import scope
-from hlo_count.report.contributor_rows import readable, runs_text
+from hlo_count.report.contributor_rows import runs_text
 from hlo_count.report.contributors import short_source
+from hlo_count.report.scopes import scope_path
 from hlo_count.report.units import amount
 from hlo_count.roofline.roofline_table import seconds
 from hlo_count.visitors.cost import MAIN, Cost
@@ -64,7 +64,7 @@ def _code(it: Explanation) -> Iterator[str]:
 
 
 def _origin(it: Explanation) -> Iterator[str]:
-    scopes = "/".join(map(readable, scope(it.op_name)))
+    scopes = "/".join(scope_path(it.op_name))
     if it.op_name:
         yield from _sentence(f"scope {scopes or '(none)'}, as {it.op_name}")
     rows = []

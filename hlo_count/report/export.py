@@ -63,7 +63,7 @@ def to_dict(report: Counts) -> dict[str, Any]:
         }
         data["by"] = {
             key: {name: cost_dict(cost) for name, cost in report.by(key).items()}
-            for key in ("class", "opcode", "dtype", "scope", "source", "collective", "memory_space")
+            for key in ("class", "opcode", "dtype", "scope", "source", "function", "collective", "memory_space")
         }
     return data
 

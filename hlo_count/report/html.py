@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hlo_count.harmless import html_text
 from hlo_count.layout import tabular
-from hlo_count.report.contributor_rows import default_rows, runs_text
+from hlo_count.report.contributor_rows import contributor_rows, default_key, runs_text
 from hlo_count.report.counts import Counts
 from hlo_count.report.table import header, totals_rows, unknowns_text
 from hlo_count.report.units import column, percent
@@ -20,7 +20,8 @@ def render_html(report: Counts) -> str:
         _table(totals_rows(report), ("counter", "amount", "status", "")),
     ]
     if report.convention == "default" and report.rows:
-        key, rows = default_rows(report, 3, 12)
+        key = default_key(report)
+        rows = contributor_rows(report, (key,), 3, 12)
         cells = zip(
             [" " * row.depth + row.name for row in rows],
             [runs_text(row.runs) for row in rows],

@@ -1,16 +1,22 @@
-"""The line of source behind each instruction, also behind those that the compiler made and gave no place."""
+"""The line of source and the scopes behind each instruction, also behind those that the compiler made and gave none."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from itertools import islice
+from operator import attrgetter
 
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.metadata import NO_METADATA, Metadata
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.parser import parse
+from hlo_count.report.scopes import scope, scope_path
 from hlo_count.visitors.alike import Alike
 
+NAMELESS = "(nameless)"
+_RUNNING = having("runs")
 _NEAR = 16
 """How many neighbours are looked at: a tuple may hold ten thousand values."""
 
@@ -45,31 +51,111 @@ def _is_ragged_dot(instruction: Instruction) -> bool:
     return any(each.opcode == "convolution" and not each.metadata.op_name for each in held)
 
 
-class Places:
-    """`file:line` by instruction, "" where nothing near it has one.
+class Nearby:
+    """By instruction the metadata that tell of it: its own, else what stands near it; `tells` says which do.
 
     Its own; that of what it holds, of a fusion its root's, else that of its largest value; that of what it is made from
-    (a convert of a dot belongs to the dot), else of what wants it; inside a fusion, that of the fusion.
+    (a convert of a dot belongs to the dot), else of what wants it; inside a fusion or a loop, that of the caller.
     """
 
-    def __init__(self, module: Module, lost: Mapping[str, str] | None = None) -> None:
+    def __init__(self, module: Module, tells: Callable[[Metadata], object]) -> None:
         self._module = module
-        self._lost = lost or {}
-        self._found: dict[Instruction, str] = {}
-        self._inside: dict[Instruction, str] = {}
+        self.tells = tells
+        self._found: dict[Instruction, Metadata] = {}
+        self._inside: dict[Instruction, Metadata] = {}
 
-    def of(self, instruction: Instruction | Alike) -> str:
+    def metadata_of(self, instruction: Instruction | Alike) -> Metadata:
+        """`NO_METADATA` where nothing near it tells."""
         if isinstance(instruction, Alike):
-            return instruction.metadata.source or self.of(instruction.instruction)
+            own = instruction.metadata
+            return own if self.tells(own) else self.metadata_of(instruction.instruction)
         found = self._found.get(instruction)
         if found is None:
             found = self._stated(instruction)
-            if not found and self._lost and _is_ragged_dot(instruction):
-                found = self._of_ragged_dot(instruction)
-            elif not found:
+            if found is NO_METADATA:
                 found = self._inferred(instruction)
             self._found[instruction] = found
         return found
+
+    def _stated(self, instruction: Instruction) -> Metadata:
+        """Its own, or that of what it holds."""
+        own = instruction.metadata
+        if self.tells(own):
+            return own
+        if instruction.opcode != "fusion":
+            return NO_METADATA
+        found = self._inside.get(instruction)
+        if found is None:
+            callee = instruction.callee("calls")
+            found = NO_METADATA
+            if callee is not None:
+                placed = [i for i in callee.instructions if self.tells(i.metadata)]
+                largest = max(placed, key=lambda i: (i.is_root, i.shape.bytes), default=None)
+                found = largest.metadata if largest is not None else NO_METADATA
+            self._inside[instruction] = found
+        return found
+
+    def _inferred(self, instruction: Instruction) -> Metadata:
+        if instruction.opcode in ("parameter", "constant"):
+            return NO_METADATA
+        users = instruction.computation.users
+        found = self._nearest(instruction.operands, lambda i: i.operands)
+        if found is NO_METADATA:
+            found = self._nearest(users[instruction], lambda i: users[i])
+        caller = self._callers.get(instruction.computation.name)
+        return self.metadata_of(caller) if found is NO_METADATA and caller is not None else found
+
+    def _nearest(
+        self, first: Iterable[Instruction], further: Callable[[Instruction], Iterable[Instruction]]
+    ) -> Metadata:
+        work = list(islice(first, _NEAR))
+        for current in work:
+            found = self._stated(current)
+            if found is not NO_METADATA:
+                return found
+            work += islice(further(current), _NEAR - len(work))
+        return NO_METADATA
+
+    @cached_property
+    def _callers(self) -> dict[str, Instruction]:
+        """The fusion, loop or call that runs a computation, by its name."""
+        calling = (c for c in self._module.computations.values() if not c.opcodes.isdisjoint(_RUNNING))
+        callers = (i for c in calling for i in c.instructions if i.opcode in _RUNNING)
+        return {callee.name: i for i in callers for _, callee in i.called}
+
+
+class Places(Nearby):
+    """`file:line` by instruction, "" where nothing near it has one."""
+
+    def __init__(self, module: Module, lost: Mapping[str, str] | None = None) -> None:
+        super().__init__(module, attrgetter("source_file"))
+        self._lost = lost or {}
+        self._calls: dict[int, tuple[str, ...]] = {}
+        """By stack_frame_id."""
+
+    def of(self, instruction: Instruction | Alike) -> str:
+        return self.metadata_of(instruction).source
+
+    def function(self, instruction: Instruction | Alike) -> str:
+        """The qualified name of the user's function that its line stands in, "" where the text does not tell."""
+        tables = self._module.source_tables
+        frame = tables.own(self.metadata_of(instruction).frame)
+        return tables.frames[frame][2] if frame in tables.frames else ""
+
+    def calls(self, instruction: Instruction | Alike) -> tuple[str, ...]:
+        """The qualified names of all functions on its stack, from the outermost inward, one after itself once."""
+        frame = self.metadata_of(instruction).frame
+        found = self._calls.get(frame)
+        if found is None:
+            names = [call.function or NAMELESS for call in reversed(self._module.source_tables.stack(frame))]
+            found = self._calls[frame] = tuple(name for n, name in enumerate(names) if names[n - 1 : n] != [name])
+        return found
+
+    def _inferred(self, instruction: Instruction) -> Metadata:
+        if not (self._lost and _is_ragged_dot(instruction)):
+            return super()._inferred(instruction)
+        file, _, line = self._of_ragged_dot(instruction).rpartition(":")
+        return Metadata(source_file=file, source_line=int(line)) if file else NO_METADATA
 
     def _of_ragged_dot(self, instruction: Instruction) -> str:
         """The line of its op_name; without one that of all ragged dots of the program, "" where they have several."""
@@ -77,45 +163,12 @@ class Places:
         lines = set(self._lost.values())
         return self._lost.get(scope) or (lines.pop() if len(lines) == 1 else "")
 
-    def _stated(self, instruction: Instruction) -> str:
-        """Its own, or that of what it holds."""
-        own = instruction.metadata.source
-        if own or instruction.opcode != "fusion":
-            return own
-        found = self._inside.get(instruction)
-        if found is None:
-            callee = instruction.callee("calls")
-            found = ""
-            if callee is not None:
-                placed = [i for i in callee.instructions if i.metadata.source]
-                largest = max(placed, key=lambda i: (i.is_root, i.shape.bytes), default=None)
-                found = largest.metadata.source if largest is not None else ""
-            self._inside[instruction] = found
-        return found
 
-    def _inferred(self, instruction: Instruction) -> str:
-        if instruction.opcode in ("parameter", "constant"):
-            return ""
-        users = instruction.computation.users
-        caller = self._callers.get(instruction.computation.name)
-        return (
-            self._nearest(instruction.operands, lambda i: i.operands)
-            or self._nearest(users[instruction], lambda i: users[i])
-            or (self.of(caller) if caller is not None else "")
-        )
+class Scopes(Nearby):
+    """The user's scopes by instruction, from the outermost inward; none where nothing near it has one."""
 
-    def _nearest(self, first: Iterable[Instruction], further: Callable[[Instruction], Iterable[Instruction]]) -> str:
-        work = list(islice(first, _NEAR))
-        for current in work:
-            found = self._stated(current)
-            if found:
-                return found
-            work += islice(further(current), _NEAR - len(work))
-        return ""
+    def __init__(self, module: Module) -> None:
+        super().__init__(module, lambda metadata: scope(metadata.op_name))
 
-    @cached_property
-    def _callers(self) -> dict[str, Instruction]:
-        """The fusion that runs a computation, by its name."""
-        calling = (c for c in self._module.computations.values() if "fusion" in c.opcodes)
-        fusions = (i for c in calling for i in c.instructions if i.opcode == "fusion")
-        return {callee.name: i for i in fusions if (callee := i.callee("calls")) is not None}
+    def of(self, instruction: Instruction | Alike) -> tuple[str, ...]:
+        return scope_path(self.metadata_of(instruction).op_name)

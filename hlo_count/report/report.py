@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,9 @@ class Report(Counts):
 
         return to_pandas(self, key, depth)
 
-    def table(self, by: str | None = None, *, depth: int = 3, rows: int = 12) -> str:
-        """The report as text of at most 100 columns, its contributors by `by` (else what tells most)."""
+    def table(self, by: str | Sequence[str] | None = None, *, depth: int = 3, rows: int = 12) -> str:
+        """The report as text of at most 100 columns, its contributors by `by`, one key of `Report.by` or several (else
+        what tells most): scopes and stacks as a tree, in which what is alike is one row, `Block_* ×12`."""
         from hlo_count.report.table import render
 
         return render(self, by, depth, rows)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
 from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
 from hlo_count.report.collectives import collectives_table
-from hlo_count.report.contributor_rows import ContributorRow, default_rows, flat_rows, runs_text, scope_rows
+from hlo_count.report.contributor_rows import ContributorRow, contributor_rows, default_key, runs_text
 from hlo_count.report.counts import Counts
+from hlo_count.report.dominant import dominant
 from hlo_count.report.units import amount, column, percent, short_size
 from hlo_count.visitors.cost import FLOP_PER_FMA, OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Settlement
 
 
-def render(report: Counts, by: str | None = None, depth: int = 3, limit: int = 12) -> str:
+def render(report: Counts, by: str | Sequence[str] | None = None, depth: int = 3, limit: int = 12) -> str:
     """Header, totals, contributors, unknowns."""
     if depth < 1 or limit < 1:
         raise HloCountError(f"depth={depth}, rows={limit}: a table has at least one row, a scope one level")
@@ -152,15 +155,20 @@ def _all_devices(report: Counts) -> list[tuple[str, str, str, str]]:
     return [("all devices", amount(total.flops, "FLOP"), total.status, moved), ("", "", "", each)]
 
 
-def contributors_table(report: Counts, by: str | None, depth: int, limit: int) -> str:
-    """The largest contributors with their shares of FLOP and bytes."""
-    key, rows = (by, []) if by else default_rows(report, depth, limit)
+RUNS = "runs: how often a row's parts run, the least of those that are 1 % of it"
+_OPS = {"transcendentals": "evaluations", "int_ops": "int ops", "other_ops": "other ops"}
+
+
+def contributors_table(report: Counts, by: str | Sequence[str] | None, depth: int, limit: int) -> str:
+    """The largest contributors with their shares of FLOP and bytes, and of the operations that the program is made of
+    where those are others."""
+    keys = (default_key(report),) if not by else (by,) if isinstance(by, str) else tuple(by)
+    key = " · ".join(keys)
     if key == "collective":
         return collectives_table(report.collectives, limit) if report.collectives else "nothing is sent: no collectives"
     if key == "memory_space" and report.by(key):
         return _memory_spaces(report.by(key))
-    if by:
-        rows = scope_rows(report, depth, limit) if by == "scope" else flat_rows(report, by, depth, limit)
+    rows = contributor_rows(report, keys, depth, limit)
     if not rows:
         return "nothing to count: the program does no operations and moves no bytes"
     with_runs, with_source = any(r.runs is not None for r in rows), any(r.source for r in rows)
@@ -168,8 +176,13 @@ def contributors_table(report: Counts, by: str | None, depth: int, limit: int) -
     if with_runs:
         columns["runs"] = [runs_text(row.runs) for row in rows]
     total = report.total
-    columns["FLOP"] = column([row.cost.flops for row in rows])
-    columns["%"] = [percent(row.cost.flops, total.flops) for row in rows]
+    main = dominant(total)
+    if main in _OPS:
+        columns[_OPS[main]] = column([getattr(row.cost, main) for row in rows])
+        columns[" % "] = [percent(getattr(row.cost, main), getattr(total, main)) for row in rows]
+    if total.flops or main not in _OPS:
+        columns["FLOP"] = column([row.cost.flops for row in rows])
+        columns["%"] = [percent(row.cost.flops, total.flops) for row in rows]
     columns["bytes"] = column([row.cost.bytes for row in rows], "B")
     columns["% "] = [percent(row.cost.bytes, total.bytes) for row in rows]
     columns["FLOP/B"] = [_intensity(row.cost).removesuffix(" FLOP/B") for row in rows]
@@ -182,7 +195,8 @@ def contributors_table(report: Counts, by: str | None, depth: int, limit: int) -
         align.append("left")
         room -= _width("source", columns["source"])
     columns[key] = [_label(row, room) for row in rows]
-    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
+    table = tabular(zip(*columns.values(), strict=True), tuple(columns), align)
+    return f"{table}\n\n{RUNS}" if with_runs else table
 
 
 def _memory_spaces(spaces: dict[str, Cost]) -> str:

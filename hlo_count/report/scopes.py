@@ -1,0 +1,41 @@
+"""The user's scopes in an op_name, as people read them."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_PLUMBING = frozenset(
+    (
+        "while body cond closed_call core_call custom_jvp_call custom_vjp_call checkpoint remat remat2 "
+        "rematted_computation body_pred cond_pred shmap_body shard_map pjit jit(main)"
+    ).split()
+)
+"""Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
+_COMPONENT = re.compile(r"(?:[^/()\[\]]+|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|\[[^\]]*\])+")
+_TRANSFORM = re.compile(r"\w+\(")
+_EMPTY_TRANSFORM = re.compile(r"(?:\w+\()+\)+$")
+
+
+@lru_cache(maxsize=4096)
+def scope(op_name: str) -> tuple[str, ...]:
+    """The components of an op_name that are scopes: without the primitive at its end and control flow's plumbing."""
+    parts = _COMPONENT.findall(op_name)[:-1]
+    return tuple(
+        [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]
+    )
+
+
+def readable(component: str) -> str:
+    """`jit(step)` as step, `jvp(block)` as block, `transpose(jvp(block))` as "block (backward)"."""
+    backward = component.startswith("transpose(")
+    inner = component
+    while (transform := _TRANSFORM.match(inner)) and inner.endswith(")"):
+        inner = inner[transform.end() : -1]
+    return f"{inner} (backward)" if backward else inner
+
+
+@lru_cache(maxsize=4096)
+def scope_path(op_name: str) -> tuple[str, ...]:
+    """The scopes of an op_name from the outermost inward, readable."""
+    return tuple(map(readable, scope(op_name)))
