@@ -17,9 +17,9 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, halved
 from hlo_count.measured.courses_taken import CoursesTaken
-from hlo_count.report.breakdown import op_class, scope
-from hlo_count.report.contributor_rows import readable
+from hlo_count.report.breakdown import op_class
 from hlo_count.report.report import Report
+from hlo_count.report.scopes import scope_path
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.resources import CALL
 from hlo_count.roofline.roofline import Roofline
@@ -279,7 +279,7 @@ class _Times:
         calls_kernels = self._calls_what_was_seen(instruction)
         cost = ZERO if calls_kernels else self._cost(instruction)
         all_runs = cost * runs
-        names = dict.fromkeys(readable(part) for part in scope(instruction.metadata.op_name))
+        names = dict.fromkeys(scope_path(instruction.metadata.op_name))
         return MeasuredRow(
             **common,
             opcode=instruction.opcode,
