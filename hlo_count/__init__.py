@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hlo_count.job.job import Job
     from hlo_count.job.read_job import read_job
     from hlo_count.lowering import targets
+    from hlo_count.measured.measure import measure
     from hlo_count.measured.recording import Trace, read_trace
     from hlo_count.report.counting import count, count_parameters
     from hlo_count.report.report import Report
@@ -53,6 +54,7 @@ _HOMES = {
     "Job": "hlo_count.job.job",
     "read_job": "hlo_count.job.read_job",
     "targets": "hlo_count.lowering",
+    "measure": "hlo_count.measured.measure",
     **dict.fromkeys(("Trace", "read_trace"), "hlo_count.measured.recording"),
     **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
     "Report": "hlo_count.report.report",
@@ -92,6 +94,7 @@ __all__ = [
     "device",
     "devices",
     "diff",
+    "measure",
     "parse",
     "passes",
     "read_dumps",

@@ -90,7 +90,7 @@ def _compared(options: argparse.Namespace) -> Diff:
     modules = (modules or [None]) * (1 if len(modules) == len(programs) else len(programs))
     if options.other is None:
         fn, args, kwargs, keywords = _call(_with(options, module=modules[0]), options.program, options.target)
-        with _prints_aside():
+        with prints_aside():
             return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
     functions = [looks_like_function(program) for program in programs]
     # Arguments and target are those of a function; where neither is one, a text says that it takes none.
@@ -159,7 +159,7 @@ def size(options: argparse.Namespace) -> Outcome:
         prices = {**(prices or {}), target: value} if target else value
     fn, args, kwargs, keywords = _call(_with(options, module=None), options.program, None)
     on = _names(options.on, "--on", "target")
-    with _prints_aside():
+    with prints_aside():
         result = hlo_count.size(
             fn,
             *args,
@@ -185,7 +185,7 @@ def passes(options: argparse.Namespace) -> Outcome:
         )
     else:
         fn, args, kwargs, keywords = _call(options, options.program, options.target)
-        with _prints_aside():
+        with prints_aside():
             result = hlo_count.passes(
                 fn, *args, pass_filter=options.filter, progress=progress, kwargs=kwargs, **keywords
             )
@@ -219,13 +219,13 @@ def calibrate(options: argparse.Namespace) -> Outcome:
 
 
 @contextmanager
-def _prints_aside() -> Iterator[None]:
+def prints_aside() -> Iterator[None]:
     """What a user's module or function prints goes to standard error: standard output is for the result."""
     with redirect_stdout(sys.stderr):
         yield
 
 
-@_prints_aside()
+@prints_aside()
 def _report(options: argparse.Namespace, program: str, target: str | None) -> Report:
     """The report of what a command was given: a text, or a function with its arguments."""
     fn, args, kwargs, keywords = _call(options, program, target)
@@ -233,7 +233,7 @@ def _report(options: argparse.Namespace, program: str, target: str | None) -> Re
     return hlo_count.count(fn, *args, convention=convention, strict=options.strict, kwargs=kwargs, **keywords)
 
 
-@_prints_aside()
+@prints_aside()
 def _call(
     options: argparse.Namespace, program: str, target: str | None
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any], dict[str, Any]]:
@@ -277,13 +277,20 @@ def _call(
         keywords["mesh"] = given.mesh(options.mesh)
     if options.spec:
         keywords["in_specs"] = tuple(given.partition_spec(text) for text in options.spec)
+    return *function_call(options, program), keywords
+
+
+def function_call(options: argparse.Namespace, program: str) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+    """The function that a command names, its arguments and its keyword arguments."""
+    from hlo_count import command_arguments as given
+
     fn = given.resolve(program)
     args = tuple(given.argument(text) for text in options.arg)
     if options.args_from:
         made = given.resolve(options.args_from)()
         args = (*(made if isinstance(made, tuple) else (made,)), *args)
     kwargs = {name: given.argument(text) for name, text in given.assignments(options.kwarg, "--kwarg").items()}
-    return fn, args, kwargs, keywords
+    return fn, args, kwargs
 
 
 def _opened(program: str, module: str | None) -> Any:

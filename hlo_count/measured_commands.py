@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 import hlo_count
+from hlo_count import commands
 from hlo_count.commands import Outcome
 from hlo_count.hlo.garbage import no_garbage_collection
 
@@ -17,12 +18,31 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     _add_shown(trace)
     trace.set_defaults(run=read_trace)
 
+    measure = found.add_parser("measure", help="run a function, and show where its time went")
+    measure.add_argument("program", help="package.module:function or file.py:function")
+    measure.add_argument("--runs", type=int, default=10, help="how often it runs, after once to warm up (10)")
+    measure.add_argument(
+        "--arg", action="append", default=[], metavar="SHAPE", help="an argument: f32[128,784], s32, 3"
+    )
+    measure.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
+    measure.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
+    _add_shown(measure)
+    measure.set_defaults(run=run_and_measure)
+
 
 def _add_shown(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="whose bounds: a profile's name or file; that of the trace without one")
     parser.add_argument("--by", default="kernel", help="rows by kernel, scope, source or class")
     parser.add_argument("--rows", type=int, default=12, help="rows of the table (12)")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+
+
+def run_and_measure(options: argparse.Namespace) -> Outcome:
+    with commands.prints_aside():
+        hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
+        fn, args, kwargs = commands.function_call(options, options.program)
+        program = hlo_count.measure(fn, *args, runs=options.runs, device=options.device, kwargs=kwargs)
+    return Outcome(program.to_json() if options.json else program.table(options.by, rows=options.rows))
 
 
 def read_trace(options: argparse.Namespace) -> Outcome:

@@ -209,6 +209,13 @@ def _failing_operation(lower: Callable[[], Any]) -> str | None:
     return None
 
 
+def runnable(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What runs `fn` as one program: `fn` if it compiles itself, else under a `jax.jit` of its own."""
+    settle_default_backend()
+    _hide_own_frames()
+    return fn if can_lower(called(fn, args, kwargs)[0]) else _jitted(fn, args, kwargs)
+
+
 def _jitted(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`fn` if it can be lowered as it is, else under a `jax.jit` whose trace no earlier call has cached."""
     import jax
@@ -247,7 +254,15 @@ def _hide_own_frames() -> None:
     from jax.extend import source_info_util
 
     package = os.path.dirname(os.path.dirname(__file__))
-    own = ("budgets", "cli.py", "commands.py", "lowering", "pytest_plugin.py", "report")  # the demo is as a user's
+    own = (
+        "budgets",
+        "cli.py",
+        "commands.py",
+        "lowering",
+        "measured",
+        "pytest_plugin.py",
+        "report",
+    )  # the demo is as a user's
     for part in own:
         source_info_util.register_exclusion(os.path.join(package, part))
 

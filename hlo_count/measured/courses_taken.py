@@ -62,6 +62,25 @@ def courses_taken(module: Module, seen: Mapping[str, int], runs: int) -> Courses
     return found
 
 
+def completed(found: CoursesTaken, module: Module, other: CoursesTaken, other_module: Module) -> CoursesTaken:
+    """What was found, and of loops and conditionals of which nothing was told what another compile of the same program
+    tells: of those with the same name and op_name, else with an op_name that stands once in each."""
+    trips, branches = dict(found.trip_counts), dict(found.branches)
+    for settled, more in ((trips, other.trip_counts), (branches, other.branches)):
+        opcode = "while" if settled is trips else "conditional"
+        there = [i for i in other_module.instructions() if i.opcode == opcode and i.name in more]
+        here = [i for i in module.instructions() if i.opcode == opcode]
+        for instruction in here:
+            op_name = instruction.metadata.op_name
+            alike = [i for i in there if i.metadata.op_name == op_name]
+            named = [i for i in alike if i.name == instruction.name]
+            alone = alike if op_name and sum(i.metadata.op_name == op_name for i in here) == 1 else []
+            chosen = named or (alone if len(alone) == 1 else [])
+            if chosen:
+                settled.setdefault(instruction.name, more[chosen[0].name])  # type: ignore[arg-type]
+    return CoursesTaken(trips, branches, found.problems, found.times)
+
+
 def _seen_of(computation: Computation, seen: Mapping[str, int]) -> int | None:
     """How often a computation ran; None where nothing of it was seen."""
     numbers = Counter(seen[i.name] for i in computation.instructions if seen.get(i.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hlo_count.measured.traced_program import MeasuredRow, TracedProgram
+from hlo_count.measured.program_times import MeasuredRow, ProgramTimes
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE
 from hlo_count.report.contributor_rows import runs_text
 from hlo_count.report.contributors import short_source
@@ -52,7 +52,7 @@ class Group:
         )
 
     @classmethod
-    def of_idle(cls, name: str, program: TracedProgram) -> Group:
+    def of_idle(cls, name: str, program: ProgramTimes) -> Group:
         """The time in which nothing of a program ran."""
         total = program.total_seconds
         return cls(
@@ -69,7 +69,7 @@ class Group:
         return self.elapsed / self.bound if self.bound else None
 
 
-def groups(program: TracedProgram, by: str) -> list[Group]:
+def groups(program: ProgramTimes, by: str) -> list[Group]:
     """The rows of a program by one of GROUPINGS, that with the most seconds first; their seconds add up the same."""
     found: dict[str, list[MeasuredRow]] = {}
     for row in program.rows:

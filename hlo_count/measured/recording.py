@@ -18,17 +18,11 @@ from hlo_count.hlo.opcodes import halved
 from hlo_count.lowering.stored import proto_text
 from hlo_count.measured.courses_taken import CoursesTaken, courses_taken
 from hlo_count.measured.op_events import IN_FLIGHT, METADATA_PLANE, HostEvents, ProgramEvents, Unattributed, read_events
+from hlo_count.measured.program_times import HOW_TO_RECORD_HLO, PICO, instructions_that_run, report_of, sends
 from hlo_count.measured.run_splitting import split_runs
 from hlo_count.measured.timeline import Span, Spent, Timeline
 from hlo_count.measured.trace_files import trace_files
-from hlo_count.measured.traced_program import (
-    HOW_TO_RECORD_HLO,
-    PICO,
-    TracedProgram,
-    instructions_that_run,
-    report_of,
-    sends,
-)
+from hlo_count.measured.traced_program import TracedProgram
 from hlo_count.measured.xspace import XSpace
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device

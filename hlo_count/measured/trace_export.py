@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import spreadsheet_cell
-from hlo_count.measured.traced_program import PICO, MeasuredRow, TracedProgram
+from hlo_count.measured.program_times import PICO, MeasuredRow, ProgramTimes
 from hlo_count.report.export import to_dict
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def trace_dict(trace: Trace) -> dict[str, Any]:
     }
 
 
-def program_dict(program: TracedProgram) -> dict[str, Any]:
+def program_dict(program: ProgramTimes) -> dict[str, Any]:
     limits = program.limits
     return {
         "name": program.name,
@@ -52,6 +52,7 @@ def program_dict(program: TracedProgram) -> dict[str, Any]:
         "trip_counts": {name: float(trips) for name, trips in program.courses.trip_counts.items()},
         "branches": {name: [float(weight) for weight in each] for name, each in program.courses.branches.items()},
         "problems": program.courses.problems,
+        "notes": program.notes,
         "rows": [row_dict(row) for row in program.rows],
         "report": None if program.report is None else to_dict(program.report),
     }

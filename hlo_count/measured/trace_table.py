@@ -9,7 +9,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
 from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
 from hlo_count.measured.measured_groups import GROUPINGS, Group, groups
-from hlo_count.measured.traced_program import PICO, TracedProgram
+from hlo_count.measured.program_times import PICO, ProgramTimes
 from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
 
 if TYPE_CHECKING:
@@ -39,16 +39,28 @@ def trace_table(trace: Trace, by: str, rows: int) -> str:
     return printable("\n".join(lines).rstrip())
 
 
-def programs_table(programs: Sequence[TracedProgram], traced: float, idle: float) -> str:
-    """A row a program, those after the largest in one, and the time between them: the column adds up."""
+def program_table(program: ProgramTimes, by: str, rows: int) -> str:
+    """One program: its runs, and where their time went."""
+    jax = "" if program.report is None or not program.report.jax_version else f"jax {program.report.jax_version}"
+    device = program.device.name if program.device is not None else program.backend.upper()
+    devices = f"{program.devices} devices" if program.devices > 1 else "1 device"
+    lines = [*joined([part for part in (program.name, device, devices, jax, "1 FMA = 2 FLOP") if part]), ""]
+    lines += [programs_table([program], program.total_seconds, None), "", *program_lines(program, by, rows)]
+    return printable("\n".join(lines).rstrip())
+
+
+def programs_table(programs: Sequence[ProgramTimes], traced: float, idle: float | None) -> str:
+    """A row a program, those after the largest in one, and the time between them, if any is told: the column adds
+    up."""
     head, rest = programs[:_PROGRAMS], programs[_PROGRAMS:]
     labels = [program.name for program in head]
     total = [program.total_seconds for program in head]
     if rest:
         labels.append(f"everything else ({len(rest)})")
         total.append(sum(program.total_seconds for program in rest))
-    labels.append("(between programs)")
-    total.append(idle)
+    if idle is not None:
+        labels.append("(between programs)")
+        total.append(idle)
     blank: list[None] = [None] * (len(total) - len(head))
     columns = {
         "runs": [f"{program.runs:,}" for program in head] + [""] * len(blank),
@@ -67,7 +79,7 @@ def programs_table(programs: Sequence[TracedProgram], traced: float, idle: float
     return _laid_out("program", labels, columns)
 
 
-def _spread(program: TracedProgram) -> str:
+def _spread(program: ProgramTimes) -> str:
     """The middle half of the runs, of the median."""
     if program.runs < 4 or not program.median:
         return ""
@@ -76,14 +88,14 @@ def _spread(program: TracedProgram) -> str:
     return f"{100 * (high - low) / program.median:.0f} %"
 
 
-def _hfu(program: TracedProgram) -> str:
+def _hfu(program: ProgramTimes) -> str:
     if isinstance(program.limits, str) or not program.typical:
         return ""
     found = program.limits.hfu(program.typical)
     return f"{100 * found:.1f}" if found else ""
 
 
-def _times_bound(program: TracedProgram) -> str:
+def _times_bound(program: ProgramTimes) -> str:
     return _times(program.typical / program.bound) if program.bound else ""
 
 
@@ -94,7 +106,7 @@ def _times(number: float | None) -> str:
     return f"{number:.3g}" if number < 1000 else f"{number:,.0f}" if number < 100_000 else ">99,999"
 
 
-def program_lines(program: TracedProgram, by: str, most: int) -> list[str]:
+def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
     """Where the time of one program went, and what its runs settled."""
     if by not in GROUPINGS:
         raise HloCountError(f"by={by!r}: a trace has rows by {', '.join(GROUPINGS)}")
@@ -124,7 +136,7 @@ def program_lines(program: TracedProgram, by: str, most: int) -> list[str]:
     return lines
 
 
-def said(program: TracedProgram) -> list[str]:
+def said(program: ProgramTimes) -> list[str]:
     """What the runs settled of loops and conditionals, what they left open, and what was sent."""
     lines: list[str] = []
     courses = program.courses
@@ -142,6 +154,8 @@ def said(program: TracedProgram) -> list[str]:
     if program.report is not None:
         for group in program.report.settlements:
             lines += wrapped(f"not settled: {group}", first="- ")
+    for note in program.notes:
+        lines += wrapped(note, first="- ")
     return lines
 
 
