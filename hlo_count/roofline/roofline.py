@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -203,16 +204,18 @@ class Roofline:
 
     def hfu(self, seconds: float) -> float:
         """Hardware FLOP utilization: the compiled program's matrix FLOP over `seconds` and peak,
-        recomputation included; each dtype and precision against its own peak. 0 without matrix FLOP."""
+        recomputation included; each dtype and precision against its own peak. 0 without matrix FLOP. Warns of a
+        time that cannot be: one under the bound, or that would take more than the peak."""
         _check_seconds(seconds)
-        return self.matrix_seconds / seconds
+        return self._believed(self.matrix_seconds / seconds, "HFU", seconds)
 
     def mfu(self, seconds: float, *, model_flops: float, dtype: str | None = None) -> float:
         """Model FLOP utilization: `model_flops`, the FLOP that the model itself needs in a step on all
         devices together, over `seconds`, the number of devices and the peak.
 
         The peak is that of `dtype`, by default of the dtype and precision that most of the program's
-        matrix FLOP are in. Raises HloCountError for a program without matrix FLOP where no dtype is given.
+        matrix FLOP are in. Raises HloCountError for a program without matrix FLOP where no dtype is given; warns as
+        `hfu` does.
         """
         _check_seconds(seconds)
         if dtype is not None:
@@ -221,7 +224,24 @@ class Roofline:
             rate = self.limits.rate(max(self._matrix_work, key=self._matrix_work.__getitem__))
         else:
             raise HloCountError(f"{self.walk.module.name} has no matrix FLOP whose peak mfu() could take: pass dtype=…")
-        return model_flops / (seconds * rate.value * self.num_devices)
+        return self._believed(model_flops / (seconds * rate.value * self.num_devices), "MFU", seconds)
+
+    def _believed(self, share: float, what: str, seconds: float) -> float:
+        """A utilization, with a warning where it cannot be."""
+        least = self.bound if not self.compiled_for else None
+        if least is not None and seconds < least:
+            cannot = f"{in_words(seconds)} cannot be: it takes at least {in_words(least)} ({self.bottleneck})"
+        elif share > 1:
+            cannot = f"{what} of {share:.0%} cannot be: it would need {share:.3g} times the peak"
+        else:
+            return share
+        number = f"{self.num_devices} devices, " if self.num_devices > 1 else ""
+        asked = (
+            f"Was the result waited for (block_until_ready), is it one execution of these shapes on {number}this "
+            "device, and are the FLOP those of one step?"
+        )
+        warnings.warn(harmless(f"{self.walk.module.name} on {self.device.name}: {cannot}. {asked}"), stacklevel=3)
+        return share
 
     # Shown
 

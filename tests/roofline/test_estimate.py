@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 
 import fixture_files
 import pytest
@@ -370,7 +371,7 @@ def test_utilization() -> None:
 
 def test_utilization_without_matrix_flop() -> None:
     found = roofline(copy_of(8))
-    assert found.hfu(1.0) == 0
+    assert found.hfu(10.0) == 0
     with pytest.raises(HloCountError, match=r"has no matrix FLOP.*pass dtype"):
         found.mfu(1.0, model_flops=1)
 
@@ -413,6 +414,19 @@ def test_it_exports_as_json() -> None:
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert document["bound_s"] == found.bound
     assert len(document["rows"]) == len(found.rows)
+
+
+def test_a_time_that_cannot_be_is_said() -> None:
+    """2048 cubed in bf16 at 989 TFLOP/s is 17.4 us: a millisecond can be, 10 us cannot."""
+    found = hlo_count.count(fixture_files.text("h100", "matmul_bf16")).roofline("h100-sxm")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found.hfu(1e-3)
+        found.mfu(1e-3, model_flops=2 * 2048**3)
+    with pytest.warns(UserWarning, match=r"10.0 µs cannot be: it takes at least 17.4 µs \(matrix bf16\)"):
+        assert found.hfu(10e-6) == pytest.approx(2 * 2048**3 / 989e12 / 10e-6)
+    with pytest.warns(UserWarning, match="MFU of 400% cannot be: it would need 4 times the peak"):
+        found.mfu(1e-3, model_flops=4 * 989e9)
 
 
 def test_one_report_on_every_device() -> None:
