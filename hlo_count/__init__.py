@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hlo_count.roofline.catalog import device, devices
     from hlo_count.roofline.ridge import required_intensity
     from hlo_count.roofline.what_if import what_if
-    from hlo_count.sizing.growth import Growth, growth
+    from hlo_count.sizing.count_growth import Growth, growth
     from hlo_count.sizing.size import Size, size
     from hlo_count.visitors.cost import Cost
     from hlo_count.visitors.registry import custom_call, rule
@@ -64,7 +64,7 @@ _HOMES = {
     "devices": "hlo_count.roofline.catalog",
     "required_intensity": "hlo_count.roofline.ridge",
     "what_if": "hlo_count.roofline.what_if",
-    **dict.fromkeys(("Growth", "growth"), "hlo_count.sizing.growth"),
+    **dict.fromkeys(("Growth", "growth"), "hlo_count.sizing.count_growth"),
     **dict.fromkeys(("Size", "size"), "hlo_count.sizing.size"),
     "Cost": "hlo_count.visitors.cost",
     **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.registry"),
