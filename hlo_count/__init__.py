@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         TargetError,
         UnknownCostError,
     )
+    from hlo_count.fleet.scan import scan
+    from hlo_count.fleet.scanned import Scan
     from hlo_count.hlo import Computation, Instruction, Module, parse
     from hlo_count.job.job import Job
     from hlo_count.job.read_job import read_job
@@ -52,6 +54,8 @@ _HOMES = {
     **dict.fromkeys(("Diff", "diff"), "hlo_count.compare.diff"),
     **dict.fromkeys(("Passes", "passes", "read_dumps"), "hlo_count.compare.passes"),
     **dict.fromkeys(("Computation", "Instruction", "Module", "parse"), "hlo_count.hlo"),
+    "Scan": "hlo_count.fleet.scanned",
+    "scan": "hlo_count.fleet.scan",
     "Job": "hlo_count.job.job",
     "read_job": "hlo_count.job.read_job",
     "targets": "hlo_count.lowering",
@@ -85,6 +89,7 @@ __all__ = [
     "ParseError",
     "Passes",
     "Report",
+    "Scan",
     "Size",
     "TargetError",
     "Trace",
@@ -106,6 +111,7 @@ __all__ = [
     "read_trace",
     "required_intensity",
     "rule",
+    "scan",
     "size",
     "targets",
     "what_if",

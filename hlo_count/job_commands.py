@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,21 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     job.add_argument("--json", action="store_true", help="one JSON document on standard output")
     job.set_defaults(run=read_job)
 
+    scan = found.add_parser("scan", help="a row a module of files without number, into a database")
+    scan.add_argument("paths", nargs="+", metavar="PATH", help="files, folders, patterns such as '**/*.txt.gz', URLs")
+    scan.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="counts.sqlite, or .csv, .jsonl, .parquet; a scan goes on"
+    )
+    scan.add_argument("--workers", type=int, metavar="N", help="processes that count; as many as there are cores")
+    scan.set_defaults(run=run_scan)
+
+    query = found.add_parser("query", help="ask a database of a scan")
+    query.add_argument("database", help="what hlo-count scan wrote: counts.sqlite, or counts.csv.scan")
+    query.add_argument("question", nargs="?", help="its name, or SQL; without one they are listed")
+    query.add_argument("--rows", type=int, default=20, help="rows (20)")
+    query.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    query.set_defaults(run=query_scan)
+
 
 def read_job(options: argparse.Namespace) -> Outcome:
     job = hlo_count.read_job(
@@ -54,3 +70,22 @@ def diff(options: argparse.Namespace) -> Outcome:
     else:
         text = found.markdown() if options.markdown else found.table()
     return Outcome(text, FAILED if failures else DONE, tuple(f"hlo-count: {failure}" for failure in failures))
+
+
+def run_scan(options: argparse.Namespace) -> Outcome:
+    """Exit code 0 whatever the files hold: those that cannot be counted are rows, and their number is said."""
+    found = hlo_count.scan(
+        options.paths, Path(options.output), workers=options.workers, progress=is_terminal(sys.stderr)
+    )
+    database = shlex.quote(str(found.database))
+    said = (f"hlo-count: {found.failed:,} failed: hlo-count query {database} errors",) if found.failed else ()
+    return Outcome(str(found), said=said)
+
+
+def query_scan(options: argparse.Namespace) -> Outcome:
+    from hlo_count.fleet.questions import ask, questions_table
+
+    if options.question is None:
+        return Outcome(questions_table())
+    answer = ask(Path(options.database), options.question, options.rows)
+    return Outcome(json_text(answer.to_dict()) if options.json else str(answer))

@@ -25,6 +25,7 @@ ORDER = (
     "measured",
     "compare",
     "job",
+    "fleet",
     "budgets",
     "sizing",
 )
@@ -39,7 +40,20 @@ USES_JAX = {
     "roofline.calibration_suite",
 }
 """Beside lowering: the modules whose functions import jax. None does when it is loaded."""
-HEAVY = {"jax", "jaxlib", "networkx", "numpy", "pandas", "matplotlib", "tqdm", "platformdirs", "loky", "cloudpickle"}
+HEAVY = {
+    "jax",
+    "jaxlib",
+    "networkx",
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "tqdm",
+    "platformdirs",
+    "loky",
+    "cloudpickle",
+    "pyarrow",
+    "fsspec",
+}
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -150,3 +164,12 @@ def test_every_name_of_the_package_loads_without_jax() -> None:
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if folder(name(path)) != "lowering"], ids=name)
+def test_caches_are_bounded(path: Path) -> None:
+    """A process that counts texts without end keeps no more than at first. (Devices that were compiled for stay.)"""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and node.args.args:
+            decorators = {ast.unparse(each) for each in node.decorator_list}
+            assert not decorators & {"cache", "functools.cache", "lru_cache(maxsize=None)"}, node.name

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable
 from ctypes import c_float
-from functools import cache, partial
+from functools import lru_cache, partial
 
 from hlo_count.hlo.dtypes import DType
 from hlo_count.hlo.opcodes import elementwise
@@ -41,7 +41,7 @@ def literal(dtype: DType, text: str) -> Scalar | None:
         return None
 
 
-@cache
+@lru_cache(maxsize=1024)
 def convert(source: DType, target: DType) -> Function | None:
     """The HLO `convert` between two types: integers wrap, floats saturate to integers and NaN becomes 0."""
     into = fit(target)
@@ -52,7 +52,7 @@ def convert(source: DType, target: DType) -> Function | None:
     return into
 
 
-@cache
+@lru_cache(maxsize=1024)
 def compare(dtype: DType, direction: str, order: str | None) -> Function | None:
     """The HLO `compare`; `order` is its attribute `type`. None for the total order of floats."""
     function = _COMPARISONS.get(direction)
@@ -64,7 +64,7 @@ def compare(dtype: DType, direction: str, order: str | None) -> Function | None:
     return function
 
 
-@cache
+@lru_cache(maxsize=1024)
 def arithmetic(opcode: str, dtype: DType) -> Function | None:
     """What `opcode` does to scalars of `dtype`; None where the devices' results differ in the last bit."""
     into = fit(dtype)
@@ -93,7 +93,7 @@ def limits(dtype: DType) -> tuple[int, int]:
     return -(1 << dtype.bits - 1), (1 << dtype.bits - 1) - 1
 
 
-@cache
+@lru_cache(maxsize=1024)
 def fit(dtype: DType) -> Function | None:
     """The function that brings a number into `dtype`: integers wrap around, floats round to nearest even."""
     if dtype.kind == "pred":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 TRAITS = {
     "elementwise": "an element of the result comes from the same element of each operand",
@@ -264,7 +264,7 @@ def elementwise(operands: int) -> frozenset[str]:
     return frozenset(name for name in ELEMENTWISE if OPCODES[name].fewest == operands)
 
 
-@cache
+@lru_cache(maxsize=1024)
 def async_sugar(opcode: str) -> tuple[str, str] | None:
     """What a sugared name wraps and which half it is: `slice-start` is ("slice", "start"); None for any other.
 

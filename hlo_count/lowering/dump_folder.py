@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -110,21 +110,27 @@ class DumpFolder:
         folders = sorted(p.name for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
         there = f"{self.passed_over} files that are no HLO" if self.passed_over else "no files"
         deeper = f" and the folders {', '.join(folders[:3])}{', …' if len(folders) > 3 else ''}" if folders else ""
-        return f"holds no HLO, but {there}{deeper}: {HOW}"
+        below = "; hlo-count scan reads folders in folders" if folders else ""
+        return f"holds no HLO, but {there}{deeper}: {HOW}{below}"
 
 
 def read_folder(path: Path) -> DumpFolder:
     """What a folder holds, by the names of its files. Raises HloCountError where it is none or cannot be read."""
     if not path.is_dir():
         raise HloCountError(f"{path}: there is no such directory; {HOW}")
+    try:
+        files = [each for each in path.iterdir() if each.is_file()]
+    except OSError as problem:
+        raise HloCountError(f"{path}: {problem.strerror or problem}") from None
+    return sorted_out(path, files)
+
+
+def sorted_out(path: Path, files: Iterable[Path]) -> DumpFolder:
+    """What the files of a folder are, by their names."""
     states: dict[str, dict[tuple[int, str, str], Dump]] = {}
     beside: dict[str, dict[str, Path]] = {}
     others, passed_over = [], 0
-    try:
-        files = sorted(each for each in path.iterdir() if each.is_file())
-    except OSError as problem:
-        raise HloCountError(f"{path}: {problem.strerror or problem}") from None
-    for file in files:
+    for file in sorted(files):
         match dump_of(file):
             case Dump() as dump:
                 of_module = states.setdefault(dump.module, {})

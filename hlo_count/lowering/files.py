@@ -24,9 +24,14 @@ _POWERS = {"k": 1, "M": 2, "G": 3, "T": 4}
 
 def read_file(path: Path) -> bytes:
     """What a file holds, unpacked. Raises HloCountError naming it where it cannot be read, or holds too much."""
+    return unpacked(read_packed(path), str(path))
+
+
+def read_packed(path: Path) -> bytes:
+    """What a file holds, as it lies there. Raises HloCountError as `read_file` does."""
     try:
         with path.open("rb") as stream:
-            return read_stream(stream, str(path))
+            return _up_to_limit(stream.read, str(path), "")
     except OSError as problem:
         raise HloCountError(f"{path}: {problem.strerror or problem}; pass the path of an HLO text") from None
 

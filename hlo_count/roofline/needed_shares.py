@@ -9,7 +9,7 @@ bound stays a bound.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from math import prod
 
 from hlo_count.hlo.attributes import parse_window
@@ -134,7 +134,7 @@ def _varying(instruction: Instruction, known: list[frozenset[int]]) -> frozenset
     return _all_dimensions(shape.rank) if shape.is_array else frozenset()
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _all_dimensions(rank: int) -> frozenset[int]:
     return frozenset(range(rank))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
@@ -228,7 +228,7 @@ def _asked(cost: Explained) -> str:
     return "FLOP"
 
 
-@cache
+@lru_cache(maxsize=1024)
 def _says_all(opcode: str) -> bool:
     """Whether a kernel's cost follows from its shape and attributes, its operands' shapes, and which are the same."""
     return opcode not in _MORE and halved(opcode)[0] not in _MORE

@@ -1,0 +1,1 @@
+"""Many modules: scanned into one database by as many processes as there are, and asked questions."""
