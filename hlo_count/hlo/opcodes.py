@@ -284,7 +284,7 @@ def halved(opcode: str) -> tuple[str, str]:
     return (row.wraps, row.half) if row is not None else async_sugar(opcode) or ("", "")
 
 
-@cache
+@lru_cache(maxsize=1024)
 def may_have(opcode: str) -> frozenset[str]:
     """The attributes that an opcode may have, one of its own or half of a pair with a sugared name; any, if unknown."""
     sugared = async_sugar(opcode)
