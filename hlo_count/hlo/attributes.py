@@ -169,13 +169,24 @@ def parse_window(text: str | None, rank: int = 0) -> tuple[WindowDimension, ...]
 
 
 def parse_config(text: str | None) -> dict[str, Any] | None:
-    """A backend config as a dict, when it is JSON (bare or as a quoted string); None when it is anything else."""
+    """A backend config as a dict, when it is JSON (bare or as a quoted string); None when it is anything else.
+
+    The texts of 2019 have JSON whose keys stand without quotes: `{selected_algorithm:7,alpha:1}`.
+    """
     if not text:
         return None
+    value = _json(text)
+    if isinstance(value, str):
+        value = _json(value) or _json(_BARE_KEY.sub(r'"\1":', value))
+    return value if isinstance(value, dict) else None
+
+
+_BARE_KEY = re.compile(r"(?<=[{,])\s*([A-Za-z_]\w*)\s*:")
+
+
+def _json(text: str) -> Any:
+    """None for what is no JSON."""
     try:
-        value = json.loads(text)
-        if isinstance(value, str):
-            value = json.loads(value)
+        return json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from fixture_files import text
 from visitors.formula_cases import call, cost, counted, parts
@@ -61,6 +63,44 @@ def test_a_gemm_is_its_product_and_its_epilogue(target, fields, more, expected):
     found = cost(target, [*MATRICES, *more], RESULT, gemm(**fields))
     assert parts(found) == {"matmul.flops": PRODUCT, **expected}
     assert found.status == "exact"
+
+
+NUMBERS = '"dot_dimension_numbers":{"lhs_contracting_dimensions":["1"],"rhs_contracting_dimensions":["0"]}'
+BARE = {
+    # as XLA's gemm_rewrite_test.cc has them, of 2019, 2020 and 2023
+    "bare keys": '"{selected_algorithm:7,alpha:1,dot_dimension_numbers:{lhs_contracting_dimensions:[1],'
+    'rhs_contracting_dimensions:[0],lhs_batch_dimensions:[],rhs_batch_dimensions:[]},batch_size:1}"',
+    "a string": json.dumps('{"alpha_real":1,"alpha_imag":0,"beta":0,' + NUMBERS + ',"selected_algorithm":"7"}'),
+    "JSON": '{"alpha_real":1,"alpha_imag":0,"beta":0,' + NUMBERS + ',"epilogue":"DEFAULT"}',
+}
+
+
+@pytest.mark.parametrize("form", BARE)
+@pytest.mark.parametrize("target", ["__cublas$gemm", "__cublas$lt$matmul"])
+def test_a_gemm_of_a_text_before_configs_were_wrapped(target, form):
+    found = cost(target, MATRICES, f"f32[{M},{N}]", BARE[form])
+    assert parts(found) == {"matmul.flops": PRODUCT}
+    assert found.bytes == 4 * (M * K + K * N + M * N)
+    assert found.status == "exact"
+
+
+def test_alpha_of_a_text_of_2019_is_a_multiply():
+    found = cost("__cublas$gemm", MATRICES, f"f32[{M},{N}]", BARE["bare keys"].replace("alpha:1", "alpha:0.125"))
+    assert parts(found) == {"matmul.flops": PRODUCT, "multiply.flops": SIZE}
+
+
+def test_batches_of_a_text_of_2020_may_share_one_side():
+    """XLA folds a broadcast of rhs into the call: gemm_broadcast_folding_rewrite_test.cc."""
+    numbers = {"lhs_contracting_dimensions": ["2"], "rhs_contracting_dimensions": ["0"], "lhs_batch_dimensions": ["0"]}
+    config = {"alpha_real": 1, "beta": 0, "dot_dimension_numbers": {**numbers, "rhs_batch_dimensions": []}}
+    found = cost("__cublas$gemm", [f"f32[{B},{M},{K}]", f"f32[{K},{N}]"], f"f32[{B},{M},{N}]", config)
+    assert parts(found) == {"matmul.flops": B * PRODUCT}
+
+
+def test_what_neuron_passes_on_only_moves():
+    """As torch_neuronx prints it, without a config."""
+    found = cost("AwsNeuronTransferWithStaticRing", [f"f32[{M},{K}]"], f"f32[{M},{K}]")
+    assert (parts(found), found.bytes, found.status) == ({}, 2 * 4 * M * K, "exact")
 
 
 def test_scratch_of_a_gemm_is_no_traffic():

@@ -47,8 +47,9 @@ def gemm(instruction: Instruction) -> Cost:
     each. The scales of 8-bit operands are one factor, folded into alpha (cuBLAS documentation,
     cublasLtMatmul).
     """
-    config = json_config(instruction, "gemm_backend_config")
-    numbers = json_config(instruction, "gemm_backend_config", "dot_dimension_numbers")
+    wrapper = () if _is_bare(instruction) else ("gemm_backend_config",)
+    config = json_config(instruction, *wrapper)
+    numbers = json_config(instruction, *wrapper, "dot_dimension_numbers")
     lhs, rhs, product = operand(instruction, 0), operand(instruction, 1), result(instruction)
     contracted = prod(
         dimension(instruction, lhs, d) for d in integers(instruction, numbers, "lhs_contracting_dimensions")
@@ -59,7 +60,10 @@ def gemm(instruction: Instruction) -> Cost:
     cost = contraction_cost(product.size * contracted, dtype)
 
     scaled = lhs.element_type.is_float and lhs.element_type.bits <= 8
-    alpha = (number(instruction, config, "alpha_real", 1), number(instruction, config, "alpha_imag"))
+    alpha = (
+        number(instruction, config, "alpha_real", number(instruction, config, "alpha", 1)),
+        number(instruction, config, "alpha_imag"),
+    )
     beta = number(instruction, config, "beta")
     epilogue = str(config.get("epilogue", "DEFAULT"))
     if epilogue not in _EPILOGUES:
@@ -70,6 +74,12 @@ def gemm(instruction: Instruction) -> Cost:
     behind += ["multiply"] if beta not in (0, 1) else []
     behind += ["maximum"] if config.get("damax_output") is True else []
     return cost + pointwise(product, *behind) + traffic_without_scratch(instruction)
+
+
+def _is_bare(instruction: Instruction) -> bool:
+    """Whether the config is that of 2019 to 2023, which has no `gemm_backend_config` around it; it says `alpha` first,
+    then `alpha_real`."""
+    return "dot_dimension_numbers" in (instruction.backend_config or {})
 
 
 @custom_call("__cublas$lt$groupedMatmul")

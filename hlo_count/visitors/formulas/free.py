@@ -34,7 +34,8 @@ def free(instruction: Instruction) -> Cost:
     return Cost()
 
 
-@custom_call("PadToStatic", "SliceToDynamic", "CollectiveMetadata")
+@custom_call("PadToStatic", "SliceToDynamic", "CollectiveMetadata", "AwsNeuronTransferWithStaticRing")
 def bytes_only(instruction: Instruction) -> Cost:
-    """Bytes only: an array in a buffer of its largest size, and back; where other devices have theirs."""
+    """Bytes only: an array in a buffer of its largest size, and back; where other devices have theirs; an array that
+    AWS Neuron passes on."""
     return Cost()
