@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.lowering.asking import refuse_asking
 from hlo_count.lowering.host_memory import HostMemory, asked
 from hlo_count.lowering.in_place import refuse_hidden_arrays
 from hlo_count.lowering.jaxprs import moved, shardings_in
 from hlo_count.lowering.move import Move, is_foreign, plan
-from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_abstract, is_array, mesh_context
+from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_abstract, is_array, target_context
 from hlo_count.lowering.stages import is_jax_jit, stage_in
 from hlo_count.lowering.targets import Target
 
@@ -53,7 +54,7 @@ class Placed:
 
     def lower(self) -> Any:
         """The `jax.stages.Lowered`."""
-        with mesh_context(self.context):
+        with target_context(self.context, self.devices[0]):
             return self.jitted.lower(*self.args, **self.kwargs)
 
 
@@ -68,13 +69,16 @@ def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, 
     from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
     around = ambient_mesh()
-    with mesh_context(mesh):
+    with target_context(mesh, target.devices[0]):
         try:
             traced = _trace(jitted, args, kwargs)
-        except ValueError as error:
-            if mesh is None or "context mesh" not in str(error):
-                raise
-            raise HloCountError(f"{MESH_CLASH}: {error}") from error
+        except HloCountError:
+            raise
+        except Exception as error:
+            if mesh is not None and isinstance(error, ValueError) and "context mesh" in str(error):
+                raise HloCountError(f"{MESH_CLASH}: {error}") from error
+            refuse_asking(error, target.name)
+            raise
     ambient = around if mesh is None else mesh
     inside = list(shardings_in([traced.in_shardings, traced.out_shardings, traced.jaxpr]))
     outside = [each for each in map(_own, traced.operands) if each is not None]

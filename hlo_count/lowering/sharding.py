@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
@@ -106,6 +106,25 @@ def mesh_context(mesh: Any) -> AbstractContextManager[Any]:
         if hasattr(owner, name):
             return getattr(owner, name)(mesh)  # type: ignore[no-any-return]
     return mesh  # type: ignore[no-any-return]  # a Mesh is itself a context manager
+
+
+@contextmanager
+def target_context(mesh: Any, device: Any) -> Iterator[None]:
+    """`mesh` as the ambient mesh, and `device` as what the program will run on, for kernels that ask while traced.
+
+    Pallas asks the abstract mesh for it (`emit_pipeline`, meshes of a chip's cores), else JAX's default device.
+    """
+    import jax
+
+    with mesh_context(mesh):
+        if not hasattr(jax.sharding, "AbstractDevice"):  # where it has no kernels that ask either
+            yield
+            return
+        kind = jax.sharding.AbstractDevice(
+            device_kind=device.device_kind, num_cores=getattr(device, "num_cores", None), platform=device.platform
+        )
+        with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh().update(abstract_device=kind)):
+            yield
 
 
 def ambient_mesh() -> Any | None:

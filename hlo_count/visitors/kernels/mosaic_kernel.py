@@ -114,7 +114,7 @@ class _MosaicCall:
         kind = self.run.type_of(self.main.body.arguments[self.first + n])
         window = self._window(n)
         size = self.shapes[n].size
-        if not window:
+        if "window_bounds" not in window:
             return None if kind.space in DEVICE_SPACES or kind.space.startswith("sem") else whole(size)
         if not prod(self.grid):
             return Elements(0, 0, 0)

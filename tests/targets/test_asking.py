@@ -1,0 +1,133 @@
+"""Kernels that ask, while they are traced, for the device that they will run on."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import pytest
+from targets.environment import compiled_for
+
+import hlo_count as hc
+
+jax_version = tuple(map(int, jax.__version__.split(".")[:2]))
+pytestmark = pytest.mark.skipif(not hasattr(jax.sharding, "AbstractDevice"), reason="this jax has no AbstractDevice")
+
+TPUS = compiled_for("tpu:v5e", "tpu:v6e")
+BF16, F32, S32 = jnp.bfloat16, jnp.float32, jnp.int32
+
+
+@pytest.mark.parametrize("target", TPUS)
+def test_a_pipeline_inside_of_a_kernel(target):
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import tpu as pltpu
+
+    n, block = 1024, 256
+    steps = n // block
+
+    def step(x, y, out):
+        @pl.when(pl.program_id(2) == 0)
+        def _():
+            out[...] = jnp.zeros_like(out)
+
+        out[...] += jnp.dot(x[...], y[...], preferred_element_type=F32)
+
+    def kernel(x, y, out):
+        pltpu.emit_pipeline(
+            step,
+            grid=(steps, steps, steps),
+            in_specs=[
+                pl.BlockSpec((block, block), lambda i, j, k: (i, k)),
+                pl.BlockSpec((block, block), lambda i, j, k: (k, j)),
+            ],
+            out_specs=[pl.BlockSpec((block, block), lambda i, j, k: (i, j))],
+        )(x, y, out)
+
+    whole = pl.BlockSpec(memory_space=pl.ANY)
+    product = pl.pallas_call(
+        kernel, out_shape=jax.ShapeDtypeStruct((n, n), F32), in_specs=[whole, whole], out_specs=whole
+    )
+    report = hc.count(product, *(jax.ShapeDtypeStruct((n, n), BF16),) * 2, target=target)
+    assert report.by("class")["matmul"].flops == 2 * n**3
+    assert report.status == "exact"
+    # each side once for each block of the other's, by the pipeline's own DMAs
+    assert (report.bytes_read, report.bytes_written) == (2 * steps * n * n * 2, n * n * 4)
+    assert report.compulsory_bytes == 2 * n * n * 2 + n * n * 4
+
+
+def ragged_attention(**blocks):
+    """Of 512 queries of 8 sequences over pages of 16 keys: the arguments, and what to call."""
+    from jax.experimental.pallas.ops.tpu.ragged_paged_attention import ragged_paged_attention
+
+    tokens, heads, kv_heads, d, sequences, page, pages = 512, 16, 8, 128, 8, 16, 1024
+    shapes = [
+        ((tokens, heads, d), BF16), ((pages, page, 2 * kv_heads, d), BF16),
+        ((sequences,), S32), ((sequences, 64), S32), ((sequences + 1,), S32), ((1,), S32),
+    ]  # fmt: skip
+    arguments = [jax.ShapeDtypeStruct(*each) for each in shapes]
+    return functools.partial(ragged_paged_attention, **blocks), arguments, 4 * tokens * heads * page * d
+
+
+@pytest.mark.parametrize("target", TPUS)
+def test_ragged_paged_attention(target):
+    """A block of queries meets a block of 8 pages in each trip of a loop that data end: counted once."""
+    attend, arguments, of_a_page = ragged_attention(num_kv_pages_per_block=8, num_queries_per_block=32)
+    report = hc.count(attend, *arguments, target=target)
+    assert report.by("class")["matmul"].flops == 8 * of_a_page
+    assert report.status == "lower bound"
+    (unknown,) = report.unknowns
+    assert "loops as often as data say, counted once" in unknown.reason
+    (group,) = report.settlements
+    settled = hc.count(
+        report.module, costs={group.keys[0]: {"flops": 3e9, "bytes_read": 10**7, "bytes_written": 10**6}}
+    )
+    assert (settled.flops, settled.status) == (3 * 10**9, "exact")
+
+
+@pytest.mark.parametrize("target", compiled_for("tpu:v5e"))
+def test_a_question_that_no_target_answers_is_refused(target):
+    """Without block sizes it looks them up by `jax.devices()`."""
+    attend, arguments, _ = ragged_attention()
+    with pytest.raises(hc.TargetError) as problem:
+        hc.count(attend, *arguments, target=target)
+    said = str(problem.value)
+    assert said.startswith("cannot be traced for tpu:v5e: TPU version must be 4 or higher; get_tuned_block_sizes (")
+    assert said.endswith("asks jax.devices(), which are those here: pass it what it chooses by them")
+
+
+def copied_by_every_subcore(x):
+    from jax.experimental import pallas as pl
+    from jax.experimental.pallas import tpu as pltpu
+    from jax.experimental.pallas import tpu_sc
+
+    mesh = tpu_sc.VectorSubcoreMesh(core_axis_name="core", subcore_axis_name="subcore")
+
+    @functools.partial(pl.kernel, out_type=jax.ShapeDtypeStruct(x.shape, x.dtype), mesh=mesh)
+    def kernel(source, target):
+        pltpu.sync_copy(source, target)
+
+    return kernel(x)
+
+
+@pytest.mark.skipif(jax_version < (0, 10), reason="kernels of a SparseCore are made otherwise in older versions of jax")
+@pytest.mark.parametrize("target", compiled_for("tpu:v6e", "tpu:v5e"))
+def test_a_kernel_for_the_sparse_cores(target):
+    """v6e has two of 16 subcores, v5e none."""
+    x = jax.ShapeDtypeStruct((1024,), F32)
+    if target == "tpu:v5e":
+        with pytest.raises(hc.TargetError, match=r"^cannot be traced for tpu:v5e: [^\n]* not have SparseCores$"):
+            hc.count(copied_by_every_subcore, x, target=target)
+        return
+    report = hc.count(copied_by_every_subcore, x, target=target)
+    assert (report.bytes_read, report.bytes_written, report.status) == (32 * 4096, 32 * 4096, "exact")
+
+
+@pytest.mark.parametrize("target", compiled_for("tpu:v5e"))
+def test_other_errors_of_a_function_are_its_own(target):
+    def asks_and_fails(x):
+        kind = jax.devices()[0].device_kind
+        return jnp.reshape(x, (3, len(kind) + 10**6))
+
+    with pytest.raises(TypeError, match="reshape"):
+        hc.count(asks_and_fails, jax.ShapeDtypeStruct((8,), F32), target=target)
