@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hlo_count.lowering import targets
     from hlo_count.measured.measure import measure
     from hlo_count.measured.recording import Trace, read_trace
+    from hlo_count.measured.track import track
     from hlo_count.report.counting import count, count_parameters
     from hlo_count.report.report import Report
     from hlo_count.roofline.calibrate import calibrate
@@ -60,6 +61,7 @@ _HOMES = {
     "read_job": "hlo_count.job.read_job",
     "targets": "hlo_count.lowering",
     "measure": "hlo_count.measured.measure",
+    "track": "hlo_count.measured.track",
     **dict.fromkeys(("Trace", "read_trace"), "hlo_count.measured.recording"),
     **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
     "Report": "hlo_count.report.report",
@@ -114,6 +116,7 @@ __all__ = [
     "scan",
     "size",
     "targets",
+    "track",
     "what_if",
 ]
 

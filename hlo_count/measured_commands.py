@@ -8,6 +8,7 @@ from typing import Any
 import hlo_count
 from hlo_count import commands
 from hlo_count.commands import Outcome
+from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
 
 
@@ -29,6 +30,15 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     _add_shown(measure)
     measure.set_defaults(run=run_and_measure)
 
+    run = found.add_parser("run", help="run a Python script, and show what JAX did in it, as perf stat does")
+    run.add_argument("--skip", type=float, default=0.0, metavar="SECONDS", help="record from then on")
+    run.add_argument("--seconds", type=float, default=0.0, metavar="SECONDS", help="record so long (to the end)")
+    run.add_argument("-o", "--output", metavar="FOLDER", help="keep the trace here")
+    _add_shown(run)
+    run.add_argument("script", help="a Python file")
+    run.add_argument("arguments", nargs=argparse.REMAINDER, help="its own arguments")
+    run.set_defaults(run=run_script)
+
 
 def _add_shown(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="whose bounds: a profile's name or file; that of the trace without one")
@@ -43,6 +53,22 @@ def run_and_measure(options: argparse.Namespace) -> Outcome:
         fn, args, kwargs = commands.function_call(options, options.program)
         program = hlo_count.measure(fn, *args, runs=options.runs, device=options.device, kwargs=kwargs)
     return Outcome(program.to_json() if options.json else program.table(options.by, rows=options.rows))
+
+
+def run_script(options: argparse.Namespace) -> Outcome:
+    """The table follows on standard error, the JSON on the last line of standard output: the rest is the script's."""
+    from hlo_count.measured import script
+
+    for name in ("skip", "seconds"):
+        if not 0 <= getattr(options, name) < float("inf"):
+            raise HloCountError(f"--{name}: a number of seconds, 0 or more")
+    found, code = script.run_script(
+        options.script, options.arguments, folder=options.output, skip=options.skip, seconds=options.seconds,
+        device=options.device,
+    )  # fmt: skip
+    if options.json:
+        return Outcome(found.to_json(indent=None), code)
+    return Outcome(code=code, said=(found.table(options.by, rows=options.rows),))
 
 
 def read_trace(options: argparse.Namespace) -> Outcome:

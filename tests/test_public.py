@@ -28,6 +28,7 @@ SIGNATURES = {
     "calibrate": "path",
     "read_dumps": "directory module pattern",
     "read_trace": "path device",
+    "track": "folder device",
     "measure": "fn / *args runs device kwargs **named",
 }
 """The parameters that the guide relies on, in their order; others may stand beside them."""

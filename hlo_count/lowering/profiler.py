@@ -34,11 +34,12 @@ def start(folder: Path) -> None:
         ) from problem
 
 
-def stop() -> None:
-    """Write the trace, once everything that was started is over: what is under way leaves no events."""
+def stop(wait: bool = True) -> None:
+    """Write the trace, once all arrays are there: what is under way leaves no events, and what it makes for nobody
+    cannot be waited for. Without `wait` at once, from another thread than that which works with the arrays."""
     import jax
 
-    for array in jax.live_arrays():
+    for array in jax.live_arrays() if wait else ():
         if not array.is_deleted():
             array.block_until_ready()
     with quiet():

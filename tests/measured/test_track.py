@@ -1,0 +1,124 @@
+"""What JAX did inside a `with`, and in a script that `hlo-count run` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from measured.conftest import needs_thunks
+
+import hlo_count as hc
+
+N, RUNS = 64, 4
+SCRIPT = f"""
+import os, sys
+assert "jax" not in sys.modules
+os.environ["JAX_ENABLE_X64"] = "1"  # read when JAX is imported
+import jax, jax.numpy as jnp
+print("given", sys.argv[1:])
+product = jax.jit(lambda x: x @ x)
+x = jnp.ones(({N}, {N}), jnp.float64)
+for _ in range({RUNS}):
+    y = product(x)
+print(float(y[0, 0]), y.dtype)
+if sys.argv[1:] == ["fails"]:
+    raise RuntimeError("the script's own trouble")
+sys.exit(7)
+"""
+
+
+@needs_thunks
+def test_all_that_runs_inside_is_told(tmp_path):
+    product, total = jax.jit(jnp.dot), jax.jit(jnp.sum)
+    x = jax.block_until_ready(jnp.ones((N, N)))
+    with hc.track(folder=tmp_path, device="cpu-avx512") as t:
+        with pytest.raises(hc.HloCountError, match="before it is over"):
+            t.flops  # noqa: B018
+        results = [*(product(x, x) for _ in range(RUNS)), total(x)]
+    assert sorted(program.runs for program in t.programs) == [1, RUNS] and len(results) == RUNS + 1
+    assert t.flops == RUNS * 2 * N**3 + N * N - 1
+    assert t.compiles == 2 and 0 < t.compile_seconds < t.wall_seconds
+    assert 0 < t.seconds <= t.wall_seconds
+    assert f"2 programs, {RUNS + 1} runs" in t.table()
+    assert max(map(len, str(t).splitlines())) <= 100
+    assert hc.read_trace(tmp_path).programs[0].seconds == t.programs[0].seconds
+
+
+@needs_thunks
+def test_what_is_raised_inside_goes_through_and_what_ran_before_is_kept():
+    product = jax.jit(lambda x: x @ x)
+    results = []
+
+    def fail():
+        results.append(product(jnp.ones((N, N))))
+        raise ZeroDivisionError
+
+    tracked = hc.track()
+    with pytest.raises(ZeroDivisionError), tracked as t:
+        fail()
+    assert t.flops >= 2 * N**3
+
+
+def run(
+    tmp_path: Path, script: str, *arguments: str, options: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    file = tmp_path / "script.py"
+    file.write_text(script)
+    command = [sys.executable, "-m", "hlo_count", "run", *options, str(file), *arguments]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONIOENCODING": "utf-8"}
+    environment.pop("JAX_ENABLE_X64", None)
+    return subprocess.run(command, capture_output=True, text=True, env=environment)
+
+
+@needs_thunks
+def test_a_script_keeps_its_output_arguments_and_exit_code(tmp_path):
+    options = ("--json", "--device", "cpu-avx512", "-o", str(tmp_path / "kept"))
+    done = run(tmp_path, SCRIPT, "--json", "a b", options=options)
+    assert done.returncode == 7
+    *own, document = done.stdout.splitlines()
+    assert own == ["given ['--json', 'a b']", f"{float(N)} float64"]
+    found = json.loads(document)
+    product = next(each for each in found["trace"]["programs"] if each["runs"] == RUNS)
+    assert product["report"]["flops"] == 2 * N**3
+    assert 0 < found["running_s"] < found["wall_s"]
+    trace = hc.read_trace(tmp_path / "kept")
+    assert {each.name for each in trace.programs} == {each["name"] for each in found["trace"]["programs"]}
+
+
+@needs_thunks
+def test_a_script_that_fails_shows_its_own_frames_and_what_ran(tmp_path):
+    done = run(tmp_path, SCRIPT, "fails")
+    assert done.returncode == 1
+    assert done.stderr.count("RuntimeError: the script's own trouble") == 1
+    frames = [line for line in done.stderr.splitlines() if line.startswith("  File")]
+    assert len(frames) == 1 and "script.py" in frames[0]
+    assert "running" in done.stderr and f"{RUNS} " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        ("import os; os._exit(3)", 3, "ended by os._exit, or in C code before its trace was written"),
+        (f"import os; os.kill(os.getpid(), {int(signal.SIGTERM)})", 128 + signal.SIGTERM, "ended by SIGTERM before"),
+        ("print('no JAX')", 0, "the script compiled nothing with JAX"),
+    ],
+)
+def test_a_script_of_which_nothing_is_known_is_told_in_a_line(tmp_path, script, code, said):
+    done = run(tmp_path, script)
+    assert done.returncode == code
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_there_must_be_a_script(tmp_path):
+    command = [sys.executable, "-m", "hlo_count", "run", str(tmp_path / "nowhere.py")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "there is no such script" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
