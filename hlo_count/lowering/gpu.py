@@ -44,6 +44,7 @@ class Gpu:
 
 # CUDA C++ Programming Guide, "Technical Specifications per Compute Capability".
 _VOLTA = Architecture(major=7, minor=0, fp32_lanes=64, threads=2048, shared_memory=98304, shared_memory_optin=98304)
+_TURING = Architecture(major=7, minor=5, fp32_lanes=64, threads=1024, shared_memory=65536, shared_memory_optin=65536)
 _AMPERE = Architecture(major=8, minor=0, fp32_lanes=64, threads=2048, shared_memory=167936, shared_memory_optin=166912)
 _AMPERE_86 = Architecture(
     major=8, minor=6, fp32_lanes=128, threads=1536, shared_memory=102400, shared_memory_optin=101376
@@ -52,6 +53,12 @@ _ADA = Architecture(major=8, minor=9, fp32_lanes=128, threads=1536, shared_memor
 _HOPPER = Architecture(major=9, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448)
 _BLACKWELL = Architecture(
     major=10, minor=0, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448
+)
+_BLACKWELL_103 = Architecture(
+    major=10, minor=3, fp32_lanes=128, threads=2048, shared_memory=233472, shared_memory_optin=232448
+)
+_BLACKWELL_120 = Architecture(
+    major=12, minor=0, fp32_lanes=128, threads=1536, shared_memory=131072, shared_memory_optin=101376
 )
 
 
@@ -70,19 +77,35 @@ def _gpu(
     )  # fmt: skip
 
 
-# XLA, xla/backends/gpu/target_config/specs/*.txtpb, which are dumped from the devices themselves; a10g, l4
-# and l40s have no file there: NVIDIA's datasheets (L4, L40S) and AWS's description of its G5 machines (A10G).
+# XLA, xla/backends/gpu/target_config/specs/*.txtpb, which are dumped from the devices themselves. Those that have no
+# file there are as their profiles say, by NVIDIA's datasheets (L4, L40S), AWS's description of its G5 machines (A10G)
+# or pages of specifications; GH200, H100 NVL and H20 are the chip of the H100 with other memory or fewer SMs.
 GPUS = {
     "v100-sxm2": _gpu("Tesla V100-SXM2-16GB", _VOLTA, 80, 1.53, 898_048_000_000, 6 << 20, 16_935_682_048),
     "a100-sxm-40gb": _gpu("NVIDIA A100-SXM4-40GB", _AMPERE, 108, 1.41, 1_555_200_000_000, 40 << 20, 42_331_013_120),
     "a100-sxm-80gb": _gpu("NVIDIA A100-SXM4-80GB", _AMPERE, 108, 1.41, 2_039_040_000_000, 40 << 20, 85_100_068_864),
+    "a100-pcie-80gb": _gpu("NVIDIA A100 80GB PCIe", _AMPERE, 108, 1.41, 2_039_000_000_000, 40 << 20, 79_050_250_240),
+    "t4": _gpu("Tesla T4", _TURING, 40, 1.59, 320_064_000_000, 4 << 20, 16 * 10**9),
+    "rtx-3090": _gpu("NVIDIA GeForce RTX 3090", _AMPERE_86, 82, 1.695, 936_200_000_000, 6 << 20, 24 * 10**9),
+    "a6000": _gpu("NVIDIA RTX A6000", _AMPERE_86, 84, 1.8, 768_096_000_000, 6 << 20, 51_041_271_808),
+    "rtx-4090": _gpu("NVIDIA GeForce RTX 4090", _ADA, 128, 2.52, 1_008_000_000_000, 72 << 20, 24 * 10**9),
+    "rtx-6000-ada": _gpu("NVIDIA RTX 6000 Ada Generation", _ADA, 142, 2.505, 960_000_000_000, 96 << 20, 48 * 10**9),
+    "rtx-5090": _gpu("NVIDIA GeForce RTX 5090", _BLACKWELL_120, 170, 2.407, 1_792_000_000_000, 96 << 20, 32 * 10**9),
+    "rtx-pro-6000": _gpu(
+        "NVIDIA RTX PRO 6000 Blackwell", _BLACKWELL_120, 188, 2.6, 1_792_000_000_000, 128 << 20, 103_079_215_104
+    ),
     "a10g": _gpu("NVIDIA A10G", _AMPERE_86, 80, 1.71, 600_096_000_000, 6 << 20, 24 * 10**9),
     "l4": _gpu("NVIDIA L4", _ADA, 58, 2.04, 300_096_000_000, 48 << 20, 24 * 10**9),
     "l40s": _gpu("NVIDIA L40S", _ADA, 142, 2.52, 864_096_000_000, 96 << 20, 48 * 10**9),
     "h100-sxm": _gpu("NVIDIA H100 80GB HBM3", _HOPPER, 132, 1.98, 3_352_320_000_000, 50 << 20, 84_942_979_072),
     "h100-pcie": _gpu("NVIDIA H100 PCIe", _HOPPER, 114, 1.755, 2_039_040_000_000, 50 << 20, 84_942_979_072),
+    "h100-nvl": _gpu("NVIDIA H100 NVL", _HOPPER, 132, 1.785, 3_900_000_000_000, 50 << 20, 94 * 10**9),
+    "gh200": _gpu("NVIDIA GH200 480GB", _HOPPER, 132, 1.98, 4_000_000_000_000, 50 << 20, 96 * 10**9),
+    "h20": _gpu("NVIDIA H20", _HOPPER, 78, 1.98, 4_022_000_000_000, 60 << 20, 96 * 10**9),
     "h200": _gpu("NVIDIA H200", _HOPPER, 132, 1.98, 4_800_000_000_000, 50 << 20, 151_397_597_184),
     "b200": _gpu("NVIDIA B200", _BLACKWELL, 148, 1.965, 7_672_320_000_000, 132_644_864, 191_514_411_008),
+    "b300": _gpu("NVIDIA B300 SXM6 AC", _BLACKWELL_103, 158, 1.965, 7_936_000_000_000, 135_528_448, 297_021_865_984),
+    "gb300": _gpu("NVIDIA GB300", _BLACKWELL_103, 152, 2.07, 7_928_064_000_000, 135_528_448, 297_021_079_552),
     "gb200": _gpu("NVIDIA GB200", _BLACKWELL, 152, 2.062, 7_928_064_000_000, 135_528_448, 197_897_748_480),
 }
 

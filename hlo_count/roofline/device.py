@@ -27,7 +27,8 @@ PRECISIONS = ("default", "high", "highest")
 class Figure:
     """A number of a profile in SI units, and where it comes from.
 
-    `value` is the ceiling: a datasheet's peak, or the fastest that calibration has seen. `typical` is what is
+    `value` is the ceiling: a datasheet's peak, or the fastest that calibration has seen; infinite where none is
+    known. `typical` is what is
     sustained, the median of a calibration; a datasheet has only the one number. `spread` is the interquartile
     range of a measurement over its median (None where nothing was measured).
     """

@@ -83,8 +83,12 @@ def ceilings(workload: Workload, limits: Limits) -> list[Ceiling]:
 
 
 def slopes(device: Device) -> list[tuple[str, float]]:
-    """Memory levels of known bandwidth (B/s), the nearest first."""
-    return [(m.name, m.bandwidth.value) for m in device.memory if m.bandwidth is not None]
+    """Memory levels whose bandwidth (B/s) has a ceiling that is known, the nearest first."""
+    return [
+        (m.name, m.bandwidth.value)
+        for m in device.memory
+        if m.bandwidth is not None and math.isfinite(m.bandwidth.value)
+    ]
 
 
 def counter(total: Cost) -> str:

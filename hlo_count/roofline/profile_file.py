@@ -2,7 +2,8 @@
 
 A figure is an inline table: one number whose key ends in its unit, and the source beside it:
 `bf16 = { tflop_per_s = 989, source = "..." }`. A measured one adds `typical_<the same key>` and
-`spread_percent`; `unsure = true` marks a figure that no source confirms.
+`spread_percent`; `unsure = true` marks a figure that no source confirms. A rate of which no ceiling is known states
+`typical_…` alone.
 """
 
 from __future__ import annotations
@@ -285,11 +286,14 @@ class _Table:
 
     def figure(self, key: str, units: dict[str, float]) -> Figure:
         table = self.table(key)
-        stated = [unit for unit in table.values if unit in units]
-        if len(stated) != 1:
+        stated = [unit for unit in table.values if unit.removeprefix("typical_") in units]
+        if len({unit.removeprefix("typical_") for unit in stated}) != 1:
             self.fail(key, f"needs one number with its unit as the key: {', '.join(units)}")
-        unit = stated[0]
-        value = table.number(unit)
+        unit = stated[0].removeprefix("typical_")
+        if unit not in table.values and unit in TIME:
+            self.fail(key, f"needs {unit} = …, the least time, beside the typical one")
+        # Without a ceiling nothing is bounded by it: only estimates use what is typical.
+        value = table.number(unit) if unit in table.values else float("inf")
         typical = table.number(f"typical_{unit}", default=value)
         if unit in TIME and typical < value:
             table.fail(f"typical_{unit}", f"{typical:g} is less than {unit} = {value:g}, which is the least time")

@@ -6,6 +6,7 @@ import tomllib
 
 import pytest
 
+import hlo_count
 from hlo_count.errors import DeviceError
 from hlo_count.roofline.device import SHIPPED
 from hlo_count.roofline.profile_file import load, to_toml
@@ -36,6 +37,22 @@ NAMES = [
     "cpu-avx512",
     "cpu-amx",
     "cpu-zen4",
+    "t4",
+    "rtx-3090",
+    "rtx-4090",
+    "rtx-5090",
+    "rtx-6000-ada",
+    "rtx-pro-6000",
+    "a6000",
+    "a100-pcie-80gb",
+    "h20",
+    "h100-nvl",
+    "gh200",
+    "b300",
+    "gb300",
+    "mi300a",
+    "mi325x",
+    "mi350x",
 ]
 
 
@@ -102,6 +119,32 @@ def test_a_users_profile_loads(profile, small_profile):
     mine = load(profile(small_profile))
     assert mine.peak("bf16").value == 100e12
     assert mine.bandwidth().value == 1e12
+
+
+def test_a_rate_without_a_ceiling_bounds_nothing(profile, small_profile):
+    """XLA's rule of thumb for L2, 2.5 times main memory, is what estimates take, and no limit of the hardware."""
+    cache = """[[memory]]
+name = "L2"
+kind = "cache"
+size = { mib = 32, source = "hope" }
+bandwidth = { typical_gb_per_s = 2500, source = "a rule of thumb" }
+
+"""
+    mine = load(profile(small_profile.replace("[[memory]]", cache + "[[memory]]")))
+    assert mine.memory[0].bandwidth.value == float("inf")
+    assert mine.memory[0].bandwidth.typical == 2500e9
+    report = hlo_count.count("HloModule m\nENTRY e { p = f32[1000000] parameter(0) ROOT a = f32[1000000] add(p, p) }")
+    roofline = report.roofline(mine)
+    assert roofline.bottleneck == "vector f32"  # all of the data may be in the cache, as fast as may be
+    assert "L2 bandwidth" not in [busy.what for busy in roofline.busy if busy.seconds]
+    (row,) = roofline.rows
+    assert row.estimate >= 8e6 / 2500e9
+
+
+def test_the_least_time_is_not_left_out(profile, small_profile):
+    wrong = 'launch_overhead = { typical_us = 2, source = "hope" }\n'
+    with pytest.raises(DeviceError, match=r"launch_overhead: needs us = …, the least time, beside the typical one"):
+        load(profile(wrong + small_profile))
 
 
 def test_a_missing_figure_fails_only_what_needs_it(profile, small_profile):
