@@ -63,11 +63,13 @@ class Computation:
     @cached_property
     def root(self) -> Instruction:
         """What it gives: the instruction marked ROOT, else the last."""
-        return self.instructions[self._printed.root if self._printed is not None else -1]
+        return self.instructions[self._printed.outline.root if self._printed is not None else -1]
 
     @cached_property
     def kinds(self) -> list[tuple[str, Shape, int]]:
         """(opcode, shape, how many) of its instructions; a printed text is counted without making them."""
+        if self.twin is not self:
+            return self.twin.kinds
         if self._printed is not None:
             kinds = self.module.distinct_lines.kinds
             numbers: dict[int, int] = {}  # of a kind by its first line: shapes are long to compare
@@ -98,6 +100,8 @@ class Computation:
     @cached_property
     def opcodes(self) -> frozenset[str]:
         """The opcodes that occur in it."""
+        if self.twin is not self:
+            return self.twin.opcodes
         if self._printed is not None:
             kinds = self.module.distinct_lines.kinds
             return frozenset([kinds[number][0] for number in set(self._printed.numbers)])
@@ -106,7 +110,7 @@ class Computation:
     @property
     def unused_parameters(self) -> set[Instruction]:
         """Parameters that no instruction takes and that are not the root."""
-        if self._printed is not None and self._printed.takes_all_parameters:
+        if self._printed is not None and self._printed.outline.takes_all_parameters:
             return set()
         names = {self.root.name, *(name for i in self.instructions for name in i.operand_names)}
         return {p for p in self.parameters if p.name not in names}
@@ -115,7 +119,7 @@ class Computation:
     def parameter_numbers(self) -> list[str]:
         """The numbers of its parameters, as the text has them and in its order."""
         if self._printed is not None:
-            return self._printed.parameter_numbers
+            return self._printed.outline.parameter_numbers
         return [i.operand_text for i in self.instructions if i.opcode == "parameter"]
 
     @cached_property
@@ -136,12 +140,14 @@ class Computation:
     @cached_property
     def signature(self) -> tuple[list[Shape], Shape]:
         """The shapes of its parameters, in the order of their numbers, and of its root, without making instructions."""
+        if self.twin is not self:
+            return self.twin.signature
         if self._printed is None:
             return [parameter.shape for parameter in self.parameters], self.root.shape
-        kinds, printed = self.module.distinct_lines.kinds, self._printed
-        numbered = sorted(zip(map(int, printed.parameter_numbers), printed.parameters, strict=True))
-        lines = [printed.numbers[index] for _, index in numbered]
-        return [kinds[line][1] for line in lines], kinds[printed.numbers[printed.root]][1]
+        kinds, numbers, outline = self.module.distinct_lines.kinds, self._printed.numbers, self._printed.outline
+        numbered = sorted(zip(map(int, outline.parameter_numbers), outline.parameters, strict=True))
+        lines = [numbers[index] for _, index in numbered]
+        return [kinds[line][1] for line in lines], kinds[numbers[outline.root]][1]
 
     @cached_property
     def users(self) -> dict[Instruction, list[Instruction]]:

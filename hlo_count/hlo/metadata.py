@@ -121,6 +121,8 @@ def _records(text: str) -> dict[int, dict[str, int]]:
 
 _ATTRIBUTE = re.compile(r', metadata=\{(?:[^"{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+\}(?=,|\s*\Z)')
 
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.S)
+
 
 def without_metadata(attribute_text: str) -> str:
     """An instruction's attributes but for its metadata."""
@@ -131,9 +133,12 @@ def without_metadata(attribute_text: str) -> str:
 def _metadata_in(attribute_text: str) -> re.Match[str] | None:
     """Where `, metadata={...}` stands; None where what stands before it may be an open string or bracket."""
     found = _ATTRIBUTE.search(attribute_text)
-    if found is None or '"' in (before := attribute_text[: found.start()]) or before.count("{") != before.count("}"):
+    if found is None:
         return None
-    return found
+    before = attribute_text[: found.start()]
+    if '"' in before:
+        before = _STRING.sub("", before)
+    return None if '"' in before or before.count("{") != before.count("}") else found
 
 
 class MetadataTable:

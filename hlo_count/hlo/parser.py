@@ -64,7 +64,7 @@ def read(found: Excerpt, filename: str | None) -> Module:
 def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     module = Module(found.text, filename, Lines(found.text, found.first_line, found.prefixes))
     text, verifier, scanner = module.text, Verifier(module), Scanner(module)
-    reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, module.distinct_lines)
+    reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, text)
     at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
@@ -78,6 +78,7 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
                 raise scanner.error("a second ENTRY: a module has one", at)
             entry = computation
         at = scanner.skip(end)
+    verifier.metadata = twins.metadata
     if not module.computations:
         raise scanner.error("no computation: the text ends where the first one should begin", len(text))
     # Without ENTRY the last computation is the entry, as XLA has it.
@@ -100,24 +101,31 @@ def _printed_computation(
         return None
     start, brace, is_entry = line_end + 1, text.find("\n}", line_end), header[1] is not None
     closing = _AFTER_BRACE.match(text, brace) if brace >= 0 else None
-    if closing is None:
-        return None
-    try:
-        read = reader.read(start, closing.start(), is_entry=is_entry)
-    except HloCountError:
-        return None  # The scanner meets the same shape and says where it stands.
-    if read is None or header[2] in module.computations:
+    if closing is None or header[2] in module.computations:
         return None  # The scanner says where the second one stands.
-    printed, lines = read
-    computation = module.computations[header[2]] = Computation(module, header[2], printed)
-    computation.attribute_text = closing[1]
-    if is_entry:
-        computation.make(lines)
+    end = closing.start()
+    body = "" if is_entry else text[start:end]
+    said = twins.said(body) if body else None
+    twin = twins.first(said)
+    if twin is not None:  # it is verified, and all that counts of it is known
+        computation = Computation(module, header[2], reader.again(start, end, twin.printed.outline))
+        computation.twin = twin
+        module.computations[header[2]] = computation
     else:
-        computation.twin = twins.first_like(computation, printed, lines)
-    if computation.twin is computation:  # what says the same as another is verified with it
-        verifier.see(computation, lines)
-    verifier.check_result(computation, result, lines[printed.root][2])
+        try:
+            columns = reader.read(start, end, is_entry=is_entry)
+        except HloCountError:
+            return None  # The scanner meets the same shape and says where it stands.
+        if columns is None:
+            return None
+        computation = Computation(module, header[2], reader.printed(start, end, columns))
+        module.computations[header[2]] = computation
+        if is_entry:
+            computation.make(columns.lines)
+        verifier.see(computation, columns)
+        twins.add(said, computation, body)
+    computation.attribute_text = closing[1]
+    verifier.check_result(computation, result, computation.printed.outline.root_kind)
     return computation, is_entry, closing.end()
 
 

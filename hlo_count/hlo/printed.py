@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 
 from hlo_count.hlo.metadata import without_scheduling_names
-from hlo_count.hlo.shapes import Shape, parse_shape, static
+from hlo_count.hlo.shapes import Shape, parse_shape, static, tuple_of
 
 # The repeats are possessive: no part of a line can be read in two ways, so nothing is gained by trying again.
 _P1 = r"[^()\n]*+(?:\([^()\n]*+\)[^()\n]*+)*+"
@@ -30,11 +32,31 @@ _COMMENT = re.compile(rf"/(?:/|\*(?!index=\d+\*/|{_INDICES}))")
 _TUPLE_ELEMENT = re.compile(r"#(?<=[\w.\-]#)\d+[,)#]")
 """An operand that is short for a get-tuple-element, `%pair#1`: it is none of the lines."""
 _ROW = re.compile(rf"/\*{_INDICES}")
-_NEAR = 8
-"""How many lines behind a parameter its first user is looked for: XLA prints most of them right before it."""
+_INDEX = re.compile(r"/\*index=\d+\*/")
 
 Line = tuple[str, str, str, str, str]
 """An instruction as printed: "ROOT " or "", its name, its kind (shape and opcode), operands, attributes."""
+
+
+class Shapes(dict[str, Shape]):
+    """Shapes by their text, each read once. Raises HloCountError for a text that spells none."""
+
+    def __missing__(self, text: str) -> Shape:
+        elements = _elements(text)
+        shape = self[text] = tuple_of(tuple(map(self.__getitem__, elements))) if elements else parse_shape(text)
+        return shape
+
+
+def _elements(text: str) -> list[str]:
+    """The elements of a tuple of arrays as XLA prints it, where hundreds are of a dozen kinds; [] of any other text."""
+    if not text.startswith("(") or not text.endswith(")"):
+        return []
+    elements = _INDEX.sub("", text)[1:-1].split(", ")
+    return elements if all(_is_array(element) for element in elements) else []
+
+
+def _is_array(text: str) -> bool:
+    return text.endswith(("]", "}")) and text.count("[") == 1 and text[0] != "("
 
 
 class Kinds(dict[str, tuple[str, Shape]]):
@@ -42,13 +64,11 @@ class Kinds(dict[str, tuple[str, Shape]]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._shapes: dict[str, Shape] = {}
+        self.shapes = Shapes()
 
     def __missing__(self, text: str) -> tuple[str, Shape]:
         shape_text, _, opcode = text.rpartition(" ")
-        shape = self._shapes.get(shape_text)
-        if shape is None:
-            shape = self._shapes[shape_text] = parse_shape(shape_text)
+        shape = self.shapes[shape_text]
         kind = self[text] = opcode, static(shape) if opcode == "constant" else shape
         return kind
 
@@ -77,20 +97,14 @@ class DistinctLines(dict[tuple[str, str], int]):
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
-    """What counting asks of the lines of a computation, and their place, to be read again by who wants instructions.
+class Outline:
+    """What counting asks of the lines of a computation, whatever names and metadata they have."""
 
-    Nearly all computations are fused ones of which no more is asked: not keeping a hundred thousand names and operand
-    lists halves the time, most of which went into memory.
-    """
-
-    text: str
-    start: int
-    stop: int
-    numbers: Sequence[int]
-    """Which of the module's distinct lines each is."""
+    size: int
     root: int
     """The line that is marked ROOT, else the last."""
+    root_kind: str
+    """Its shape and opcode, as the text has them."""
     parameters: list[int]
     """The lines of the parameters."""
     parameter_numbers: list[str]
@@ -98,72 +112,114 @@ class Printed:
     takes_all_parameters: bool
     """Each parameter is an operand of something, or the root; where this is False, one may be none."""
 
+
+class Printed:
+    """The place of a computation's lines, to be read again by who wants instructions, and what counting asks of them.
+
+    Nearly all computations are fused ones of which no more is asked: not keeping a hundred thousand names and operand
+    lists halves the time, most of which went into memory.
+    """
+
+    def __init__(self, reader: Reader, start: int, stop: int, outline: Outline) -> None:
+        self._reader = reader
+        self.start = start
+        self._stop = stop
+        self.outline = outline
+
+    @cached_property
+    def numbers(self) -> Sequence[int]:
+        """Which of the module's distinct lines each is."""
+        return self._reader.numbers(self.lines())
+
+    @property
+    def text(self) -> str:
+        return self._reader.text[self.start : self._stop]
+
     def lines(self) -> list[Line]:
-        return _lines(self.text, self.start, self.stop)
+        return self._reader.lines(self.start, self._stop)
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return self.outline.size
+
+
+class Columns:
+    """The lines of a computation that were just read, and what is asked of all of them at once."""
+
+    def __init__(self, lines: list[Line], numbers: Sequence[int]) -> None:
+        marks, self.names, self.kinds, self.operands, _ = zip(*lines, strict=True)
+        self.lines = lines
+        self.numbers = numbers
+        self.roots = [index for index, mark in enumerate(marks) if mark]
+
+    @cached_property
+    def uses(self) -> list[str]:
+        """The names as operands have them, line by line."""
+        return ("%" + ", %".join(self.names)).split(", ")
+
+    @cached_property
+    def operand_lists(self) -> list[list[str]]:
+        """The operands of each line; [""] where it has none."""
+        if "/*" in "".join(self.operands):
+            return [_INDEX.sub("", operands).split(", ") for operands in self.operands]
+        return [operands.split(", ") for operands in self.operands]
+
+    def outline(self, is_parameter: Container[int]) -> Outline:
+        """What counting asks of them; `is_parameter` tells which of the distinct lines are parameters."""
+        parameters = [index for index, number in enumerate(self.numbers) if number in is_parameter]
+        root = self.roots[0] if self.roots else len(self.lines) - 1
+        taken = {self.uses[root], *chain.from_iterable(self.operand_lists)}
+        return Outline(
+            size=len(self.lines),
+            root=root,
+            root_kind=self.kinds[root],
+            parameters=parameters,
+            parameter_numbers=[self.operands[index] for index in parameters],
+            takes_all_parameters=taken.issuperset([self.uses[index] for index in parameters]),
+        )
 
 
 class Reader:
     """Reads the computations of one text that are printed an instruction a line."""
 
     def __init__(self, text: str, distinct: DistinctLines) -> None:
-        self._text = text
+        self.text = text
         self._distinct = distinct
         self._unprinted = [pattern for pattern in (_COMMENT, _TUPLE_ELEMENT) if pattern.search(text) is not None]
         self._has_scheduling_names = "scheduling_name=" in text
+        self._has_rows = "/*i0" in text
 
-    def read(self, start: int, stop: int, *, is_entry: bool) -> tuple[Printed, list[Line]] | None:
+    def read(self, start: int, stop: int, *, is_entry: bool) -> Columns | None:
         """The lines between `start` and `stop`; None where one is no whole instruction, or where a comment or a
         `%pair#1` stands in them. Raises HloCountError for a shape that is none."""
-        text = self._text
+        text = self.text
         if any(pattern.search(text, start, stop) is not None for pattern in self._unprinted):
             return None
-        lines = _lines(text, start, stop)
+        lines = self.lines(start, stop)
         if not lines or len(lines) != text.count("\n", start, stop) + 1:
             return None
+        return Columns(lines, self.numbers(lines, is_entry=is_entry))
+
+    def printed(self, start: int, stop: int, columns: Columns) -> Printed:
+        """Those lines, without keeping them."""
+        printed = Printed(self, start, stop, columns.outline(self._distinct.parameters))
+        printed.numbers = columns.numbers
+        return printed
+
+    def again(self, start: int, stop: int, outline: Outline) -> Printed:
+        """Other lines of the same outline."""
+        return Printed(self, start, stop, outline)
+
+    def lines(self, start: int, stop: int) -> list[Line]:
+        """The lines between `start` and `stop` of which all are whole instructions."""
+        lines: list[Line] = _LINE.findall(self.text, start, stop)
+        if not self._has_rows or self.text.find("/*i0", start, stop) < 0:
+            return lines
+        return [(*line[:3], " ".join(_ROW.sub("", line[3]).split()), line[4]) for line in lines]
+
+    def numbers(self, lines: list[Line], *, is_entry: bool = False) -> Sequence[int]:
+        """Which of the module's distinct lines each is."""
         said = [(kind, attributes) for _, _, kind, _, attributes in lines]
         if self._has_scheduling_names and not is_entry:
             attributes = without_scheduling_names("\n".join([attributes for _, attributes in said])).split("\n")
             said = [(line[2], each) for line, each in zip(lines, attributes, strict=True)]
-        numbers = array("L", map(self._distinct.__getitem__, said))
-        is_parameter = self._distinct.parameters
-        parameters = [index for index, number in enumerate(numbers) if number in is_parameter]
-        printed = Printed(
-            *(text, start, stop, numbers),
-            root=_root(lines),
-            parameters=parameters,
-            parameter_numbers=[lines[index][3] for index in parameters],
-            takes_all_parameters=_takes_all(lines, parameters),
-        )
-        return printed, lines
-
-
-def _lines(text: str, start: int, stop: int) -> list[Line]:
-    lines: list[Line] = _LINE.findall(text, start, stop)
-    if text.find("/*i0", start, stop) < 0:
-        return lines
-    return [(*line[:3], " ".join(_ROW.sub("", line[3]).split()), line[4]) for line in lines]
-
-
-def _root(lines: list[Line]) -> int:
-    last = len(lines) - 1
-    return last if lines[last][0] else next((index for index, line in enumerate(lines) if line[0]), last)
-
-
-def _takes_all(lines: list[Line], parameters: list[int]) -> bool:
-    """Whether each of the parameters, given by their lines, is an operand of something, or the root."""
-    taken: set[str] = set()
-    for index in parameters:
-        root, name = lines[index][0], "%" + lines[index][1]
-        if root or _is_taken(name, lines[index + 1 : index + _NEAR]):
-            continue
-        taken = taken or set(", ".join([operands for _, _, _, operands, _ in lines]).split(", "))
-        if name not in taken:
-            return False
-    return True
-
-
-def _is_taken(name: str, lines: list[Line]) -> bool:
-    return any(name in line[3] and name in line[3].split(", ") for line in lines)
+        return array("L", map(self._distinct.__getitem__, said))

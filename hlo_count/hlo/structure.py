@@ -7,6 +7,7 @@ from hlo_count.hlo.computation import NUMBERS, Computation
 from hlo_count.hlo.instruction import called_names
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import CALLING, OPCODES
+from hlo_count.hlo.twins import callees_in
 
 _CALL_NOTHING = OPCODES.keys() - CALLING
 
@@ -46,9 +47,15 @@ def _callees(computation: Computation) -> list[Computation]:
         return []
     if computation.is_printed and not computation.is_entry:
         module = computation.module
-        lines = module.distinct_lines
-        calling = [n for n in dict.fromkeys(computation.printed.numbers) if lines.kinds[n][0] in CALLING]
-        names = [name for number in calling for _, name in called_names(lines.attributes[number])]
+        names = _names_called(computation)
         if module.computations.keys() >= set(names):
             return [module.computations[name] for name in names]
     return [callee for i in computation.instructions if i.opcode in CALLING for _, callee in i.called]
+
+
+def _names_called(computation: Computation) -> list[str]:
+    if computation.twin is not computation:
+        return callees_in(computation.printed.text)
+    lines = computation.module.distinct_lines
+    calling = [n for n in dict.fromkeys(computation.printed.numbers) if lines.kinds[n][0] in CALLING]
+    return [name for number in calling for _, name in called_names(lines.attributes[number])]

@@ -1,17 +1,18 @@
-"""Fused bodies that say the same: compilers for accelerators print some dozens of them a thousand times."""
+"""Fused bodies that say the same: compilers for accelerators print some dozens of them a thousand times.
+
+They are told by their text, before a line of it is read: its names are numbered in the order in which they occur, and
+metadata left out.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from itertools import count
 
-from hlo_count.hlo.metadata import without_metadata
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.metadata import without_scheduling_names
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, having
-from hlo_count.hlo.printed import DistinctLines, Line, Printed
-
-if TYPE_CHECKING:
-    from hlo_count.hlo.computation import Computation
 
 _NEVER_ALIKE = (
     ((having("runs", "host", "device") | {"custom-call"}) - {"fusion"})
@@ -19,61 +20,75 @@ _NEVER_ALIKE = (
     | {opcode for opcode, row in OPCODES.items() if row.half}
 )
 """Opcodes of which more than shapes, operands and attributes is asked: names, neighbours, formulas of users."""
+_LONGEST = 1 << 13
+"""Characters of a body that is looked at: what repeats is short, and looking at a long one costs more than it saves."""
+# One of two on a line is left, where the attribute stands twice.
+_METADATA = r'(, metadata=\{(?:[^"{}\n]++|"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+")*+\})(?=,|[ \t]*$)(?![^\n]*, metadata=\{)'
+_ANY_METADATA = re.compile(_METADATA, re.M)
+_METADATA_OUTSIDE_STRINGS = re.compile(rf'^([^"\n]*?){_METADATA}', re.M)
+_NAME = re.compile(r"%([A-Za-z_][0-9A-Za-z_.\-]*+)")
 _CALLEE = re.compile(r"=%([\w.\-]+)")
-_INDEX = re.compile(r"/\*index=\d+\*/")
-_NEXT = "\n"
-"""Stands between the operands of two instructions: no operand is that."""
+_CALLEE_WITHOUT_SIGN = re.compile(r"\b(?:calls|to_apply|select|scatter)=\w")
+_LINE_START = re.compile(r"^[ \t]*+(?:ROOT )?+%", re.M)
 
-_Content = tuple[object, ...]
+Said = tuple[str, tuple[int, ...]]
+"""A body without its names and metadata, and which of its names, by number, stands in each of the gaps."""
 
 
 class Twins:
-    """The computations of a module by what they say, names and metadata aside: operands count by their positions."""
+    """The computations of a module by what they say, names and metadata aside."""
 
-    def __init__(self, computations: Mapping[str, Computation], distinct: DistinctLines) -> None:
+    def __init__(self, computations: Mapping[str, Computation], text: str) -> None:
         self._computations = computations
-        self._distinct = distinct
-        self._alone: dict[int, tuple[Computation, Printed | None]] = {}
-        """The first that has these kinds in this order; None beside it once a second put it into `_first`."""
-        self._first: dict[_Content, Computation] = {}
-        self._said: dict[int, int] = {}
-        """Of a distinct line the first that says the same without its metadata."""
-        self._saying: dict[tuple[object, ...], int] = {}
+        self._firsts: dict[Said, Computation] = {}
+        self._has_scheduling_names = "scheduling_name=" in text
+        self.metadata: set[str] = set()
+        """All metadata of what was looked at, without scheduling names."""
 
-    def first_like(self, computation: Computation, printed: Printed, lines: list[Line]) -> Computation:
-        """The first of those given that says the same, often itself."""
-        if not computation.opcodes.isdisjoint(_NEVER_ALIKE):
-            return computation
-        roots = [line[0] for line in lines].count("ROOT ")
-        outline = hash((roots, printed.root, *map(id, map(self._distinct.kinds.__getitem__, printed.numbers))))
-        other, alone = self._alone.setdefault(outline, (computation, printed))
-        if other is computation:
-            return computation
-        if alone is not None:
-            self._first.setdefault(self._content(alone, alone.lines()), other)
-            self._alone[outline] = other, None
-        return self._first.setdefault(self._content(printed, lines), computation)
+    def said(self, body: str) -> Said | None:
+        """What the lines of a computation say; None where that is not looked at."""
+        if len(body) > _LONGEST:
+            return None
+        if self._has_scheduling_names:
+            body = without_scheduling_names(body)
+        parts = _ANY_METADATA.split(body)
+        said, metadata = "".join(parts[::2]), parts[1::2]
+        if '"' in said:
+            said = _METADATA_OUTSIDE_STRINGS.sub(r"\1", body)
+            metadata = [found for _, found in _METADATA_OUTSIDE_STRINGS.findall(body)]
+            if "\\" in said or "%" in "".join(said.split('"')[1::2]):
+                return None
+        self.metadata.update(metadata)
+        if "=%" in said:
+            said = twins_called(said, self._computations)
+        parts = _NAME.split(said)
+        names = parts[1::2]
+        numbers = dict(zip(dict.fromkeys(names), count()))
+        return "%".join(parts[::2]), tuple(map(numbers.__getitem__, names))
 
-    def _content(self, printed: Printed, lines: list[Line]) -> _Content:
-        position = {"%" + line[1]: index for index, line in enumerate(lines)}
-        if len(position) < len(lines):
-            return (printed,)  # two of one name: like no other
-        operands = f", {_NEXT}, ".join([operands for _, _, _, operands, _ in lines])
-        taken = (_INDEX.sub("", operands) if "/*" in operands else operands).split(", ")
-        for number in set(printed.numbers) - self._said.keys():
-            said = (*self._distinct.kinds[number], self._said_by(self._distinct.attributes[number]))
-            self._said[number] = self._saying.setdefault(said, number)
-        return (
-            [line[0] for line in lines].count("ROOT "),
-            printed.root,
-            tuple(map(self._said.__getitem__, printed.numbers)),
-            tuple(map(position.get, taken, taken)),
-        )
+    def first(self, said: Said | None) -> Computation | None:
+        """The first computation that says so; None where there is none yet."""
+        return self._firsts.get(said) if said is not None else None
 
-    def _said_by(self, attributes: str) -> str:
-        text = without_metadata(attributes) if "metadata={" in attributes else attributes
-        return _CALLEE.sub(self._twin_of, text) if "=%" in text else text
+    def add(self, said: Said | None, computation: Computation, body: str) -> None:
+        """Take a computation as the first that says so, where all that counts of it is in its text."""
+        if said is None or not computation.opcodes.isdisjoint(_NEVER_ALIKE):
+            return
+        # Names without % are not numbered.
+        if len(_LINE_START.findall(body)) == len(computation) and not _CALLEE_WITHOUT_SIGN.search(body):
+            self._firsts[said] = computation
 
-    def _twin_of(self, callee: re.Match[str]) -> str:
-        called = self._computations.get(callee[1])
-        return callee[0] if called is None else f"=%{called.twin.name}"
+
+def callees_in(body: str) -> list[str]:
+    """The names of the computations that the lines of a twin call: that they are written with % was seen to."""
+    return list(dict.fromkeys(_CALLEE.findall(_ANY_METADATA.sub("", body))))
+
+
+def twins_called(attributes: str, computations: Mapping[str, Computation]) -> str:
+    """The text of attributes with the first of its twins for each computation that they call."""
+
+    def twin_of(callee: re.Match[str]) -> str:
+        called = computations.get(callee[1])
+        return f"=?{callee[1]}" if called is None else f"={called.twin.name}"
+
+    return _CALLEE.sub(twin_of, attributes)

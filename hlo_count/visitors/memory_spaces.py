@@ -22,10 +22,11 @@ def space_name(backend: str, number: int) -> str | None:
 
 
 _MARKS = (
+    ("tpu", (":T(",)),  # tiles: in the first line, where any are
     ("cpu", ('"outer_dimension_partitions"', '"fusion_config"', "__ynn_fusion", "__onednn$")),
     ("gpu", ('"operation_queue_id"', '"fusion_backend_config"', '"__cublas', '"__cudnn', '"__gpu$', '"__triton')),
     ("gpu", ("fingerprint_before_lhs=", 'scheduling_name="')),
-    ("tpu", (":T(", '"window_config"', '"tpu_custom_call"')),
+    ("tpu", ('"window_config"', '"tpu_custom_call"')),
 )
 """Strings that only one backend's compiler writes."""
 

@@ -91,14 +91,53 @@ def test_bodies_that_differ_in_names_and_metadata_are_twins() -> None:
         ("add(%b.2, %p.2)", "add(%p.2, %p.2)"),
         ("ROOT %c.2 = f32[8,8]{1,0} add", "ROOT %c.2 = f32[8,8]{1,0} multiply"),
         ("%d.2 = f32[8,8]{1,0}", "%d.2 = f32[8,8]{0,1}"),
+        ('op_name="f/right/add" source_file="o.py"}', 'op_name="f/right/add" source_file="o.py"}, note="a"'),
     ],
-    ids=["operand", "opcode", "layout"],
+    ids=["operand", "opcode", "layout", "attribute"],
 )
 def test_bodies_that_differ_otherwise_are_no_twins(old: str, new: str) -> None:
     text = twins()
     assert text.count(old) == 1
     bodies = parse(text.replace(old, new)).computations
     assert bodies["body.1"].twin is not bodies["body.2"].twin
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("add(%b.2, %p.2)", "add(%b.2, %q.2)", "c.2 takes the operand q.2"),
+        ("add(%b.2, %p.2)", "add(b.3, %p.2)", "c.2 takes the operand b.3"),
+        ("ROOT %c.2", "ROOT %p.2", "p.2 is the name of a second instruction"),
+        ('source_file="o.py"}', 'source_file="o.py"}, metadata={}', "the attribute metadata stands twice"),
+    ],
+    ids=["a name that is not there", "without %", "a name twice", "an attribute twice"],
+)
+def test_a_second_body_is_verified_as_the_first_is(old: str, new: str, problem: str) -> None:
+    body = BODY.replace("NUMBER", "2").replace("SCOPE", "right")
+    assert body.count(old) == 1
+    with pytest.raises(hc.HloCountError, match=problem):
+        parse("HloModule twins\n" + BODY.replace("NUMBER", "1") + body.replace(old, new) + ENTRY)
+
+
+def test_callees_are_told_apart_by_what_they_do() -> None:
+    caller = """
+%outer.NUMBER (p.NUMBER: f32[8,8]) -> f32[8,8] {
+  %p.NUMBER = f32[8,8]{1,0} parameter(0)
+  ROOT %f.NUMBER = f32[8,8]{1,0} fusion(%p.NUMBER), kind=kLoop, calls=%body.NUMBER
+}
+"""
+    third = BODY.replace("NUMBER", "3").replace("SCOPE", "other").replace("add(%b.3, %p.3)", "add(%p.3, %p.3)")
+    callers = "".join(caller.replace("NUMBER", n) for n in "123")
+    bodies = parse(twins().removesuffix(ENTRY) + third + callers + ENTRY).computations
+    assert bodies["outer.2"].twin is bodies["outer.1"]
+    assert bodies["outer.3"].twin is bodies["outer.3"]
+
+
+def test_what_stands_in_a_string_is_no_metadata() -> None:
+    text = twins("same", "same").replace("contracting_dims={0}", 'contracting_dims={0}, note="x, metadata={NUMBER}, y"')
+    for numbers, are_twins in (("11", True), ("12", False)):
+        bodies = parse(text.replace("NUMBER", numbers[0], 1).replace("NUMBER", numbers[1], 1)).computations
+        assert (bodies["body.2"].twin is bodies["body.1"]) == are_twins
 
 
 def test_a_rule_from_outside_sees_the_metadata_of_each(monkeypatch: pytest.MonkeyPatch) -> None:

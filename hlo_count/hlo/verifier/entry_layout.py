@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.printed import Shapes
+from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.verifier.result_shapes import fits
 
 
@@ -13,7 +14,7 @@ def entry_problem(module: Module) -> str:
     text = module.attributes.get("entry_computation_layout")
     if text is None:
         return ""
-    stated, entry = _parameters_and_result(text), module.entry
+    stated, entry = _parameters_and_result(text, module.kinds.shapes), module.entry
     if stated is None:
         return f"the header has entry_computation_layout={text}: expected shapes, {{(f32[2]{{0}})->f32[2]{{0}}}}"
     parameters, result = stated
@@ -32,10 +33,10 @@ def entry_problem(module: Module) -> str:
     return ""
 
 
-def _parameters_and_result(text: str) -> tuple[list[Shape], Shape] | None:
+def _parameters_and_result(text: str, shapes: Shapes) -> tuple[list[Shape], Shape] | None:
     """What `{(f32[2]{0}, s32[])->f32[2]{0}}` lists; None for any other spelling."""
     taken, arrow, given = text.strip().removeprefix("{").removesuffix("}").rpartition("->")
     try:
-        return (list(parse_shape(taken).elements), parse_shape(given)) if arrow else None
+        return (list(shapes[taken].elements), shapes[given]) if arrow else None
     except HloCountError:
         return None

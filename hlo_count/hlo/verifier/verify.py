@@ -7,7 +7,9 @@ note of these; `finish` verifies them when all computations are there.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from itertools import repeat
 
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.attributes import without_comments
@@ -25,8 +27,9 @@ from hlo_count.hlo.opcodes import (
     halved,
     may_have,
 )
-from hlo_count.hlo.printed import Line
-from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.printed import Columns, Line
+from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.twins import twins_called
 from hlo_count.hlo.verifier.attribute_values import (
     HEADER_ATTRIBUTES,
     all_metadata_problem,
@@ -46,84 +49,147 @@ _AFTER_SHAPE = re.compile(r"%?[A-Za-z_][\w.\-]*+ *+(?:, *|$)", re.A)
 _LISTED_GROUPS = re.compile(r"\{\s*\{")
 
 
+class _Codes(dict[str, str]):
+    """A short text for each kind, so that those of operands can be joined: "0 ", "1 " ..."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: list[str] = []
+
+    def __missing__(self, kind: str) -> str:
+        code = self[kind] = f"{len(self)} "
+        self._kinds.append(kind)
+        return code
+
+    def kinds(self, codes: str) -> list[str]:
+        return [self._kinds[int(code)] for code in codes.split()]
+
+
+_UNNAMED = "? "
+"""Stands for an operand that is no name of an instruction before it: a literal, a number, or what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """An instruction that says what none before it did."""
+
+    computation: Computation
+    index: int
+    line: Line
+    said: str
+    """Its attributes without metadata."""
+    taken: str
+    """The kinds of its operands, in code."""
+
+
 class Verifier:
     """Verifies one module."""
 
     def __init__(self, module: Module) -> None:
         self._module = module
-        self._seen: set[tuple[object, ...]] = set()
-        self._new: list[tuple[Computation, int, Line, tuple[str, ...]]] = []
-        self._attributes: dict[str, str] = {}
-        """Attributes as they stand, by what is left of them without metadata."""
+        self._codes = _Codes()
+        self._seen: set[tuple[int, str]] = set()
+        """Lines by their number and the codes of what they take."""
+        self._said: set[tuple[str, str, str]] = set()
+        """The same by kind, attributes without metadata, and codes."""
+        self._new: list[_Noted] = []
+        self.metadata: Set[str] = frozenset()
+        """Metadata of lines that were not seen, since what else they say was."""
         self._literals: set[tuple[str, str]] = set()
         """Kinds and literals of constants that are right."""
         self._results: set[tuple[str, str]] = set()
         self._stated: set[tuple[str, str]] = set()
         """Shapes as they are written before operands, each with the kind of what the operand is."""
 
-    def see(self, computation: Computation, lines: Sequence[Line]) -> None:
+    def see(self, computation: Computation, columns: Columns) -> None:
         """Take note of what is new in the lines of a computation. Raises ParseError for names that are not right."""
+        taken = self._taken_by_all(columns) or self._taken_one_by_one(computation, columns)
+        if len(columns.roots) > 1:
+            index = columns.roots[1]
+            raise self._error(computation, index, columns.names[index], "is a second ROOT: a computation has one")
+        keys = [*zip(columns.numbers, taken, strict=True)]
+        first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
+        for key in sorted(first.keys() - self._seen, key=first.__getitem__):
+            index, codes = first[key], key[1].replace(_UNNAMED, "")
+            line = columns.lines[index]
+            if codes and self._module.kinds[line[2]][0] in LEAVES:
+                self._taken_one_by_one(computation, columns)  # raises for a name in the place of a literal
+            said = without_metadata(line[4])
+            content = line[2], said, codes
+            names_others = "control-predecessors=" in said  # of this computation
+            if not names_others:
+                self._seen.add(key)
+            if names_others or content not in self._said:
+                self._said.add(content)
+                self._new.append(_Noted(computation, index, line, said, codes))
+
+    def _taken_by_all(self, columns: Columns) -> list[str] | None:
+        """The codes of what each line takes; None where a line is wrong, or operands are written in another way."""
+        known = {"": ""}
+        unnamed = repeat(_UNNAMED)
+        taken: list[str] = []
+        for use, kind, operands in zip(columns.uses, columns.kinds, columns.operand_lists, strict=True):
+            taken.append("".join(map(known.get, operands, unnamed)))
+            known[use] = self._codes[kind]
+        if len(known) <= len(columns.names):
+            return None
         kinds = self._module.kinds
+        for index, codes in enumerate(taken):
+            if not codes or "?" in codes:
+                opcode = kinds[columns.kinds[index]][0]
+                wrong = bool(codes) and opcode not in LEAVES
+                if wrong or (opcode == "constant" and self._literal_problem(columns, index)):
+                    return None
+        return taken
+
+    def _taken_one_by_one(self, computation: Computation, columns: Columns) -> list[str]:
+        """The codes of what each line takes. Raises ParseError for the first that is wrong."""
+        kinds, codes = self._module.kinds, self._codes
         known: dict[str, str] = {}
-        here: set[tuple[str, str, tuple[str, ...]]] = set()
-        for index, line in enumerate(lines):
-            _, name, kind, operands, attributes = line
-            given: tuple[str, ...] = ()
-            opcode, shape = kinds[kind]
+        taken: list[str] = []
+        for index, (_, name, kind, operands, _) in enumerate(columns.lines):
+            opcode = kinds[kind][0]
+            given: list[str] = []
             if opcode in LEAVES:
-                if opcode == "constant" and (kind, operands) not in self._literals:
-                    problem = literal_problem(operands, shape)
-                    if problem:
-                        raise self._error(computation, index, name, problem)
-                    self._literals.add((kind, operands))
+                problem = self._literal_problem(columns, index) if opcode == "constant" else ""
+                if problem:
+                    raise self._error(computation, index, name, problem)
             elif operands:
-                try:
-                    given = tuple([known[operand] for operand in operands.split(", ")])
-                except KeyError:
-                    given = self._given(computation, index, line, known, lines)
-            key = (kind, attributes, given)
-            if key not in here:
-                here.add(key)
-                self._note(computation, index, line, given)
-            known["%" + name] = kind
-        if len(known) < len(lines):
-            first: dict[str, int] = {}
-            index = next(n for n, line in enumerate(lines) if first.setdefault(line[1], n) < n)
+                given = self._named(computation, index, known, columns)
+            taken.append("".join(given))
+            known["%" + name] = codes[kind]
+        if len(known) < len(columns.names):
+            seen: dict[str, int] = {}
+            index = next(n for n, name in enumerate(columns.names) if seen.setdefault(name, n) < n)
             problem = f"is the name of a second instruction of {computation.name}"
-            raise self._error(computation, index, lines[index][1], problem)
-        roots = [index for index, line in enumerate(lines) if line[0]]
-        if len(roots) > 1:
-            raise self._error(computation, roots[1], lines[roots[1]][1], "is a second ROOT: a computation has one")
+            raise self._error(computation, index, columns.names[index], problem)
+        return taken
 
-    def _note(self, computation: Computation, index: int, line: Line, given: tuple[str, ...]) -> None:
-        attributes = line[4]
-        said = self._attributes.get(attributes)
-        if said is None:
-            said = self._attributes[attributes] = without_metadata(attributes)
-        key = (line[2], said, given)
-        if key not in self._seen:
-            self._seen.add(key)
-            self._new.append((computation, index, line, given))
-        elif "control-predecessors=" in said:
-            self._new.append((computation, index, line, given))  # which names others, of this computation
+    def _literal_problem(self, columns: Columns, index: int) -> str:
+        said = columns.kinds[index], columns.operands[index]
+        if said in self._literals:
+            return ""
+        problem = literal_problem(said[1], self._module.kinds[said[0]][1])
+        if not problem:
+            self._literals.add(said)
+        return problem
 
-    def _given(
-        self, computation: Computation, index: int, line: Line, known: dict[str, str], lines: Sequence[Line]
-    ) -> tuple[str, ...]:
-        """The kinds of operands that are written with their shapes, with comments, or without `%`."""
+    def _named(self, computation: Computation, index: int, known: dict[str, str], columns: Columns) -> list[str]:
+        """What stands in `known` of the operands of a line: with their shapes, with comments, or without `%`."""
+        line = columns.lines[index]
         names = Instruction(computation, index, line[1], *self._module.kinds[line[2]], *line[3:]).operand_names
         missing = next((name for name in names if "%" + name not in known), None)
         if missing is None:
-            given = tuple([known["%" + name] for name in names])
-            problem = self._stated_problem(line[3], names, given)
+            given = [known["%" + name] for name in names]
+            problem = self._stated_problem(line[3], names, self._codes.kinds("".join(given)))
             if problem:
                 raise self._error(computation, index, line[1], problem)
             return given
-        later = any(name == missing for _, name, _, _, _ in lines)
+        later = missing in columns.names
         what = "stands after it" if later else f"{computation.name} does not have; is the text complete?"
         raise self._error(computation, index, line[1], f"takes the operand {missing}, which {what}")
 
-    def _stated_problem(self, operands: str, names: Sequence[str], given: tuple[str, ...]) -> str:
+    def _stated_problem(self, operands: str, names: Sequence[str], given: Sequence[str]) -> str:
         """What is wrong with the shapes that are written before operands, `f32[2]{0} %a`; "" where nothing is."""
         if "[" not in operands:
             return ""
@@ -133,7 +199,7 @@ class Verifier:
             if not shape or kind.startswith(f"{shape} ") or (shape, kind) in self._stated:
                 continue
             try:
-                written = parse_shape(shape)
+                written = self._module.kinds.shapes[shape]
             except HloCountError as problem:
                 return f"has an operand whose shape cannot be read: {problem}"
             if not fits(written, self._module.kinds[kind][1]):
@@ -147,16 +213,25 @@ class Verifier:
         What XLA's parser takes is taken: a contradiction that only its verifier finds goes to `module.contradictions`.
         """
         self._verify_header()
-        attributes, problem = all_metadata_problem(list(dict.fromkeys(self._module.distinct_lines.attributes)))
+        attributes, problem = all_metadata_problem(
+            [*dict.fromkeys(self._module.distinct_lines.attributes), *self.metadata]
+        )
         if problem:
             raise self._error_at(self._module.text.find(attributes), f"an instruction {problem}")
-        kinds = self._module.kinds
-        for computation, index, (_, name, kind, operands, attributes), given in self._new:
-            instruction = Instruction(computation, index, name, *kinds[kind], operands, attributes)
+        kinds, computations = self._module.kinds, self._module.computations
+        operands = {kind: _operand(self._module.entry, *kinds[kind]) for kind in self._codes}
+        right: set[tuple[str, str, str]] = set()
+        for noted in self._new:
+            _, name, kind, operand_text, attributes = noted.line
+            said = twins_called(noted.said, computations)
+            if (kind, said, noted.taken) in right and "control-predecessors=" not in said:
+                continue
+            instruction = Instruction(noted.computation, noted.index, name, *kinds[kind], operand_text, attributes)
             if instruction.opcode not in LEAVES:
-                instruction._operands = tuple([_operand(computation, *kinds[each]) for each in given])
-            self._verify(instruction)
-        for computation in self._module.computations.values():
+                instruction._operands = tuple([operands[each] for each in self._codes.kinds(noted.taken)])
+            if self._verify(instruction):
+                right.add((kind, said, noted.taken))
+        for computation in computations.values():
             if not computation.is_printed:
                 self._verify_scanned(computation)
         problem = entry_problem(self._module)
@@ -183,8 +258,9 @@ class Verifier:
                 raise self._error(computation, instruction.index, instruction.name, problem)
             self._verify(instruction)
 
-    def _verify(self, instruction: Instruction) -> None:
-        """Raise ParseError for what XLA's parser does not take; note what only its verifier does not."""
+    def _verify(self, instruction: Instruction) -> bool:
+        """Raise ParseError for what XLA's parser does not take; note what only its verifier does not, and say whether
+        it takes it."""
         computation, index = instruction.computation, instruction.index
         problem = _problem(instruction)
         if problem:
@@ -192,12 +268,13 @@ class Verifier:
         problem = _contradiction(instruction)
         if problem:
             self._module.contradictions.append((computation, index, problem))
+        return not problem
 
     def check_result(self, computation: Computation, result: str, root_kind: str) -> None:
         """Hold the result of a signature, `f32[2]`, to the computation's root; "" says nothing. Raises ParseError."""
         if root_kind.startswith(result) or (result, root_kind) in self._results:
             return
-        stated, root = parse_shape(result), self._module.kinds[root_kind][1]
+        stated, root = self._module.kinds.shapes[result], self._module.kinds[root_kind][1]
         if not fits(stated, root):
             raise self._error(
                 computation, -1, "", f"{computation.name} says that it gives {stated}, but its root is {root}"
