@@ -12,9 +12,8 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.fleet.sources import Source, file_system, is_remote, local_fingerprint
-from hlo_count.hlo import Module
 from hlo_count.hlo.garbage import no_garbage_collection
-from hlo_count.job.module_counts import ModuleCounts, counts_of, modules_in
+from hlo_count.job.module_counts import Held, ModuleCounts, counts_of, modules_in
 from hlo_count.lowering.dump_names import Dump, dump_of
 from hlo_count.lowering.files import read_packed, unpacked
 from hlo_count.report.export import COUNTERS
@@ -62,7 +61,7 @@ def count_one(source: Source) -> Counted:
         return failed(source, f"{type(bug).__name__}: {bug}", sha256)
     if not found and source.named:
         return failed(source, f"{source.name}: holds no HLO", sha256)
-    modules = [_module(source, sha256, at, module) for at, module in enumerate(found, start=1)]
+    modules = [_module(source, sha256, at, held) for at, held in enumerate(found, start=1)]
     return Counted(source, sha256, tuple(each for each, _ in modules), any(again for _, again in modules))
 
 
@@ -76,17 +75,17 @@ def failed(source: Source, message: str, sha256: str | None = None, *, again: bo
 
 
 def _module(
-    source: Source, sha256: str, position: int, module: Module | HloCountError
+    source: Source, sha256: str, position: int, held: Held
 ) -> tuple[tuple[Row, tuple[Row, ...], tuple[Row, ...]], bool]:
     """The rows of one module, and whether it should be tried again."""
-    about = _about(source, sha256, position)
+    about, module = _about(source, sha256, position), held.module
     try:
         if isinstance(module, HloCountError):
             raise module
         dump = dump_of_name(source.name)
         module.backend = dump.backend if dump is not None else None
         with no_garbage_collection():
-            counts = counts_of(module)
+            counts = counts_of(module, held.jax_version)
     except HloCountError as problem:
         return ({**about, "error": _one_line(str(problem))}, (), ()), False
     except MemoryError:
@@ -105,6 +104,7 @@ def rows_of(counts: ModuleCounts, about: Row) -> tuple[Row, tuple[Row, ...], tup
         "backend": counts.backend,
         "num_devices": counts.num_devices,
         "stage": counts.stage,
+        "jax_version": counts.jax_version,
         "instructions": counts.instructions,
         **_amounts(counts.total),
         "bytes_status": counts.bytes_status,

@@ -138,6 +138,7 @@ def row_dict(row: JobRow) -> dict[str, Any]:
         "backend": counts.backend,
         "num_devices": counts.num_devices,
         "stage": counts.stage,
+        "jax_version": counts.jax_version,
         "instructions": counts.instructions,
         **cost_dict(counts.total),
         "bytes_status": counts.bytes_status,

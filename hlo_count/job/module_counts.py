@@ -12,8 +12,12 @@ from hlo_count.hlo.excerpts import excerpts
 from hlo_count.hlo.lines import with_newlines
 from hlo_count.hlo.parser import read
 from hlo_count.hlo.stage import Stage
+from hlo_count.lowering.dump_names import unpacked_name
 from hlo_count.lowering.files import decoded
 from hlo_count.lowering.stored import kind_of, proto_text
+from hlo_count.measured.kept_programs import KeptPrograms
+from hlo_count.measured.trace_files import SUFFIX as TRACE
+from hlo_count.measured.xspace import XSpace
 from hlo_count.report.report import Report
 from hlo_count.visitors.cost import Cost, Status
 
@@ -47,6 +51,8 @@ class ModuleCounts:
     backend: str
     num_devices: int
     stage: Stage
+    jax_version: str | None
+    """None where nothing tells."""
     instructions: int
     total: Cost
     bytes_status: Status
@@ -62,14 +68,15 @@ class ModuleCounts:
     unknowns: tuple[UnknownKind, ...]
 
 
-def counts_of(module: Module) -> ModuleCounts:
+def counts_of(module: Module, jax_version: str | None = None) -> ModuleCounts:
     """Count a module. Raises HloCountError for what contradicts itself."""
-    report = Report(module)
+    report = Report(module, jax_version=jax_version)
     return ModuleCounts(
         name=report.name,
         backend=report.backend,
         num_devices=report.num_devices,
         stage=report.stage,
+        jax_version=jax_version,
         instructions=module.num_instructions,
         total=report.total,
         bytes_status=report.bytes_status,
@@ -107,23 +114,42 @@ def _by(costs: Mapping[str, Cost], counter: str) -> list[str]:
     return sorted(costs, key=lambda name: (-getattr(costs[name], counter), name))
 
 
-def modules_in(data: bytes, name: str) -> Iterator[Module | HloCountError]:
-    """Every module in the unpacked bytes of what messages call `name`, or what is wrong with it; none where there is no
-    HLO in them.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One module that a file holds, or what is wrong with it."""
 
-    Raises HloCountError for a proto that cannot be read, and for a program that has not been compiled.
+    module: Module | HloCountError
+    jax_version: str | None = None
+    """Of the process that compiled it, where the file tells: a trace does."""
+
+
+def modules_in(data: bytes, name: str) -> Iterator[Held]:
+    """Every module in the unpacked bytes of what messages call `name`; none where there is no HLO in them.
+
+    Raises HloCountError for a proto or trace that cannot be read, and for a program that has not been compiled.
     """
     kind = kind_of(data)
     if kind in ("stablehlo", "exported"):
         raise HloCountError(f"{name}: this is a program to compile, not HLO: hlo-count count {name}")
     if kind == "text" and b"HloModule" not in data and b"ENTRY" not in data:
         return
-    text = proto_text(data, name) if kind == "proto" else decoded(data, name)
+    if kind == "proto" and unpacked_name(name).endswith(TRACE):
+        space = XSpace(Path(name), data)
+        kept = KeptPrograms(space)
+        yield from (held for text in kept.texts() for held in _in_text(text, name, kept.jax_version))
+        if space.broken is not None:
+            yield Held(HloCountError(f"{name}: breaks off at byte {space.broken:,}: what follows there is not known"))
+    else:
+        yield from _in_text(proto_text(data, name) if kind == "proto" else decoded(data, name), name)
+
+
+def _in_text(text: str, name: str, jax_version: str | None = None) -> Iterator[Held]:
     for found in excerpts(with_newlines(text)):
         try:
-            yield read(found, name)
+            module: Module | HloCountError = read(found, name)
         except HloCountError as problem:
-            yield problem
+            module = problem
+        yield Held(module, jax_version)
 
 
 def module_in(path: Path, data: bytes) -> Module:
@@ -131,6 +157,6 @@ def module_in(path: Path, data: bytes) -> Module:
     found = next(modules_in(data, str(path)), None)
     if found is None:
         raise HloCountError(f"{path}: holds no HLO, though its name says so: was the run killed while it was dumped?")
-    if isinstance(found, HloCountError):
-        raise found
-    return found
+    if isinstance(found.module, HloCountError):
+        raise found.module
+    return found.module

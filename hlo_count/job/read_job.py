@@ -9,11 +9,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo import Module
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.job.job import Job
 from hlo_count.job.job_rows import JobRow
-from hlo_count.job.module_counts import counts_of, module_in, modules_in
+from hlo_count.job.module_counts import Held, counts_of, module_in, modules_in
 from hlo_count.job.signature import signature_of
 from hlo_count.job.xla_memory import xla_peak
 from hlo_count.lowering.dump_folder import Compile, read_folder
@@ -95,17 +94,18 @@ def _of_file(path: Path) -> Iterator[JobRow]:
     except HloCountError as problem:
         yield JobRow(label=path.name, name=path.name, path=path, modified=_modified(path), problem=str(problem))
         return
-    for number, module in enumerate(found, start=1):
+    for number, held in enumerate(found, start=1):
         wanted = str(number) if len(found) > 1 else None
         label = path.name if wanted is None else f"{path.name}#{number}"
-        yield _of_module(module, label, path, wanted)
+        yield _of_module(held, label, path, wanted)
 
 
-def _of_module(module: Module | HloCountError, label: str, path: Path, wanted: str | None) -> JobRow:
+def _of_module(held: Held, label: str, path: Path, wanted: str | None) -> JobRow:
+    module = held.module
     try:
         if isinstance(module, HloCountError):
             raise module
-        counts = counts_of(module)
+        counts = counts_of(module, held.jax_version)
     except HloCountError as problem:
         return JobRow(label=label, name=label, path=path, modified=_modified(path), problem=str(problem), wanted=wanted)
     return JobRow(

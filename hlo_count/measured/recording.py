@@ -15,9 +15,9 @@ from hlo_count.hlo import Module, parse
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import halved
-from hlo_count.lowering.stored import proto_text
 from hlo_count.measured.courses_taken import CoursesTaken, courses_taken
-from hlo_count.measured.op_events import IN_FLIGHT, METADATA_PLANE, HostEvents, ProgramEvents, Unattributed, read_events
+from hlo_count.measured.kept_programs import KeptPrograms
+from hlo_count.measured.op_events import IN_FLIGHT, HostEvents, ProgramEvents, Unattributed, read_events
 from hlo_count.measured.program_times import HOW_TO_RECORD_HLO, PICO, instructions_that_run, report_of, sends
 from hlo_count.measured.run_splitting import split_runs
 from hlo_count.measured.timeline import Span, Spent, Timeline
@@ -26,8 +26,6 @@ from hlo_count.measured.traced_program import TracedProgram
 from hlo_count.measured.xspace import XSpace
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
-
-_HLO = "Hlo Proto"
 
 
 class Trace:
@@ -122,25 +120,11 @@ class _Host:
     def __init__(self, space: XSpace) -> None:
         self.space = space
         self.events: HostEvents = read_events(space)
-        self.jax_version: str | None = None
-        self._modules: dict[int | str, tuple[Any, Any]] = {}
-        self.kept_modules = 0
-        for plane in space.planes:
-            if plane.name != METADATA_PLANE:
-                continue
-            self.jax_version = plane.stats.get("jax_version") or self.jax_version
-            for key, metadata in plane.metadata:
-                if _HLO in metadata.stats:
-                    self.kept_modules += 1
-                    where = (plane, metadata.stats[_HLO])
-                    self._modules[int(metadata.stats.get("program_id", key)) & (2**64 - 1)] = where
-                    self._modules.setdefault(metadata.name.partition("(")[0], where)
+        self.kept = KeptPrograms(space)
 
     def text_of(self, program: ProgramEvents) -> str | None:
         """The HLO of a program as text; None where the file lacks it. Raises HloCountError where it is damaged."""
-        key = program.name if program.program_id is None else program.program_id
-        found = self._modules.get(key)
-        return None if found is None else proto_text(found[0].bytes(found[1]), f"{self.space.path}, {program.name}")
+        return self.kept.text_of(program.name if program.program_id is None else program.program_id)
 
     def problems(self) -> Iterator[str]:
         events, path = self.events, self.space.path
@@ -221,7 +205,7 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
         lasts[at] = max(lasts[at], *(end for _, end in spans))
     seconds = sum(last - begun for last, begun in zip(lasts, first, strict=True)) * PICO / len(hosts)
     idle = seconds - sum(map(_covered, covered.values())) * PICO / max(1, len(covered))
-    jax_version = next((host.jax_version for host in hosts if host.jax_version), None)
+    jax_version = next((host.kept.jax_version for host in hosts if host.kept.jax_version), None)
     programs = [_program(group, device, jax_version, seconds) for group in parts.values()]
     unattributed: dict[str, Unattributed] = {}
     for host in hosts:

@@ -180,17 +180,21 @@ class Plane:
         return bytes(self._data[slice(*span)])
 
 
+def _mapped(path: Path) -> Data:
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
 class XSpace:
-    """One trace file. `broken` says from which byte on it cannot be read; None where all of it can.
+    """One trace file, or what one held. `broken` says from which byte on it cannot be read; None where all of it can.
 
     Raises HloCountError for a file that cannot be opened, or that is no trace.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, data: bytes | None = None) -> None:
         self.path = path
         try:
-            with path.open("rb") as file:
-                self._data: Data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._data: Data = _mapped(path) if data is None else data
         except ValueError:
             raise HloCountError(f"{path}: this trace is empty: the program ended before the profiler did") from None
         except OSError as problem:

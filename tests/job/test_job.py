@@ -248,3 +248,19 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
         hc.read_job(path)
     with pytest.raises(hc.HloCountError, match="over many modules there is source, scope, class"):
         hc.read_job(tmp_path).by("opcode")
+
+
+def test_programs_of_a_trace_are_modules(tmp_path: Path) -> None:
+    """What a profiler recorded holds the programs: those beside the dumps count too, with the jax that compiled them."""
+    if tuple(map(int, jax.__version__.split(".")[:2])) < (0, 5):
+        pytest.skip("jax 0.4.30 keeps no HLO in a trace of a CPU")
+    product = jax.jit(lambda x: x @ x)
+    x = jax.numpy.ones((16, 16))
+    with jax.profiler.trace(str(tmp_path / "profile")):
+        product(x).block_until_ready()
+    (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
+    rows = hc.read_job(trace.parent, name="lambda").rows
+    assert [row.counts.total.flops for row in rows if row.counts] == [2 * 16**3]
+    trace.with_name("cut.xplane.pb").write_bytes(trace.read_bytes()[:100])
+    (bad,) = hc.read_job(trace.parent).problems
+    assert "cut.xplane.pb" in bad.problem
