@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import hlo_count
 from hlo_count import commands
 from hlo_count.commands import Outcome
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
+
+if TYPE_CHECKING:
+    from hlo_count.measured.recording import Trace
+    from hlo_count.measured.traced_program import TracedProgram
 
 
 def add_commands(found: argparse._SubParsersAction[Any]) -> None:
@@ -44,6 +49,7 @@ def _add_shown(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="whose bounds: a profile's name or file; that of the trace without one")
     parser.add_argument("--by", default="kernel", help="rows by kernel, scope, source or class")
     parser.add_argument("--rows", type=int, default=12, help="rows of the table (12)")
+    parser.add_argument("--plot", metavar="FILE", help="draw the largest program's roofline: .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -52,7 +58,7 @@ def run_and_measure(options: argparse.Namespace) -> Outcome:
         hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
         fn, args, kwargs = commands.function_call(options, options.program)
         program = hlo_count.measure(fn, *args, runs=options.runs, device=options.device, kwargs=kwargs)
-    return Outcome(program.to_json() if options.json else program.table(options.by, rows=options.rows))
+    return _shown(program, [program], options)
 
 
 def run_script(options: argparse.Namespace) -> Outcome:
@@ -66,12 +72,28 @@ def run_script(options: argparse.Namespace) -> Outcome:
         options.script, options.arguments, folder=options.output, skip=options.skip, seconds=options.seconds,
         device=options.device,
     )  # fmt: skip
+    wrote = _plotted(found.programs, options) if found.result is not None else ()
     if options.json:
-        return Outcome(found.to_json(indent=None), code)
-    return Outcome(code=code, said=(found.table(options.by, rows=options.rows),))
+        return Outcome(found.to_json(indent=None), code, wrote)
+    return Outcome(code=code, said=(found.table(options.by, rows=options.rows), *wrote))
 
 
 def read_trace(options: argparse.Namespace) -> Outcome:
     with no_garbage_collection():
         found = hlo_count.read_trace(options.path, device=options.device)
-        return Outcome(found.to_json() if options.json else found.table(options.by, rows=options.rows))
+        return _shown(found, found.programs, options)
+
+
+def _shown(found: Trace | TracedProgram, programs: Sequence[TracedProgram], options: argparse.Namespace) -> Outcome:
+    """A result as text or JSON, and where a plot was asked for, as a file."""
+    text = found.to_json() if options.json else found.table(options.by, rows=options.rows)
+    return Outcome(text, said=_plotted(programs, options))
+
+
+def _plotted(programs: Sequence[TracedProgram], options: argparse.Namespace) -> tuple[str, ...]:
+    if not options.plot:
+        return ()
+    if not programs:
+        raise HloCountError("--plot: no program ran")
+    programs[0].plot(options.plot)
+    return (f"wrote {options.plot}",)

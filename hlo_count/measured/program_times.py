@@ -175,11 +175,19 @@ class ProgramTimes:
 
     def hfu(self, device: str | Path | Device | None = None) -> float:
         """Hardware FLOP utilization of the typical run, from 0 to 1 (`Roofline.hfu`)."""
-        return self.roofline(device).hfu(self.typical)
+        roofline = self.roofline(device)
+        seconds = self._called(roofline)
+        return roofline.hfu(seconds) * seconds / self.typical
 
     def mfu(self, device: str | Path | Device | None = None, *, model_flops: float, dtype: str | None = None) -> float:
         """Model FLOP utilization of the typical run: `model_flops` is what the model needs in a run on all devices."""
-        return self.roofline(device).mfu(self.typical, model_flops=model_flops, dtype=dtype)
+        roofline = self.roofline(device)
+        seconds = self._called(roofline)
+        return roofline.mfu(seconds, model_flops=model_flops, dtype=dtype) * seconds / self.typical
+
+    def _called(self, roofline: Roofline) -> float:
+        """Seconds of a run that a roofline believes: ours begin with the first kernel, its bound with the call."""
+        return max(self.typical, roofline.bound or 0.0)
 
     @property
     def _counted(self) -> Report:

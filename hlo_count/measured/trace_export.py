@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import spreadsheet_cell
 from hlo_count.measured.program_times import PICO, MeasuredRow, ProgramTimes
+from hlo_count.measured.time_parts import time_parts
 from hlo_count.report.export import to_dict
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ def program_dict(program: ProgramTimes) -> dict[str, Any]:
         "bytes_per_s": program.bytes_per_s,
         "bound_s": program.bound,
         "estimate_s": None if isinstance(limits, str) else limits.estimate,
-        "hfu": None if isinstance(limits, str) or not program.typical else limits.hfu(program.typical),
+        "hfu": None if isinstance(limits, str) or not program.typical else program.hfu(),
         "exposed_communication_s": program.exposed_communication,
         "hidden_communication_s": program.hidden_communication,
         "trip_counts": {name: float(trips) for name, trips in program.courses.trip_counts.items()},
         "branches": {name: [float(weight) for weight in each] for name, each in program.courses.branches.items()},
         "problems": program.courses.problems,
         "notes": program.notes,
+        "parts": [asdict(part) for part in time_parts(program)],
         "rows": [row_dict(row) for row in program.rows],
         "report": None if program.report is None else to_dict(program.report),
     }

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
-from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
+from hlo_count.layout import WIDTH, aligned, cut, joined, tabular, wrapped
 from hlo_count.measured.measured_groups import GROUPINGS, Group, groups
 from hlo_count.measured.program_times import PICO, ProgramTimes
+from hlo_count.measured.time_parts import time_parts
 from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def _spread(program: ProgramTimes) -> str:
 def _hfu(program: ProgramTimes) -> str:
     if isinstance(program.limits, str) or not program.typical:
         return ""
-    found = program.limits.hfu(program.typical)
+    found = program.hfu()
     return f"{100 * found:.1f}" if found else ""
 
 
@@ -132,8 +133,19 @@ def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
     if by != "source":
         columns["source"] = [group.source for group in shown]
     lines += [_laid_out(by, [group.name for group in shown], columns), ""]
+    if program.bound is not None:
+        lines += [*_parts(program), ""]
     lines += said(program)
     return lines
+
+
+def _parts(program: ProgramTimes) -> list[str]:
+    """Why it took so long, in parts that add up."""
+    parts, total = time_parts(program), program.total_seconds
+    seconds_of = column([part.seconds for part in parts], TIMES)
+    shares = [f"{100 * part.seconds / total:.1f} %" if total else "" for part in parts]
+    rows = [(part.name, shown, share, part.why) for part, shown, share in zip(parts, seconds_of, shares, strict=True)]
+    return aligned(rows, "<>><")
 
 
 def said(program: ProgramTimes) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text
 from hlo_count.measured.program_times import ProgramTimes
+from hlo_count.measured.time_parts import TimePart, time_parts
 
 
 class TracedProgram(ProgramTimes):
@@ -19,6 +22,19 @@ class TracedProgram(ProgramTimes):
 
     def to_json(self, *, indent: int | None = 2) -> str:
         return json_text(self.to_dict(), indent)
+
+    @property
+    def parts(self) -> list[TimePart]:
+        """The time of all runs in parts that add up to it: the bound, and what came on top (`time_parts`)."""
+        return time_parts(self)
+
+    def plot(self, path: str | Path, *, kernels: int = 6) -> Path:
+        """Draw the roofline of the device with the program and its kernels where they were measured, sized by their
+        time, into a file (`Roofline.plot`). Raises HloCountError where there are no bounds."""
+        if isinstance(self.limits, str):
+            raise HloCountError(self.limits or f"{self.name}: no bounds to draw: pass device=, --device")
+        measured = {row.name: row.elapsed / self.runs for row in self.rows}
+        return self.limits.plot(path, seconds=self.typical, kernels=kernels, measured=measured)
 
     def table(self, by: str = "kernel", *, rows: int = 12) -> str:
         """Where its time went, by "kernel", "scope", "source" or "class"."""

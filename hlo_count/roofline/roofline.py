@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from math import ceil
 from pathlib import Path
@@ -245,17 +247,27 @@ class Roofline:
 
     # Shown
 
-    def plot(self, path: str | Path, *, seconds: float | None = None, kernels: int = 6) -> Path:
+    def plot(
+        self,
+        path: str | Path,
+        *,
+        seconds: float | None = None,
+        kernels: int = 6,
+        measured: Mapping[str, float] | None = None,
+    ) -> Path:
         """Draw the roofline into a file, PNG, SVG or PDF by its suffix; returns its path.
 
-        `seconds`: a measured time, at which the program is drawn in place of its estimate. `kernels`: how
+        `seconds`: a measured time, at which the program is drawn in place of its estimate. `measured`: those of
+        kernels, by name, all runs of one execution together; then no others are drawn. `kernels`: how
         many of the largest are drawn, each with its name where there is room. A program of special functions
         alone is drawn in evaluations of them. Raises HloCountError without matplotlib (the extra `plot`) and for
         another suffix.
         """
-        return plot(self.plane(seconds=seconds, kernels=kernels), Path(path))
+        return plot(self.plane(seconds=seconds, kernels=kernels, measured=measured), Path(path))
 
-    def plane(self, *, seconds: float | None = None, kernels: int = 6) -> Plane:
+    def plane(
+        self, *, seconds: float | None = None, kernels: int = 6, measured: Mapping[str, float] | None = None
+    ) -> Plane:
         """What `plot` draws, as plain data."""
         total, name = self.walk.total, self.walk.module.name
         counted, taken = counter(total), seconds or self.estimate
@@ -264,6 +276,9 @@ class Roofline:
         if self.compiled_for:
             least = f"as compiled for {self.compiled_for.upper()}, {least}"
         label = f"{name}, {in_words(taken)} {'measured' if seconds else 'estimated'}"
+        rows = self.rows
+        if measured is not None:
+            rows = [replace(row, estimate=measured[row.name]) for row in rows if row.name in measured]
         return Plane(
             title=f"{name} on {self.device.name}: {least}, estimate {in_words(self.estimate)}",
             empty="no floating-point operations: nothing to draw" if roofs or lines else self.bottleneck,
@@ -271,7 +286,7 @@ class Roofline:
             ceilings=roofs,
             slopes=lines,
             program=program_point(label, total, taken, self.shares),
-            kernels=kernel_points(self.workload, self.rows, counted, self.shares, kernels),
+            kernels=kernel_points(self.workload, rows, counted, self.shares, kernels),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -150,3 +150,28 @@ def test_the_latest_profile_of_a_folder_is_read(folder: Path, trace):
 def test_programs_and_rows_have_the_surface(trace):
     each = trace.programs[0]
     assert set(dir(each)) >= TRACED_PROGRAM and set(dir(each.rows[0])) >= MEASURED_ROW
+
+
+def test_the_time_is_in_parts_that_add_up(trace, sharded):
+    for each in (*trace.programs, *sharded.programs):
+        parts = {part.name: part.seconds for part in each.parts}
+        assert sum(parts.values()) == pytest.approx(each.total_seconds, rel=SLACK)
+        assert min(parts.values()) >= -SLACK
+    each = program(trace, "step")
+    parts = {part.name: part.seconds for part in each.parts}
+    assert parts["bound"] == pytest.approx(each.bound * each.runs)
+    assert parts["bound"] + parts["unfused"] == pytest.approx(sum(row.bound for row in each.rows))
+    (each,) = (each for each in sharded.programs if each.runs == STEPS)
+    sent = next(row for row in each.rows if row.op_class == "collective")
+    assert {part.name: part.seconds for part in each.parts}["waiting"] >= sent.seconds  # without a network no bound
+
+
+def test_the_plot_has_kernels_where_they_were_measured(trace, tmp_path):
+    each = program(trace, "step")
+    drawn = each.limits.plane(seconds=each.typical, measured={row.name: row.elapsed / each.runs for row in each.rows})
+    rows = {row.name: row for row in each.rows}
+    point = next(point for point in drawn.kernels if point.label in rows)
+    assert point.rate == pytest.approx(rows[point.label].flops_per_s)
+    assert point.intensity == pytest.approx(rows[point.label].flops / rows[point.label].bytes)
+    assert drawn.program.rate == pytest.approx(each.flops_per_s)
+    assert each.plot(tmp_path / "measured.png").stat().st_size > 10_000
