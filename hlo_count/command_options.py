@@ -90,6 +90,14 @@ def command_parser() -> argparse.ArgumentParser:
     _add_program_options(roofline)
     roofline.set_defaults(run=commands.roofline)
 
+    report = found.add_parser("report", help="the report as one HTML file, to look at and keep")
+    report.add_argument("program", help=_PROGRAM_HELP)
+    report.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the file to write")
+    report.add_argument("--device", help="show times and the roofline of a device, by name or profile file")
+    report.add_argument("--force", action="store_true", help="replace a file that is there")
+    _add_program_options(report)
+    report.set_defaults(run=commands.report)
+
     explain = found.add_parser("explain", help="what one instruction is, does and costs, and why")
     explain.add_argument("program", help=_PROGRAM_HELP)
     explain.add_argument("name", help="the instruction: fusion.3, or body.1/fusion.3 where a name stands twice")

@@ -144,6 +144,12 @@ def roofline(options: argparse.Namespace) -> Outcome:
     return Outcome("\n\n".join(f"{target}\n{result}" for target, result in zip(targets, results, strict=True)))
 
 
+def report(options: argparse.Namespace) -> Outcome:
+    found = _report(options, options.program, options.target)
+    path = found.save(options.output, device=options.device, force=options.force)
+    return Outcome(said=(f"wrote {path}",))
+
+
 def explain(options: argparse.Namespace) -> Outcome:
     found = _report(options, options.program, options.target).explain(options.name, options.device)
     return Outcome(json_text(found.to_dict()) if options.json else str(found))

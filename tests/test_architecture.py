@@ -49,6 +49,7 @@ HEAVY = {
     "matplotlib",
     "tqdm",
     "platformdirs",
+    "jinja2",
     "loky",
     "cloudpickle",
     "pyarrow",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.report.contributors import parts_of, scope_of, where
 from hlo_count.report.operations import op_counts
+from hlo_count.report.whole_file import replace_text
 from hlo_count.visitors.cost import OP_COUNTERS, STATUSES
 
 if TYPE_CHECKING:
@@ -180,22 +180,6 @@ def save(file: Path, snapshots: Mapping[str, Snapshot]) -> None:
 
 
 def write_whole(file: Path, data: object) -> None:
-    """JSON into a file beside it, then in its place: nobody ever sees half of it. Raises OSError."""
+    """JSON into a file, whole or not at all. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    try:
-        # Half a surrogate pair, of which UTF-8 has none, becomes the escape that JSON has for it.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-        # mkstemp makes it private; what stands beside a test is as readable as any other file.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    replace_text(file, json.dumps(data, indent=1, ensure_ascii=False) + "\n")

@@ -31,13 +31,17 @@ class SourceLines:
         file, _, number = source.rpartition(":")
         if not (file and number.isascii() and number.isdigit() and len(number) < 10):
             return ""
+        lines = self.file(file)
+        return lines[int(number) - 1].strip() if 0 < int(number) <= len(lines) else ""
+
+    def file(self, file: str) -> list[str]:
+        """All lines of a file, none where it may not be shown."""
         if file in self._loaded:
             linecache.checkcache(file)
-            return linecache.getline(file, int(number)).strip()
+            return linecache.getlines(file)
         if file not in self._read:
             self._read[file] = _project_file(file)
-        lines = self._read[file]
-        return lines[int(number) - 1].strip() if 0 < int(number) <= len(lines) else ""
+        return self._read[file]
 
     @cached_property
     def _loaded(self) -> frozenset[str]:

@@ -19,7 +19,7 @@ from hlo_count.visitors.cost import ZERO, Cost, Key, Status, Times, weakest
 
 TREES = ("scope", "stack")
 """Keys of `by` whose names are paths."""
-_DEEPEST = 100
+DEEPEST = 100
 """Levels: what stands deeper stands there."""
 _FEWEST_ALIKE = 3
 _PART = Fraction(1, 100)
@@ -81,7 +81,7 @@ def cost_tree(report: Counts, key: str = "scope") -> Node:
             path = scopes.of(instruction) or (NO_SCOPE,)
         else:
             path = places.calls(instruction) or (NO_FUNCTION,)
-        path = path[:_DEEPEST]
+        path = path[:DEEPEST]
         group = groups.get(path)
         if group is None:
             group = groups[path] = _Group()
@@ -143,7 +143,8 @@ def _take(node: Node, parts: Iterable[Node]) -> None:
 
 def _sort(root: Node, by: str) -> None:
     for node in _below(root):
-        node.children.sort(key=lambda child: rank(child.cost, by), reverse=True)
+        if len(node.children) > 1:
+            node.children.sort(key=lambda child: rank(child.cost, by), reverse=True)
 
 
 # What is alike, shown once

@@ -136,14 +136,18 @@ class Roofline:
     @cached_property
     def rows(self) -> list[KernelRow]:
         """A row for each kernel, that with the largest estimate first."""
+        return [row for _, row in self.kernels]
+
+    @cached_property
+    def kernels(self) -> list[tuple[Instruction, KernelRow]]:
+        """The kernels with their rows, in the order of `rows`."""
         with no_garbage_collection():
-            found = [self._row(*kernel) for kernel in self.workload.kernels]
-        return sorted((row for row in found if row.estimate or row.bound), key=lambda r: -r.estimate)
+            found = [(kernel[0], self._row(*kernel)) for kernel in self.workload.kernels]
+        return sorted(((i, row) for i, row in found if row.estimate or row.bound), key=lambda each: -each[1].estimate)
 
     def row_of(self, instruction: Instruction) -> KernelRow | None:
         """The row of one kernel; None where the instruction is none, takes no time or does not run."""
-        found = (self._row(*kernel) for kernel in self.workload.kernels if kernel[0] is instruction)
-        return next((row for row in found if row.estimate or row.bound), None)
+        return next((row for kernel, row in self.kernels if kernel is instruction), None)
 
     def _row(self, kernel: Instruction, times: Any, cost: Cost) -> KernelRow:
         runs = float(times)

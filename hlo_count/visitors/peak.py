@@ -85,13 +85,30 @@ def _start(value: Value) -> int:
 
 def live_temporaries(module: Module) -> list[tuple[int, Buffer]]:
     """The buffers of temporaries that are alive at the worst moment, with their bytes."""
+    with no_garbage_collection():
+        temporary, end = _temporaries(module)
+        sums = _over_time(temporary, end)
+        worst = sums.index(max(sums))
+        return [item for item in temporary if any(value.start <= worst <= value.end for value in item[1].values)]
+
+
+def temporaries_over_time(module: Module) -> tuple[list[int], Instruction | None]:
+    """Bytes of temporaries at each moment of the schedule, and the instruction that runs at the worst; loops once.
+
+    None where nothing is made at that moment.
+    """
+    with no_garbage_collection():
+        temporary, end = _temporaries(module)
+        sums = _over_time(temporary, end)
+    worst = sums.index(max(sums))
+    made = [value.definer for _, buffer in temporary for value in buffer.values if value.start == worst]
+    return sums, made[0] if made else None
+
+
+def _temporaries(module: Module) -> tuple[list[tuple[int, Buffer]], int]:
+    """The buffers of temporaries that lie in no output's, with their bytes, and the moment at which all ends."""
     size = device_bytes(module)
     reuses = Reuse(reshaped=backend_of(module) == "gpu")
-    with no_garbage_collection():
-        return _live(module, reuses, size)
-
-
-def _live(module: Module, reuses: MayReuse, size: Callable[[Shape], int]) -> list[tuple[int, Buffer]]:
     found, end = buffers(module)
     sized = [(max(size(value.shape) for value in buffer.values), buffer) for buffer in found]
     sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
@@ -104,7 +121,7 @@ def _live(module: Module, reuses: MayReuse, size: Callable[[Shape], int]) -> lis
     into_outputs = FirstFit(outputs, [value for _, buffer in temporary for value in buffer.values], reuses)
     left = [(bytes_, buffer) for bytes_, buffer in temporary if not into_outputs.take(bytes_, buffer.values)]
     _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], reuses)
-    return _at_the_largest_sum(left, end)
+    return left, end
 
 
 def _positions(module: Module) -> dict[Instruction, int]:
@@ -136,8 +153,8 @@ def _reuse_dying_operands(alone: list[Value], may_reuse: MayReuse) -> None:
                 break
 
 
-def _at_the_largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> list[tuple[int, Buffer]]:
-    """Those that are live when the sum of sizes is largest; a buffer of many values counts once."""
+def _over_time(temporary: list[tuple[int, Buffer]], end: int) -> list[int]:
+    """The sum of sizes at each moment; a buffer of many values counts once."""
     change = [0] * (end + 2)
     for bytes_, buffer in temporary:
         reached = -1
@@ -146,6 +163,4 @@ def _at_the_largest_sum(temporary: list[tuple[int, Buffer]], end: int) -> list[t
                 change[max(value.start, reached + 1)] += bytes_
                 change[value.end + 1] -= bytes_
                 reached = value.end
-    sums = list(accumulate(change))
-    worst = sums.index(max(sums))
-    return [item for item in temporary if any(value.start <= worst <= value.end for value in item[1].values)]
+    return list(accumulate(change))
