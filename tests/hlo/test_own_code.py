@@ -37,7 +37,10 @@ def program(*files: str) -> str:
         "\nFunctionNames",
         *(f'{n} "f{n}"' for n, _ in numbered),
         "\nFileLocations",
-        *(f"{n} {{file_name_id={n} function_name_id={n} line={10 * n}}}" for n, _ in numbered),
+        *(
+            f"{n} {{file_name_id={n} function_name_id={n} line={10 * n} end_line={10 * n} column=1 end_column=2}}"
+            for n, _ in numbered
+        ),
         "\nStackFrames",
         *(f"{n} {{file_location_id={n} parent_frame_id={n}}}" for n, _ in numbered),
         "\nENTRY %main (x: f32[4,4]) -> f32[4,4] {",

@@ -18,8 +18,8 @@ FunctionNames
 2 "Dense.__call__"
 
 FileLocations
-1 {file_name_id=1 function_name_id=1 line=31}
-2 {file_name_id=2 function_name_id=2 line=287}
+1 {file_name_id=1 function_name_id=1 line=31 end_line=31 column=1 end_column=9}
+2 {file_name_id=2 function_name_id=2 line=287 end_line=287 column=1 end_column=9}
 
 StackFrames
 1 {file_location_id=1 parent_frame_id=1}
