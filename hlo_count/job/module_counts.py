@@ -128,19 +128,24 @@ def modules_in(data: bytes, name: str) -> Iterator[Held]:
 
     Raises HloCountError for a proto or trace that cannot be read, and for a program that has not been compiled.
     """
+    if unpacked_name(name).endswith(TRACE):  # a trace that breaks off may have no mark of a protocol buffer in it
+        yield from _in_trace(data, name)
+        return
     kind = kind_of(data)
     if kind in ("stablehlo", "exported"):
         raise HloCountError(f"{name}: this is a program to compile, not HLO: hlo-count count {name}")
     if kind == "text" and b"HloModule" not in data and b"ENTRY" not in data:
         return
-    if kind == "proto" and unpacked_name(name).endswith(TRACE):
-        space = XSpace(Path(name), data)
-        kept = KeptPrograms(space)
-        yield from (held for text in kept.texts() for held in _in_text(text, name, kept.jax_version))
-        if space.broken is not None:
-            yield Held(HloCountError(f"{name}: breaks off at byte {space.broken:,}: what follows there is not known"))
-    else:
-        yield from _in_text(proto_text(data, name) if kind == "proto" else decoded(data, name), name)
+    yield from _in_text(proto_text(data, name) if kind == "proto" else decoded(data, name), name)
+
+
+def _in_trace(data: bytes, name: str) -> Iterator[Held]:
+    space = XSpace(Path(name), data)
+    kept = KeptPrograms(space)
+    for text in kept.texts():
+        yield from _in_text(text, name, kept.jax_version)
+    if space.broken is not None:
+        yield Held(HloCountError(f"{name}: breaks off at byte {space.broken:,}: what follows there is not known"))
 
 
 def _in_text(text: str, name: str, jax_version: str | None = None) -> Iterator[Held]:
