@@ -19,6 +19,8 @@ def number(value: int, size: int) -> str:
         return "0"
     if size == 1:
         return str(value)
+    if abs(value) >= 10**6 * size:
+        return f"{value / size:.3e}"
     text = f"{value / size:.2f}"
     return text if float(text) else ("-" if value < 0 else "") + "<0.01"
 

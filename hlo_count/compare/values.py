@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.visitors.walk import Walk
@@ -36,7 +37,7 @@ class Values:
         done: set[Computation] = set()
         for computation in running:
             if computation not in done:
-                self._number(computation, None, done)
+                finished(self._number(computation, None, done))
         classes: dict[int, list[Instruction]] = defaultdict(list)
         for computation in running:
             for instruction in computation.instructions:
@@ -48,7 +49,7 @@ class Values:
         """All that compute its value, itself included, in the order of the walk; [] where nothing else does."""
         return self._repeated.get(self._numbers.get(instruction, -1), [])
 
-    def _number(self, computation: Computation, given: Sequence[int] | None, done: set[Computation]) -> int:
+    def _number(self, computation: Computation, given: Sequence[int] | None, done: set[Computation]) -> Task[int]:
         """Number its instructions; the number of its root. `given` are those of its parameters, where one knows."""
         done.add(computation)
         numbers = self._numbers
@@ -60,11 +61,14 @@ class Values:
                 found = given[at] if known else self._intern((opcode, computation, at))  # type: ignore[index]
             else:
                 operands = [numbers[operand] for operand in instruction.operands]
-                found = self._of(instruction, opcode, operands, done)
+                found = self._of(instruction, opcode, operands)
+                if found is None:
+                    found = yield from self._calling(instruction, opcode, operands, done)
             numbers[instruction] = found
         return numbers[computation.root]
 
-    def _of(self, instruction: Instruction, opcode: str, operands: list[int], done: set[Computation]) -> int:
+    def _of(self, instruction: Instruction, opcode: str, operands: list[int]) -> int | None:
+        """The number of what follows from the operands alone; None where it calls or applies a computation."""
         if opcode == "tuple":
             found = self._intern((opcode, tuple(operands)))
             self._parts[found] = operands
@@ -74,23 +78,30 @@ class Values:
             return parts[at] if at < len(parts) else self._intern((opcode, operands[0], at))
         if opcode in _SAME and operands:
             return operands[0]
+        if opcode in _ONCE or opcode in ("while", "conditional"):
+            return self._intern((opcode, instruction))
+        if opcode in ("fusion", "call") or (opcode not in ELEMENTWISE and instruction.called):
+            return None
+        return self._intern((self._content(instruction), (), tuple(operands)))
+
+    def _calling(self, instruction: Instruction, opcode: str, operands: list[int], done: set[Computation]) -> Task[int]:
         if opcode in ("fusion", "call"):
             callee = instruction.callee("calls") or instruction.callee("to_apply")
             if callee is not None and self._sites[callee] == 1 and callee not in done:
-                return self._number(callee, operands, done)
+                found: int = yield self._number(callee, operands, done)
+                return found
             return self._intern((opcode, callee, tuple(operands)))
-        if opcode in _ONCE or opcode in ("while", "conditional"):
-            return self._intern((opcode, instruction))
-        called = instruction.called if opcode not in ELEMENTWISE else ()
-        applied = tuple([self._function(callee) for _, callee in called]) if called else ()
-        return self._intern((self._content(instruction), applied, tuple(operands)))
+        applied = []
+        for _, callee in instruction.called:
+            applied.append((yield self._function(callee)))
+        return self._intern((self._content(instruction), tuple(applied), tuple(operands)))
 
-    def _function(self, computation: Computation) -> int:
+    def _function(self, computation: Computation) -> Task[int]:
         """A number for what a computation does that is applied to elements."""
         found = self._applied.get(computation)
         if found is None:
             given = [self._intern(("element", at)) for at in range(len(computation.parameters))]
-            found = self._applied[computation] = self._number(computation, given, set())
+            found = self._applied[computation] = yield self._number(computation, given, set())
         return found
 
     def _intern(self, key: Hashable) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 
 from hlo_count.hlo.courses import offset_of
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Unknown, Value, parts
 
@@ -55,23 +56,19 @@ def _resolved(tracer: Tracer, value: Value, case: dict[_Atom, bool]) -> Value:
 
 def _cases(condition: Value, holds: bool) -> list[dict[_Atom, bool]]:
     """What the predicates that a condition is made of may be where it holds, or fails; none where they are many."""
-    atoms = list(dict.fromkeys(_atoms(condition)))
+    made_of = post_order(condition, joined)
+    asked = [part for part in made_of if not joined(part) and not isinstance(part, Constant)]
+    atoms = list(dict.fromkeys(_literal(part)[0] for part in asked))
     if len(atoms) > _MOST_ATOMS:
         return []
     every = (dict(zip(atoms, values, strict=True)) for values in product((False, True), repeat=len(atoms)))
-    return [case for case in every if _evaluated(condition, case) is holds]
+    return [case for case in every if _evaluated(made_of, case) is holds]
 
 
-def _is_joined(value: Value) -> bool:
-    return isinstance(value, Operation) and value.dtype == "pred" and value.name in ("and", "or", "not")
-
-
-def _atoms(condition: Value) -> Iterator[_Atom]:
-    if _is_joined(condition):
-        for arg in condition.args:
-            yield from _atoms(arg)
-    elif not isinstance(condition, Constant):
-        yield _literal(condition)[0]
+def joined(value: Value) -> tuple[Value, ...]:
+    """What a predicate joins by and, or and not; nothing where it is of another kind."""
+    is_joined = isinstance(value, Operation) and value.dtype == "pred" and value.name in ("and", "or", "not")
+    return value.args if is_joined else ()
 
 
 def _literal(value: Value) -> tuple[_Atom, bool]:
@@ -91,12 +88,16 @@ def _literal(value: Value) -> tuple[_Atom, bool]:
     return (name, dtype, *args) if name in ("LT", "GE") else (id(value),), False
 
 
-def _evaluated(condition: Value, case: dict[_Atom, bool]) -> bool:
-    if isinstance(condition, Constant):
-        return bool(condition.value)
-    if _is_joined(condition):
-        assert isinstance(condition, Operation)
-        values = [_evaluated(arg, case) for arg in condition.args]
-        return not values[0] if condition.name == "not" else all(values) if condition.name == "and" else any(values)
-    atom, flipped = _literal(condition)
-    return case[atom] is not flipped
+def _evaluated(made_of: list[Value], case: dict[_Atom, bool]) -> bool:
+    """Whether the last of these, each after what it joins, holds in a case."""
+    known: dict[Value, bool] = {}
+    for part in made_of:
+        values = [known[arg] for arg in joined(part)]
+        if isinstance(part, Constant):
+            known[part] = bool(part.value)
+        elif isinstance(part, Operation) and values:
+            known[part] = not values[0] if part.name == "not" else all(values) if part.name == "and" else any(values)
+        else:
+            atom, flipped = _literal(part)
+            known[part] = case[atom] is not flipped
+    return known[made_of[-1]]

@@ -42,8 +42,8 @@ class Module:
         self.assignment: tuple[int, ...] = ()
         """The ids of its devices as the compiler numbers them, in the program's order, where they lie in several slices
         and whoever compiled it knows them."""
-        self.call_depth = 0
-        """How deep its calls nest."""
+        self.callees: dict[Computation, list[Computation]] = {}
+        """The computations that each of them names, none of which leads back to itself."""
         self.contradictions: list[tuple[Computation, int, str]] = []
         """Instructions, by computation and index, that XLA's parser takes and its verifier does not, each with why."""
 

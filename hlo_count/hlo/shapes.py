@@ -224,6 +224,7 @@ _ARRAY = re.compile(rf"([a-z][a-z0-9]*){GAP}\[((?:[^\]/]|{COMMENT})*+)\]", re.S)
 _BUFFER_OPEN = re.compile(rf"b{GAP}\(", re.S)
 _LAYOUT_OPEN = re.compile(rf"{GAP}\{{(?={GAP}[0-9:\-])|\{{(?={GAP}\}})", re.S)
 _LAYOUT_END = re.compile(rf"(?:[^{{}}/]|{COMMENT})*+\}}", re.S)
+_MOST_ELEMENTS = 10**100
 _DIMENSION = re.compile(r"(<=)?(\d{1,18})\Z")
 MOST_NESTED = 64
 """Tuples in tuples that are read: programs have a handful, and Python's stack has an end."""
@@ -309,6 +310,8 @@ def _dimensions(text: str, whole: str) -> tuple[tuple[int, ...], tuple[bool, ...
             raise HloCountError(f"{part!r} is no dimension in {whole!r}: expected a number, <=n or ?")
         sizes.append(int(found[2]))
         dynamic.append(found[1] is not None)
+    if len(sizes) > 5 and abs(prod(sizes)) > _MOST_ELEMENTS:
+        raise HloCountError("an array of more than 10^100 elements")
     return tuple(sizes), tuple(dynamic)
 
 

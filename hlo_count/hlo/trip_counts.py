@@ -8,8 +8,9 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
-from hlo_count.hlo.assumptions import assuming, is_kept
+from hlo_count.hlo.assumptions import assuming, is_kept, joined
 from hlo_count.hlo.courses import NEVER, Course, affine_course, conjunction, negation, span
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.steps import Steps, carried_by, carried_in
 from hlo_count.hlo.trace import AnyLane, Carried, Constant, Operation, Tracer, Unknown, Value, parts
 
@@ -93,14 +94,22 @@ def _written(loop: Instruction) -> TripCount | None:
 
 def _course(tracer: Tracer, condition: Value, update: Update) -> Course:
     """When a condition is certain to hold and when not, of the trips that leave `update` in what the loop carries."""
+    known: dict[Value, Course] = {}
+    for part in post_order(condition, joined):
+        known[part] = _of_joined(tracer, part, update, [known[arg] for arg in joined(part)])
+    return known[condition]
+
+
+def _of_joined(tracer: Tracer, condition: Value, update: Update, courses: list[Course]) -> Course:
+    """That of a condition where those of what it joins by and, or and not are known."""
     if isinstance(condition, AnyLane):
         return _any_lane(tracer, condition, update)
-    if not (isinstance(condition, Operation) and condition.dtype == "pred" and condition.name in ("and", "or", "not")):
+    if not isinstance(condition, Operation) or not courses:
         return _solve(tracer, condition, update)
     if condition.name == "not":
-        course = negation(_course(tracer, condition.args[0], update))
+        course = negation(courses[0])
     else:
-        one, other = (_course(tracer, arg, update) for arg in condition.args)
+        one, other = courses
         if condition.name == "and":
             return conjunction(one, other)
         course = negation(conjunction(negation(one), negation(other)))

@@ -28,6 +28,7 @@ from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import xla_cost
+from hlo_count.visitors.xla.float32 import whole
 
 if TYPE_CHECKING:
     from hlo_count.roofline.device import Device
@@ -118,9 +119,9 @@ class Counts:
             with _reading(self.module):
                 xla = xla_cost(self.module)
                 amounts = {
-                    ("flops", "xla", "all", "all"): int(xla.flops),
-                    ("transcendentals", "xla", "all", "all"): int(xla.transcendentals),
-                    ("bytes_read", "main"): int(xla.bytes),
+                    ("flops", "xla", "all", "all"): whole(xla.flops),
+                    ("transcendentals", "xla", "all", "all"): whole(xla.transcendentals),
+                    ("bytes_read", "main"): whole(xla.bytes),
                 }
                 return Cost(amounts, self.walk.status)
         with _reading(self.module):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 from hlo_count.harmless import printable
@@ -22,6 +23,7 @@ from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
+from hlo_count.visitors.xla.float32 import whole
 
 COUNTERS = ("flops", "transcendentals", "bytes")
 Exact = int | Fraction
@@ -144,7 +146,7 @@ def _figures(cost: XlaCost) -> Amounts:
 
 def _exactly(figure: float) -> Exact:
     """The same number, whole ones as integers: sums of fractions take twenty times as long."""
-    return int(figure) if figure.is_integer() else Fraction(figure)
+    return whole(figure) if figure.is_integer() or not isfinite(figure) else Fraction(figure)
 
 
 def _theirs(analysis: XlaAnalysis, called: list[Edge], instruction: Instruction, kernel: bool) -> Amounts:

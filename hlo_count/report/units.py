@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _DECIMAL = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_LARGE = 10**24
+"""Beyond the last prefix's thousands: written as powers of ten, so that a column stays one."""
 _BINARY = ((2**40, "Ti"), (2**30, "Gi"), (2**20, "Mi"), (2**10, "Ki"))
 
 
 def amount(value: float, unit: str = "", *, binary: bool = False) -> str:
     """`1.007 G`, `84.2 MB`, `12.3 MiB`: four significant digits at most, exact below a thousand."""
+    if abs(value) >= _LARGE:
+        return f"{float(value):.3e} {unit}".rstrip()
     size, prefix = _scale(value, binary)
     return f"{_digits(value / size)} {prefix}{unit}".rstrip()
 
@@ -17,6 +21,8 @@ def amount(value: float, unit: str = "", *, binary: bool = False) -> str:
 def column(values: Sequence[float | None], unit: str = "") -> list[str]:
     """Values in one unit, that of the largest, so that they can be compared down a column; None is empty."""
     known = [abs(value) for value in values if value is not None]
+    if max(known, default=0) >= _LARGE:
+        return ["" if v is None else f"{float(v):.3e} {unit}".rstrip() if v else "0" for v in values]
     size, prefix = _scale(max(known, default=0), False)
     if size == 1:
         return ["" if v is None else f"{v:,} {unit}".rstrip() for v in values]
@@ -25,8 +31,15 @@ def column(values: Sequence[float | None], unit: str = "") -> list[str]:
 
 def short_size(value: int) -> str:
     """A buffer size in three digits: `4.1 MiB`, `276 MiB`, `6 B`."""
+    if abs(value) >= _LARGE:
+        return amount(value, "B")
     size, prefix = _scale(value, True)
     return f"{value / size:.3g} {prefix}B" if value < 1000 * size else f"{value / size:.0f} {prefix}B"
+
+
+def times(number: int) -> str:
+    """How often something runs: `1,024`; as a power of ten where that is longer than anyone reads."""
+    return f"{number:,}" if number < _LARGE else f"{float(number):.3e}"
 
 
 def percent(part: float, whole: float) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
@@ -48,7 +49,7 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """The time of the schedule, with that of calling the program."""
-        run = max(self._run(self.walk.module.entry))
+        run = max(finished(self._run(self.walk.module.entry)))
         # what was called to measure the overhead has launched one kernel
         return self.calling + max(0.0, run - self._launch) if self.calling else run
 
@@ -103,26 +104,27 @@ class Estimate:
 
     # The schedule
 
-    def _run(self, computation: Computation) -> tuple[float, float]:
+    def _run(self, computation: Computation) -> Task[tuple[float, float]]:
         """Seconds of one run of a computation, and how many of main memory's."""
-        found = self._runs.get(computation)
-        if found is not None:
-            return found
-        self._runs[computation] = (0.0, 0.0)  # a text that calls itself ends here
+        known = self._runs.get(computation)
+        if known is not None:
+            return known
         now = main = 0.0
         channels: dict[str, float] = {}
-        finished: dict[Instruction, float] = {}
+        ends: dict[Instruction, float] = {}
         for step in self._workload.schedule(computation):
             instruction, half = step.instruction, step.half
             if half in ("update", "done"):
-                ready = finished.get(step.started, now) if step.started is not None else now
+                ready = ends.get(step.started, now) if step.started is not None else now
                 if half == "update":
-                    finished[instruction] = ready
+                    ends[instruction] = ready
                 else:
                     now = max(now, ready)
                 continue
             if step.calls:
-                parts = [(float(e.times), self._run(e.callee)) for e in step.calls]
+                parts = []
+                for edge in step.calls:
+                    parts.append((float(edge.times), (yield self._run(edge.callee))))
                 seconds = sum(times * part[0] for times, part in parts)
                 main += sum(times * part[1] for times, part in parts)
                 if self._functions and cpu_runtime.is_one_function(instruction):
@@ -134,10 +136,10 @@ class Estimate:
                 over = next((b.resource for b in time.busy if b.resource in (NETWORK, DCN)), "")
             if half:
                 channel = over or "copies"
-                finished[instruction] = channels[channel] = max(now, channels.get(channel, 0.0)) + seconds
+                ends[instruction] = channels[channel] = max(now, channels.get(channel, 0.0)) + seconds
             else:
                 now += seconds
-        found = self._runs[computation] = (max([now, *finished.values(), main]), main)
+        found = self._runs[computation] = (max([now, *ends.values(), main]), main)
         return found
 
     # One kernel

@@ -13,6 +13,7 @@ from math import ceil, log2, prod
 from typing import NamedTuple
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import MOVEMENT
@@ -149,23 +150,12 @@ class Works:
         if callee is None:
             return {}
         if (callee, least) not in self._bodies:
-            for below in self._callees_first(callee):
-                if (below, least) not in self._bodies:
-                    self._bodies[(below, least)] = self._body(below, least, ())
+            for node in post_order((callee, least), self._below, self._bodies):
+                self._bodies[node] = self._body(*node, ())
         return self._body(callee, least, leaving_out) if leaving_out else self._bodies[(callee, least)]
 
-    def _callees_first(self, start: Computation) -> list[Computation]:
-        """A computation after all that it calls, by a stack of its own: each once, however often it is called."""
-        done: dict[Computation, None] = {}
-        stack = [(start, False)]
-        while stack:
-            computation, ready = stack.pop()
-            if ready:
-                done[computation] = None
-            elif computation not in done:
-                stack.append((computation, True))
-                stack += [(e.callee, False) for _, edges in self.walk.edges(computation) for e in edges]
-        return list(done)
+    def _below(self, node: tuple[Computation, bool]) -> list[tuple[Computation, bool]]:
+        return [(edge.callee, node[1]) for _, edges in self.walk.edges(node[0]) for edge in edges]
 
     def _body(self, computation: Computation, least: bool, leaving_out: Container[Instruction]) -> Work:
         """One run of a computation, with what it calls."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import collective_kind
 from hlo_count.hlo.slices import is_to_other_slices
@@ -165,28 +166,35 @@ class LeastWork:
 
     def of(self, computation: Computation) -> Work:
         """One run of a computation, with what it calls."""
-        found = self._computations.get(computation)
-        if found is None:
-            found = self._computations[computation] = {}
-            calls = dict(self.walk.edges(computation))
-            for instruction in computation.instructions:
-                if instruction in calls and instruction.opcode != "fusion":
-                    self.add_called(instruction, found)
-                else:
-                    weighted_sum(found, self.of_kernel(instruction), 1.0)
-        return found
+        return finished(self._of(computation))
 
     def add_called(self, call: Instruction, into: Work) -> None:
         """Add one run of what a call, a loop or a conditional runs."""
-        if call.opcode == "while":
-            self._loop(call, into)
-        elif call.opcode == "conditional":
-            self._conditional(call, into)
-        else:
-            for edge in dict(self.walk.edges(call.computation)).get(call, ()):
-                weighted_sum(into, self.of(edge.callee), float(edge.times))
+        finished(self._add_called(call, dict(self.walk.edges(call.computation)).get(call, []), into))
 
-    def _loop(self, loop: Instruction, into: Work) -> None:
+    def _of(self, computation: Computation) -> Task[Work]:
+        known = self._computations.get(computation)
+        if known is not None:
+            return known
+        found = self._computations[computation] = {}
+        calls = dict(self.walk.edges(computation))
+        for instruction in computation.instructions:
+            if instruction in calls and instruction.opcode != "fusion":
+                yield from self._add_called(instruction, calls[instruction], found)
+            else:
+                weighted_sum(found, self.of_kernel(instruction), 1.0)
+        return found
+
+    def _add_called(self, call: Instruction, edges: list[Edge], into: Work) -> Task[None]:
+        if call.opcode == "while":
+            yield from self._loop(call, into)
+        elif call.opcode == "conditional":
+            yield from self._conditional(call, into)
+        else:
+            for edge in edges:
+                weighted_sum(into, (yield self._of(edge.callee)), float(edge.times))
+
+    def _loop(self, loop: Instruction, into: Work) -> Task[None]:
         trips = self.walk.settings.trip_count(loop)
         if trips is None:
             found = trip_count(loop)
@@ -194,14 +202,16 @@ class LeastWork:
         for role, times in (("body", trips), ("condition", trips + 1)):
             callee = loop.callee(role)
             if callee is not None:
-                weighted_sum(into, self.of(callee), float(times))
+                weighted_sum(into, (yield self._of(callee)), float(times))
 
-    def _conditional(self, conditional: Instruction, into: Work) -> None:
-        branches = [self.of(branch) for branch in branches_of(conditional)]
+    def _conditional(self, conditional: Instruction, into: Work) -> Task[None]:
+        branches: list[Work] = []
+        for branch in branches_of(conditional):
+            branches.append((yield self._of(branch)))
         weights = self.walk.settings.weights(conditional, len(branches))
         if weights is not None:
-            for branch, weight in zip(branches, weights, strict=True):
-                weighted_sum(into, branch, float(weight))
+            for work, weight in zip(branches, weights, strict=True):
+                weighted_sum(into, work, float(weight))
         elif branches:
             weighted_sum(into, {key: min(b.get(key, 0.0) for b in branches) for key in branches[0]}, 1.0)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
@@ -86,7 +87,7 @@ class _Timeline:
             for value in self._arguments[number][start : start + count]:
                 self._fixed[value] = False
             pairs.append((leaf_span(entry.root.shape, output), self._arguments[number][start : start + count]))
-        self._outputs = self._run(entry, self._arguments)
+        self._outputs = finished(self._run(entry, self._arguments))
         for (start, count), donated in pairs:
             for mine, theirs in zip(self._outputs[start : start + count], donated, strict=True):
                 self._unite(mine, theirs)
@@ -140,7 +141,7 @@ class _Timeline:
         for index in slots:
             values[index].end = now
 
-    def _run(self, computation: Computation, arguments: list[list[int]]) -> list[int]:
+    def _run(self, computation: Computation, arguments: list[list[int]]) -> Task[list[int]]:
         """Lays a computation out from now on; what stands at its root stays to its end."""
         self._visited.add(computation)
         at: dict[Instruction, list[int]] = {}
@@ -152,7 +153,11 @@ class _Timeline:
                 at[instruction] = arguments[number] if number < len(arguments) else self._define(instruction)
             else:
                 operands = [at[operand] for operand in instruction.operands]
-                at[instruction] = self._step(instruction, operands)
+                at[instruction] = (
+                    (yield from self._call(instruction, operands))
+                    if instruction.opcode in _CALLERS
+                    else self._step(instruction, operands)
+                )
             self.now += 1
         result = at[computation.root]
         self._use(result)
@@ -169,12 +174,6 @@ class _Timeline:
             slots = [index for operand in operands for index in operand]
         elif opcode in _SAME_VALUE:
             slots = operands[0]
-        elif opcode == "while":
-            return self._while(instruction, operands[0])
-        elif opcode == "conditional":
-            return self._conditional(instruction, operands)
-        elif opcode == "call" and (callee := self._callee(instruction, "to_apply")) is not None:
-            return self._run(callee, operands)
         else:
             passed_on = self._asynchronous(instruction, operands)
             slots = passed_on if passed_on is not None else self._define(instruction)
@@ -187,20 +186,38 @@ class _Timeline:
         self._use(slots)
         return slots
 
+    def _call(self, instruction: Instruction, operands: list[list[int]]) -> Task[list[int]]:
+        """What an instruction gives that may run computations."""
+        opcode = instruction.opcode
+        if opcode == "while":
+            return (yield from self._while(instruction, operands[0]))
+        if opcode == "conditional":
+            return (yield from self._conditional(instruction, operands))
+        role = {"call": "to_apply", "async-start": "calls"}.get(opcode)
+        callee = self._callee(instruction, role) if role is not None else None
+        if callee is None:
+            return self._step(instruction, operands)
+        outputs: list[int] = yield self._run(callee, operands)
+        if opcode == "call":
+            return outputs
+        slots = self._started(instruction, operands, outputs)
+        self._use(slots)
+        return slots
+
     def _callee(self, instruction: Instruction, role: str) -> Computation | None:
         """A computation to lay out; None where it was: texts that no backend compiled may call one twice."""
         callee = instruction.callee(role)
         return None if callee in self._visited else callee
 
-    def _while(self, instruction: Instruction, initial: list[int]) -> list[int]:
+    def _while(self, instruction: Instruction, initial: list[int]) -> Task[list[int]]:
         condition, body = self._callee(instruction, "condition"), self._callee(instruction, "body")
         if condition is not None:
-            self._run(condition, [initial])
+            yield self._run(condition, [initial])
         self._use(initial)
         if body is None:
             return self._define(instruction)
         state = self._define(body.parameters[0])
-        after = self._run(body, [state])
+        after = yield self._run(body, [state])
         result = self._define(instruction)
         for before, inside, final, outside in zip(initial, state, after, result, strict=False):
             if inside == final:
@@ -213,11 +230,11 @@ class _Timeline:
                 self._unite_if_free(inside, outside)
         return result
 
-    def _conditional(self, instruction: Instruction, operands: list[list[int]]) -> list[int]:
+    def _conditional(self, instruction: Instruction, operands: list[list[int]]) -> Task[list[int]]:
         roots = []
         for number, (_, branch) in enumerate(instruction.called, start=1):
             if branch not in self._visited:
-                roots.append(self._run(branch, operands[number : number + 1]))
+                roots.append((yield self._run(branch, operands[number : number + 1])))
         result = self._define(instruction)
         for root in roots:
             for inside, outside in zip(root, result, strict=False):
@@ -230,7 +247,6 @@ class _Timeline:
         """What a half of an asynchronous pair gives, operands included; None for any other."""
         opcode = instruction.opcode
         sugar = async_sugar(opcode)
-        flat = [index for operand in operands for index in operand]
         if opcode in ("all-gather-start", "collective-permute-start", "send"):
             # (operands, outputs, context …); a send has no output.
             return [*operands[0], *self._define_from(instruction, len(operands[0]))] if len(operands) == 1 else None
@@ -243,16 +259,18 @@ class _Timeline:
         if opcode in ("copy-done", "recv-done"):
             return operands[0][: len(instruction.shape.leaves)]
         if opcode == "async-start" or (sugar is not None and sugar[1] == "start"):
-            # ((operands), outputs, context …), the outputs those of the computation where the text has one.
             # What stands behind `calls` of a fusion-start is fused, and has no buffers.
-            callee = self._callee(instruction, "calls") if opcode == "async-start" else None
-            outputs = self._run(callee, operands) if callee is not None else []
-            return [*flat, *outputs, *self._define_from(instruction, len(flat) + len(outputs))]
+            return self._started(instruction, operands, [])
         if opcode == "async-update" or (sugar is not None and sugar[1] == "update"):
             return operands[0]
         if opcode == "async-done" or (sugar is not None and sugar[1] == "done"):
             return self._part(instruction, operands[0], 1)
         return None
+
+    def _started(self, instruction: Instruction, operands: list[list[int]], outputs: list[int]) -> list[int]:
+        """((operands), outputs, context …), the outputs those of its computation where the text has one."""
+        flat = [index for operand in operands for index in operand]
+        return [*flat, *outputs, *self._define_from(instruction, len(flat) + len(outputs))]
 
     def _part(self, instruction: Instruction, operand: list[int], element: int) -> list[int] | None:
         shape = instruction.operands[0].shape

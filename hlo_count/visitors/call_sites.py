@@ -20,6 +20,19 @@ CALLS = having("runs")
 _CALL_NOTHING = OPCODES.keys() - CALLS
 
 
+def runs_kernels(caller: Instruction) -> bool:
+    """Whether what it calls is made of kernels: no body of a fusion, nothing that is applied to elements."""
+    opcode = (async_sugar(caller.opcode) or (caller.opcode,))[0]
+    return opcode in CALLS and opcode != "fusion"
+
+
+def kernels_below(computation: Computation) -> list[Computation]:
+    """All that a computation may call whose instructions are kernels, be it settled or not."""
+    if not computation.module.callees[computation]:
+        return []
+    return [callee for i in computation.instructions if runs_kernels(i) for _, callee in i.called]
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """A call site that executes: how often a call runs the callee, and whether its instructions are kernels."""

@@ -15,6 +15,7 @@ from itertools import accumulate
 from math import ceil
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import Task, finished, post_order
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.loop_slices import parts_touched
@@ -22,7 +23,7 @@ from hlo_count.hlo.opcodes import async_sugar, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.buffers import leaf_span
-from hlo_count.visitors.call_sites import Edge, branches_of
+from hlo_count.visitors.call_sites import Edge, branches_of, kernels_below
 from hlo_count.visitors.cost import MAIN, Times
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.traffic import (
@@ -138,12 +139,12 @@ class _Compulsory:
     def reads(self, computation: Computation) -> dict[Instruction, list[int]]:
         """For each parameter, and each value that one is passed on to, the bytes of each leaf that one run of the
         computation reads, wherever it is kept: what a copy on the chip is read for, its source is."""
-        found = self._reads.get(computation)
-        if found is None:
-            found = self._reads[computation] = {}
-            for instruction in sorted(_followed(computation), key=lambda i: -i.index):
-                found[instruction] = self._read_of(instruction, found)
-        return found
+        if computation not in self._reads:
+            for each in post_order(computation, kernels_below, self._reads):
+                found = self._reads[each] = {}
+                for instruction in sorted(_followed(each), key=lambda i: -i.index):
+                    found[instruction] = self._read_of(instruction, found)
+        return self._reads[computation]
 
     def _read_of(self, value: Instruction, later: dict[Instruction, list[int]]) -> list[int]:
         leaves = value.shape.leaves
@@ -309,11 +310,14 @@ class _Compulsory:
 
     def writes(self, value: Instruction, leaf: int) -> tuple[int, Origin | None]:
         """Bytes written to make one leaf of a value, and the parameter whose buffer it still is, if it is one."""
+        return finished(self._writes(value, leaf))
+
+    def _writes(self, value: Instruction, leaf: int) -> Task[tuple[int, Origin | None]]:
         size = self._size(value.shape.leaves[leaf])
         passed: list[tuple[tuple[Instruction, int], int]] = []
         here: tuple[Instruction, int] | None = (value, leaf)
         while here is not None and here not in self._written and here[0].opcode != "parameter":
-            step, before = self._write_step(*here)
+            step, before = yield from self._write_step(*here)
             passed.append((here, step))
             here = before
         written, origin = 0, None
@@ -324,7 +328,7 @@ class _Compulsory:
             self._written[at] = written, origin
         return min(written, size), origin
 
-    def _write_step(self, value: Instruction, leaf: int) -> Step:
+    def _write_step(self, value: Instruction, leaf: int) -> Task[Step]:
         """Bytes that the instruction itself writes of the leaf, and the value whose buffer it goes on from."""
         opcode = value.opcode
         if opcode in _NAMES:
@@ -340,23 +344,26 @@ class _Compulsory:
         if opcode in ("dynamic-update-slice", "scatter") and value.shape.is_array:
             return touched(value), (value.operands[0], leaf)
         if opcode == "while":
-            return self._written_by_loop(value, leaf)
+            return (yield from self._written_by_loop(value, leaf))
         if opcode in ("call", "fusion"):
-            return self._written_by_call(value, leaf)
+            return (yield from self._written_by_call(value, leaf))
         if opcode == "conditional":
-            return min(self.writes(branch.root, leaf)[0] for branch in branches_of(value)), None
+            written = []
+            for branch in branches_of(value):
+                written.append((yield self._writes(branch.root, leaf))[0])
+            return min(written), None
         if opcode == "custom-call" and (kernel := self.walk.kernel_of(value)) is not None:
             moved = kernel.count.written[sum(each.is_array for each in value.shape.leaves[:leaf])]
             return moved.certain if self._certain_only else moved.touched, None
         return self._size(value.shape.leaves[leaf]), None
 
-    def _written_by_loop(self, loop: Instruction, leaf: int) -> Step:
+    def _written_by_loop(self, loop: Instruction, leaf: int) -> Task[Step]:
         body = loop.callee("body")
         assert body is not None
         trips = next((e.times for e in self._edges(loop) if e.callee is body), 0)
         if not trips:
             return 0, (loop.operands[0], leaf)
-        written, origin = self.writes(body.root, leaf)
+        written, origin = yield self._writes(body.root, leaf)
         if origin == (0, leaf):
             parts = self._parts(loop, leaf, trips, "dynamic-update-slice")
             return ceil(written * parts), (loop.operands[0], leaf)
@@ -375,13 +382,13 @@ class _Compulsory:
         ]
         return min(counts, default=Fraction(1))
 
-    def _written_by_call(self, call: Instruction, leaf: int) -> Step:
+    def _written_by_call(self, call: Instruction, leaf: int) -> Task[Step]:
         callee = call.callee("calls") or call.callee("to_apply")
         whole = self._size(call.shape.leaves[leaf])
         if callee is None:
             return whole, None
         if call.opcode == "call":
-            written, origin = self.writes(callee.root, leaf)
+            written, origin = yield self._writes(callee.root, leaf)
             return written, (call.operands[origin[0]], origin[1]) if origin is not None else None
         body = self._body(callee)
         roots = body.roots

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.hlo.trip_counts import trip_count
@@ -26,13 +27,10 @@ def most_of(walk: Walk) -> Cost | None:
     found: dict[tuple[Computation, bool], Cost | None] = {}
 
     def most(computation: Computation, kernels: bool) -> Cost | None:
-        key = (computation, kernels)
-        if key not in found:
-            parts = [_own(walk, computation, kernels)]
-            for caller, edges in walk.edges(computation):
-                parts.append(called(caller, edges, kernels))
-            found[key] = _sum(parts)
-        return found[key]
+        parts = [_own(walk, computation, kernels)]
+        for caller, edges in walk.edges(computation):
+            parts.append(called(caller, edges, kernels))
+        return _sum(parts)
 
     def called(caller: Instruction, edges: list[Edge], kernels: bool) -> Cost | None:
         opcode = (async_sugar(caller.opcode) or (caller.opcode,))[0]
@@ -46,10 +44,13 @@ def most_of(walk: Walk) -> Cost | None:
         elif opcode == "conditional":
             branches = branches_of(caller)
             if walk.settings.weights(caller, len(branches)) is None:
-                return _dearest(most(branches[n], kernels) for n in walk.branches_left(caller))
-        return _sum(_times(most(edge.callee, kernels and edge.kernels), edge) for edge in edges)
+                return _dearest(found[(branches[n], kernels)] for n in walk.branches_left(caller))
+        return _sum(_times(found[(edge.callee, kernels and edge.kernels)], edge) for edge in edges)
 
-    total = most(walk.module.entry, True)
+    entry = (walk.module.entry, True)
+    for node in post_order(entry, walk.below):
+        found[node] = most(*node)
+    total = found[entry]
     # Probabilities of branches are rounded up for each instruction in the one, for each branch in the other.
     return None if total is None else _dearest([total, Cost(walk.total.amounts)])
 

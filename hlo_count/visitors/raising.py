@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.slices import is_to_other_slices
@@ -23,13 +24,14 @@ CALLBACKS = frozenset(
 _PASSES_ON = having("name", "copy") | frozenset(
     "tuple get-tuple-element bitcast reshape broadcast transpose convert after-all call fusion".split()
 )
+_INTO = ("call", "fusion")
 _HOST_HALVES = having("host") - {"infeed", "outfeed"}
 _CALLBACK, _NAN, _NUMBER, _ARGUMENT = "callback", "nan", "number", "argument"
 
 
 def raises(branch: Computation) -> str:
     """How a branch does nothing but raise: "calls back into Python" or "gives NaN"; "" where it does anything else."""
-    if not _does_nothing_else(branch):
+    if not all(map(_does_nothing_else, post_order(branch, _part_of))):
         return ""
     given = [(shape, leaf) for leaf in _leaves(branch.root) for shape in leaf.shape.leaves]
     kinds = [
@@ -44,14 +46,16 @@ def raises(branch: Computation) -> str:
     return "gives NaN" if any(origins == {_NAN} for _, origins in kinds) else ""
 
 
-def _does_nothing_else(branch: Computation) -> bool:
-    for i in branch.instructions:
+def _part_of(computation: Computation) -> list[Computation]:
+    return [callee for i in computation.instructions if i.opcode in _INTO for _, callee in i.called]
+
+
+def _does_nothing_else(computation: Computation) -> bool:
+    """Whether the instructions of a computation, those that it calls aside, only raise or prepare it."""
+    for i in computation.instructions:
         if is_callback(i):
             asked = [operand for operand in i.operands if operand.shape.is_array]
             if any(_ARGUMENT in _origins(each) and not _says_which(each) for each in asked):
-                return False
-        elif i.opcode in ("call", "fusion"):
-            if not all(_does_nothing_else(callee) for _, callee in i.called):
                 return False
         elif i.opcode not in _PASSES_ON and i.opcode not in ("parameter", "constant"):
             return False
@@ -73,7 +77,8 @@ def _says_which(value: Instruction) -> bool:
 
 
 def _leaves(root: Instruction) -> list[Instruction]:
-    return [leaf for each in root.operands for leaf in _leaves(each)] if root.opcode == "tuple" else [root]
+    """What a root is made of, through tuples of tuples, each once."""
+    return [i for i in post_order(root, lambda i: i.operands if i.opcode == "tuple" else ()) if i.opcode != "tuple"]
 
 
 def _origins(value: Instruction) -> set[str]:

@@ -9,12 +9,13 @@ from functools import cached_property
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import DistinctLines
 from hlo_count.visitors.alike import Entry, Rows
-from hlo_count.visitors.call_sites import CallSites, Edge
+from hlo_count.visitors.call_sites import CallSites, Edge, runs_kernels
 from hlo_count.visitors.cost import ZERO, Cost, Status, Times, weakest
 from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.instruction_costs import SILENT, InstructionCosts, elementwise_of_shape
@@ -28,8 +29,10 @@ _ALIKE = COMPUTING | SILENT
 _KERNEL_FREE = FREE & SILENT
 """Opcodes that cost nothing at all, as kernels or fused."""
 _NOTHING: dict[int, Cost] = {}
-_MOST_CALLS = 100
-"""Calls inside calls that are followed: programs have a dozen, and Python's stack has an end."""
+_MOST = 10**300
+"""The largest count: loops in loops in loops make each a digit longer, and shares and times are floats, which end."""
+_Node = tuple[Computation, bool]
+"""A computation, and whether its instructions are kernels."""
 
 
 class Walk:
@@ -40,13 +43,11 @@ class Walk:
         self.backend = backend
         self.settings = settings or Settings()
         self.settings.check(module)
-        if module.call_depth > _MOST_CALLS:
-            raise HloCountError(f"{module.name}: its calls nest more than {_MOST_CALLS} deep")
         self._unknowns: dict[Instruction, Unknown] = {}
         self._costs = InstructionCosts(module, backend, self.settings, self.body, self._unknowns)
         self._sites = CallSites(self.settings, lambda branch: self.total_of(branch, kernels=True), self._unknowns)
-        self._totals: dict[tuple[Computation, bool], Cost] = {}
-        self._own: dict[tuple[Computation, bool], Cost] = {}
+        self._totals: dict[_Node, Cost] = {}
+        self._own: dict[_Node, Cost] = {}
         self._bodies: dict[Computation, Cost] = {}
         self._kernel_costs: dict[Computation, list[tuple[Instruction, Cost]]] = {}
         self._special: dict[Computation, dict[int, Cost]] = {}
@@ -68,31 +69,21 @@ class Walk:
                 found = Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
             else:
                 found = Cost.sum(self.own_cost(*key) * times for key, times in self.runs.items())
+            self._check_counts(*found.amounts.values())
             return Cost(found.amounts, "lower bound") if self.module.contradictions else found
 
     @cached_property
-    def runs(self) -> dict[tuple[Computation, bool], Times]:
+    def runs(self) -> dict[_Node, Times]:
         """How often each computation runs, callers first; the flag says whether its instructions are kernels."""
-        order: list[tuple[Computation, bool]] = []
-        seen: set[tuple[Computation, bool]] = set()
-
-        def visit(node: tuple[Computation, bool]) -> None:
-            seen.add(node)
-            for _, edges in self.edges(node[0]):
-                for edge in edges:
-                    callee = (edge.callee, node[1] and edge.kernels)
-                    if callee not in seen:
-                        visit(callee)
-            order.append(node)
-
         start = (self.module.entry, True)
-        visit(start)
-        runs: dict[tuple[Computation, bool], Times] = dict.fromkeys(reversed(order), 0)
+        order = post_order(start, self._executed_below)
+        runs: dict[_Node, Times] = dict.fromkeys(reversed(order), 0)
         runs[start] = 1
         for node in list(runs):
             for _, edges in self.edges(node[0]):
                 for edge in edges:
                     runs[(edge.callee, node[1] and edge.kernels)] += runs[node] * edge.times
+            self._check_counts(runs[node])
         return runs
 
     @property
@@ -192,22 +183,42 @@ class Walk:
             raise UnknownCostOf("names no computation to apply")
         found = self._bodies.get(computation)
         if found is None:
-            self._bodies[computation] = ZERO  # a text that calls itself ends here
             found = self._bodies[computation] = self.total_of(computation, kernels=False)
         return found
 
     def total_of(self, computation: Computation, *, kernels: bool) -> Cost:
         """One run of a computation, what it calls included."""
         key = (computation, kernels)
-        found = self._totals.get(key)
-        if found is None:
-            found = self.own_cost(computation, kernels)
-            edges = [edge for _, edges in self.edges(computation) for edge in edges]
-            if edges:
-                called = (self.total_of(e.callee, kernels=kernels and e.kernels) * e.times for e in edges)
-                found = Cost.sum([found, *called])
-            self._totals[key] = found
+        if key not in self._totals:
+            for node in post_order(key, self.below, self._totals):
+                self._totals[node] = self._total(*node)
+        return self._totals[key]
+
+    def _total(self, computation: Computation, kernels: bool) -> Cost:
+        """The same, once all that it may call is known."""
+        found = self.own_cost(computation, kernels)
+        edges = [edge for _, edges in self.edges(computation) for edge in edges]
+        if edges:
+            called = (self._totals[(e.callee, kernels and e.kernels)] * e.times for e in edges)
+            found = Cost.sum([found, *called])
+            self._check_counts(*found.amounts.values())
         return found
+
+    def _check_counts(self, *numbers: Times) -> None:
+        if any(number.numerator > _MOST or number.denominator > _MOST for number in numbers):
+            raise HloCountError(f"{self.module.name}: what its loops and calls run goes beyond a count of 10^300")
+
+    def below(self, node: _Node) -> list[_Node]:
+        """All that a computation may call or apply, settled or not."""
+        computation, kernels = node
+        if not kernels:
+            return [(callee, False) for callee in self.module.callees[computation]]
+        if not self.module.callees[computation]:
+            return []
+        return [(callee, runs_kernels(i)) for i in computation.instructions for _, callee in i.called]
+
+    def _executed_below(self, node: _Node) -> list[_Node]:
+        return [(e.callee, node[1] and e.kernels) for _, edges in self.edges(node[0]) for e in edges]
 
     def own_cost(self, computation: Computation, kernels: bool) -> Cost:
         """The instructions of a computation, once each, without what they call."""

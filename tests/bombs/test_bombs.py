@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Iterator
 from types import FrameType
 
 import pytest
@@ -83,7 +85,34 @@ def test_a_tuple_of_a_tuple_twice_is_not_written_out() -> None:
         hc.count(module([CALLED, *once, "ROOT r = s32[] constant(1)"]))
 
 
-@pytest.mark.parametrize("name", NESTS)
-def test_calls_that_nest_too_deep_are_refused_in_a_line(name: str) -> None:
-    with pytest.raises(hc.HloCountError, match=r"\Am: its calls nest more than 100 deep\Z"):
-        hc.count(BOMBS[name](150))
+@pytest.fixture
+def shallow() -> Iterator[None]:
+    """Python's stack ends a little below the test, so that a few hundred calls show what 100,000 would."""
+    before, depth = sys.getrecursionlimit(), len(inspect.stack(0))
+    sys.setrecursionlimit(depth + 120)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize("name", [*NESTS, "conjunction", "chain_of_scalars", "chain_of_tuples", "fused_chain"])
+def test_depth_is_no_recursion(name: str) -> None:
+    text = BOMBS[name](250)
+    shown(text)
+    if name in ("doubled_calls", "doubled_fusions", "doubled_loops", "named_calls"):  # XLA's own sums are infinite
+        for ask in (lambda: hc.count(text).reconcile(), lambda: hc.count(text, convention="xla").flops):
+            with pytest.raises(hc.HloCountError, match="XLA adds up in float32, which ends at 3.4e38"):
+                ask()
+    else:
+        str(hc.count(text).reconcile())
+        str(hc.count(text, convention="xla"))
+
+
+def test_counts_have_an_end() -> None:
+    # 290 loops of ten trips in another one
+    assert hc.count(BOMBS["counted_nest"](290)).transcendentals == 64 * 10**291
+    with pytest.raises(hc.HloCountError, match=r"\Am: what its loops and calls run goes beyond a count of 10\^300\Z"):
+        hc.count(BOMBS["counted_nest"](299))
+    elements = ",".join(["100000000000000000"] * 6)
+    with pytest.raises(hc.HloCountError, match=r"an array of more than 10\^100 elements"):
+        hc.count(module([f"p = f32[{elements}] parameter(0)", f"ROOT r = f32[{elements}] negate(p)"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Computation, Instruction, Module
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.opcodes import async_sugar
 from hlo_count.visitors.xla.float32 import f32, f32_of_int, int64
 from hlo_count.visitors.xla.fusion import fusion_bytes
@@ -29,22 +30,26 @@ class XlaAnalysis:
 
     def __init__(self) -> None:
         self._totals: dict[Computation, XlaCost] = {}
+        self._read: dict[Instruction, int] = {}
 
     def computation(self, computation: Computation) -> XlaCost:
         """The sum over its instructions, in float32 and in XLA's order."""
-        found = self._totals.get(computation)
-        if found is None:
-            flops = transcendentals = moved = 0.0
-            for instruction in visit_order(computation):
-                cost = self.instruction(instruction)
-                if cost.flops:
-                    flops = f32(flops + cost.flops)
-                if cost.transcendentals:
-                    transcendentals = f32(transcendentals + cost.transcendentals)
-                if cost.bytes:
-                    moved = f32(moved + cost.bytes)
-            found = self._totals[computation] = XlaCost(flops, transcendentals, moved)
-        return found
+        if computation not in self._totals:
+            for each in post_order(computation, lambda c: c.module.callees.get(c, ()), self._totals):
+                self._totals[each] = self._summed(each)
+        return self._totals[computation]
+
+    def _summed(self, computation: Computation) -> XlaCost:
+        flops = transcendentals = moved = 0.0
+        for instruction in visit_order(computation):
+            cost = self.instruction(instruction)
+            if cost.flops:
+                flops = f32(flops + cost.flops)
+            if cost.transcendentals:
+                transcendentals = f32(transcendentals + cost.transcendentals)
+            if cost.bytes:
+                moved = f32(moved + cost.bytes)
+        return XlaCost(flops, transcendentals, moved)
 
     def instruction(self, instruction: Instruction) -> XlaCost:
         """One instruction, what it calls included. Raises HloCountError where its text lacks an attribute."""
@@ -89,7 +94,7 @@ class XlaAnalysis:
                 if instruction.opcode == "scatter":
                     return self._applied(instruction)
         inside = self.computation(body)
-        return XlaCost(inside.flops, inside.transcendentals, fusion_bytes(fusion, body))
+        return XlaCost(inside.flops, inside.transcendentals, fusion_bytes(fusion, body, self._read))
 
     def _conditional(self, conditional: Instruction) -> XlaCost:
         """The larger of each figure over the branches, where a later branch's 0 replaces nothing, not -1."""
@@ -130,11 +135,7 @@ def xla_cost(module: Module) -> XlaCost:
 
     Raises HloCountError where an instruction lacks an attribute, or names a computation that is not there.
     """
-    analysis = XlaAnalysis()
-    # Callees stand before their callers, so this keeps deep nesting off Python's stack.
-    for computation in module.computations.values():
-        analysis.computation(computation)
-    return analysis.computation(module.entry)
+    return XlaAnalysis().computation(module.entry)
 
 
 def xla_costs(computation: Computation) -> list[tuple[Instruction, XlaCost]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from ctypes import c_float
+from math import isfinite
+
+from hlo_count.errors import HloCountError
 
 _EXACT = 2**53
 
@@ -21,6 +24,13 @@ def f32_of_int(value: int) -> float:
     if -_EXACT <= value <= _EXACT:
         return c_float(value).value
     return c_float((value >> 11 | (value & 2047 != 0)) << 11).value
+
+
+def whole(figure: float) -> int:
+    """A figure without its fraction. Raises HloCountError for an infinite one."""
+    if not isfinite(figure):
+        raise HloCountError("XLA adds up in float32, which ends at 3.4e38: it has no figure for this program")
+    return int(figure)
 
 
 def int64(value: int) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from hlo_count.hlo import Computation, Instruction, Shape
+from hlo_count.hlo.depth import post_order
 from hlo_count.visitors.xla.float32 import f32, f32_of_int
 from hlo_count.visitors.xla.sizes import elements, shape_size, value_size
 
 
-def fusion_bytes(fusion: Instruction, body: Computation) -> float:
-    """The three sums of `HloCostAnalysis::HandleFusion`, in its order."""
+def fusion_bytes(fusion: Instruction, body: Computation, known: dict[Instruction, int]) -> float:
+    """The three sums of `HloCostAnalysis::HandleFusion`, in its order. `known` keeps what parameters are read for."""
     sizes = _output_sizes(fusion, body.root)
     sizes += [value_size(i) for i in body.instructions if i.opcode == "constant" and elements(i.shape) > 1]
-    sizes += [_parameter_size(parameter) for parameter in body.parameters]
+    sizes += [_parameter_size(parameter, known) for parameter in body.parameters]
     total = 0.0
     for size in sizes:
         total = f32(total + f32_of_int(size))
@@ -35,16 +36,16 @@ def _output_sizes(fusion: Instruction, root: Instruction) -> list[int]:
     return sizes
 
 
-def _parameter_size(parameter: Instruction) -> int:
+def _parameter_size(parameter: Instruction, known: dict[Instruction, int]) -> int:
     """What a parameter is read for; of a tuple, its leaves through their get-tuple-elements."""
     if not parameter.shape.is_tuple:
-        return _read_size(parameter)
+        return _read_size(parameter, known)
     total = 0
     for index in _leaf_indices(parameter.shape):
         leaf = parameter
         for n in index:
             leaf = next((user for user in _users(leaf) if _takes(user, n)), leaf)
-        total += _read_size(leaf)
+        total += _read_size(leaf, known)
     return total
 
 
@@ -58,13 +59,32 @@ def _leaf_indices(shape: Shape) -> list[tuple[int, ...]]:
     return [(n, *index) for n, element in enumerate(shape.elements) for index in _leaf_indices(element)]
 
 
-def _read_size(value: Instruction) -> int:
+def _read_size(value: Instruction, known: dict[Instruction, int]) -> int:
     """Bytes read of a parameter or an element of one, by what uses it (`FusionParameterReadBytes`)."""
+    if value not in known:
+        for each in post_order(value, _in_nested, known):
+            known[each] = _read_by_users(each, known)
+    return known[value]
+
+
+def _in_nested(value: Instruction) -> list[Instruction]:
+    """The parameters that a value is in the fusions that it is passed on to."""
+    return [parameter for user in _users(value) if user.opcode == "fusion" for parameter in _standing_for(value, user)]
+
+
+def _standing_for(value: Instruction, fusion: Instruction) -> list[Instruction]:
+    body = fusion.callee("calls")
+    assert body is not None
+    return [body.parameters[number] for number, operand in enumerate(fusion.operands) if operand is value]
+
+
+def _read_by_users(value: Instruction, known: dict[Instruction, int]) -> int:
+    """The same, where that of the parameters of fusions inside is known."""
     size = 0
     shared = False  # whether the full size was counted for users that can share one read
     for user in _users(value):
         if user.opcode == "fusion":
-            size += _read_by_nested(value, user)
+            size += _read_by_nested(value, user, known)
         elif user.opcode in ("broadcast", "reshape"):
             size += value_size(value)
         else:
@@ -88,15 +108,12 @@ def _read_by(value: Instruction, user: Instruction) -> tuple[int, bool]:
     return 0, True
 
 
-def _read_by_nested(value: Instruction, fusion: Instruction) -> int:
+def _read_by_nested(value: Instruction, fusion: Instruction, known: dict[Instruction, int]) -> int:
     """Of a fusion inside: what the users of its result read, or what its own parameter is read for."""
     body = fusion.callee("calls")
     assert body is not None
     size = 0
-    for number, operand in enumerate(fusion.operands):
-        if operand is not value:
-            continue
-        parameter = body.parameters[number]
+    for parameter in _standing_for(value, fusion):
         passes_through = not body.root.operands or body.root.operands[0] is parameter
         shared = False
         for user in _users(fusion):
@@ -109,7 +126,7 @@ def _read_by_nested(value: Instruction, fusion: Instruction) -> int:
                     size += value_size(fusion)
             elif not shared:
                 shared = True
-                size += _read_size(parameter)
+                size += known[parameter]
     return size
 
 
