@@ -70,12 +70,20 @@ class Nearby:
             own = instruction.metadata
             return own if self.tells(own) else self.metadata_of(instruction.instruction)
         found = self._found.get(instruction)
-        if found is None:
-            found = self._stated(instruction)
-            if found is NO_METADATA:
-                found = self._inferred(instruction)
-            self._found[instruction] = found
-        return found
+        if found is not None:
+            return found
+        asked: list[Instruction] = []
+        here: Metadata | Instruction = instruction
+        while isinstance(here, Instruction):
+            asked.append(here)
+            here = self._found.get(here) or self._told_of(here)
+        self._found.update(dict.fromkeys(asked, here))
+        return here
+
+    def _told_of(self, instruction: Instruction) -> Metadata | Instruction:
+        """What is told of it, or its caller, of which it is to be asked."""
+        own = self._stated(instruction)
+        return self._inferred(instruction) if own is NO_METADATA else own
 
     def _stated(self, instruction: Instruction) -> Metadata:
         """Its own, or that of what it holds."""
@@ -95,7 +103,7 @@ class Nearby:
             self._inside[instruction] = found
         return found
 
-    def _inferred(self, instruction: Instruction) -> Metadata:
+    def _inferred(self, instruction: Instruction) -> Metadata | Instruction:
         if instruction.opcode in ("parameter", "constant"):
             return NO_METADATA
         users = instruction.computation.users
@@ -103,7 +111,7 @@ class Nearby:
         if found is NO_METADATA:
             found = self._nearest(users[instruction], lambda i: users[i])
         caller = self._callers.get(instruction.computation.name)
-        return self.metadata_of(caller) if found is NO_METADATA and caller is not None else found
+        return caller if found is NO_METADATA and caller is not None else found
 
     def _nearest(
         self, first: Iterable[Instruction], further: Callable[[Instruction], Iterable[Instruction]]
@@ -151,7 +159,7 @@ class Places(Nearby):
             found = self._calls[frame] = tuple(name for n, name in enumerate(names) if names[n - 1 : n] != [name])
         return found
 
-    def _inferred(self, instruction: Instruction) -> Metadata:
+    def _inferred(self, instruction: Instruction) -> Metadata | Instruction:
         if not (self._lost and _is_ragged_dot(instruction)):
             return super()._inferred(instruction)
         file, _, line = self._of_ragged_dot(instruction).rpartition(":")
