@@ -8,7 +8,7 @@ from dataclasses import replace
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import MAIN, OP_COUNTERS, Cost, Key, weakest
-from hlo_count.visitors.kernels.kernel_count import KernelCount, Traffic, arrays_of
+from hlo_count.visitors.kernels.kernel_count import KernelCount, Open, Traffic, arrays_of, moved_once
 from hlo_count.visitors.registry import KernelCost
 
 Amounts = Mapping[str, int]
@@ -42,7 +42,8 @@ def settled_cost(call: Instruction, given: Given, found: Cost | None, backend: s
     if isinstance(found, KernelCost):
         return _with_traffic_of(found, cost)
     if found is None:
-        count = _moved_once(call, cost)
+        told = cost.only(*OP_COUNTERS, "network_bytes")
+        count = moved_once(call, told, told, Open())
         traffic = count.traffic(call, backend)
         return KernelCost(Cost((cost + traffic).amounts, cost.status), _SAID, count)
     return Cost((cost + found.only(*_MOVED)).amounts, cost.status)
@@ -60,29 +61,17 @@ def _with_traffic_of(kernel: KernelCost, cost: Cost) -> KernelCost:
     return KernelCost(Cost(amounts, status), f"{_SAID}, and {kernel.reason}" if status != cost.status else _SAID, count)
 
 
-def _moved_once(call: Instruction, cost: Cost) -> KernelCount:
-    shapes, results = arrays_of(call)
-    first = [call.operands.index(operand) == n for n, operand in enumerate(call.operands)]
-    read = tuple(Traffic(0, once * s.bytes, once * s.bytes) for once, s in zip(first, shapes, strict=True))
-    written = tuple(Traffic(each.bytes, each.bytes, each.bytes) for each in results)
-    return _count(cost, read, written)
-
-
 def _shared_out(call: Instruction, cost: Cost) -> KernelCount:
     """Traffic that is given for all arrays together: nothing of one is certain, each may have its share by its size."""
     read, written = (
         _shares(amount, shapes)
         for amount, shapes in zip((cost.bytes_read, cost.bytes_written), arrays_of(call), strict=True)
     )
-    return _count(cost, read, written)
+    told = cost.only(*OP_COUNTERS, "network_bytes")
+    return KernelCount(told, told, read, written, (Traffic(),) * len(read), (Traffic(),) * len(written))
 
 
 def _shares(amount: int, shapes: Sequence[Shape]) -> tuple[Traffic, ...]:
     whole = sum(shape.bytes for shape in shapes) or 1
     shares = [amount * shape.bytes // whole for shape in shapes]
     return tuple(Traffic(0, share, min(share, shape.bytes)) for share, shape in zip(shares, shapes, strict=True))
-
-
-def _count(cost: Cost, read: tuple[Traffic, ...], written: tuple[Traffic, ...]) -> KernelCount:
-    told = Cost(cost.only(*OP_COUNTERS, "network_bytes").amounts)
-    return KernelCount(told, told, read, written, (Traffic(),) * len(read), (Traffic(),) * len(written))

@@ -93,7 +93,7 @@ def test_a_question_that_no_target_answers_is_refused(target):
         hc.count(attend, *arguments, target=target)
     said = str(problem.value)
     assert said.startswith("cannot be traced for tpu:v5e: TPU version must be 4 or higher; get_tuned_block_sizes (")
-    assert said.endswith("asks jax.devices(), which are those here: pass it what it chooses by them")
+    assert said.endswith("asks devices(), which tells of this machine: pass it what it chooses by that")
 
 
 def copied_by_every_subcore(x):
@@ -131,3 +131,16 @@ def test_other_errors_of_a_function_are_its_own(target):
 
     with pytest.raises(TypeError, match="reshape"):
         hc.count(asks_and_fails, jax.ShapeDtypeStruct((8,), F32), target=target)
+
+
+@pytest.mark.skipif(jax_version < (0, 10), reason="older versions ask otherwise")
+@pytest.mark.parametrize("target", compiled_for("h100-sxm"))
+def test_a_kernel_that_asks_for_cuda_s_version_is_refused_where_there_is_none(target):
+    from jax.experimental.pallas.ops.gpu import attention_mgpu
+
+    config = attention_mgpu.TuningConfig(block_q=64, block_kv=64, max_concurrent_steps=2)
+    qkv = (jax.ShapeDtypeStruct((1, 1024, 2, 64), jnp.float16),) * 3
+    with pytest.raises(
+        hc.TargetError, match=r"^cannot be traced for h100-sxm: [^\n]*asks cuda_runtime_get_version\(\)"
+    ):
+        hc.count(lambda *qkv: attention_mgpu.attention(*qkv, config), *qkv, target=target)

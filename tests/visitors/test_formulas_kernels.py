@@ -261,6 +261,26 @@ def test_gpu_kernels_are_unknown_and_say_how_to_settle_it(target):
     assert unknown.remedy == 'count(…, costs={"call": FLOP})'
 
 
+GRID = "grid_x = 4 : i32, grid_y = 2 : i32, grid_z = 1 : i32"
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (f'{{{GRID}, ir = "ML\\EFR\\0D"}}', "is a Triton kernel whose body holds MLIR that this jaxlib cannot read"),
+        (f'{{{GRID}, ir = "no code"}}', "is a Triton kernel whose body holds no MLIR"),
+        (f'{{{GRID}, ir = "module {{}}"}}', "is a Triton kernel whose body holds no function"),
+        ('{ir = "module {}"}', "is a custom call of '__gpu$xla.gpu.triton' whose attributes have no grid_x"),
+        (f"{{{GRID}}}", "is a Triton kernel whose text does not hold its code"),
+    ],
+)
+def test_a_triton_kernel_that_cannot_be_read_is_unknown(config, reason):
+    total, (unknown,) = counted("__gpu$xla.gpu.triton", OPERANDS, RESULT, config)
+    assert unknown.reason.startswith(reason)
+    assert "\n" not in str(unknown)
+    assert (total.flops, total.bytes, total.status) == (0, sum(SIZES), "lower bound")
+
+
 @pytest.mark.parametrize("target", ["xla_ffi_python_cpu_callback", "xla_python_gpu_callback"])
 def test_callbacks_are_unknown(target):
     _, (unknown,) = counted(target, ["f32[4]"], "f32[4]", "{index = 0 : ui64}")

@@ -5,6 +5,7 @@ from hlo_count.visitors.formulas import (  # noqa: F401  the list of formula mod
     cublas,
     cudnn,
     free,
+    gpu_kernels,
     linalg,
     onednn,
     pallas,

@@ -15,14 +15,14 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.lowering.mlir import MlirError, generic_form
 from hlo_count.visitors.contractions import contraction_cost, contraction_dtype
-from hlo_count.visitors.cost import Cost, Status
-from hlo_count.visitors.formulas.reading import amount
+from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.formulas.reading import amount, kernel_cost
 from hlo_count.visitors.given_costs import cost_of_amounts
 from hlo_count.visitors.kernels.kernel_code import kernel_code
 from hlo_count.visitors.kernels.kernel_count import KernelCount, arrays_of
 from hlo_count.visitors.kernels.mosaic_kernel import mosaic_count
 from hlo_count.visitors.raising import CALLBACKS
-from hlo_count.visitors.registry import Estimate, KernelCost, UnknownCostOf, custom_call
+from hlo_count.visitors.registry import Estimate, UnknownCostOf, custom_call
 
 _BY_AUTHOR = "counted by the cost estimate of its author"
 
@@ -46,13 +46,13 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
             raise UnknownCostOf(f"{reason}, without a cost estimate") from None
         return Estimate(_stated_cost(instruction, estimate), f"{reason}, {_BY_AUTHOR}")
     if not count.open.loops or estimate is None:
-        return _kernel_cost(instruction, count)
+        return kernel_cost(instruction, count, "tpu")
     why = ", and ".join(count.open.unknown)
     steps = _steps_of(count, amount(instruction, estimate, "flops"))
     if steps is None:
         return Estimate(_stated_cost(instruction, estimate), f"is a kernel that {why}: {_BY_AUTHOR}")
     choice = f"{why}: {steps}, by the FLOP of its author's estimate"
-    return _kernel_cost(instruction, _count(body, *arrays_of(instruction), steps), choice)
+    return kernel_cost(instruction, _count(body, *arrays_of(instruction), steps), "tpu", choice)
 
 
 @lru_cache(maxsize=256)
@@ -70,13 +70,6 @@ def _steps_of(count: KernelCount, flops: int) -> int | None:
     if count.open.dynamic != 1 or products is None or flops % products.flops:
         return None
     return flops // products.flops
-
-
-def _kernel_cost(instruction: Instruction, count: KernelCount, choice: str = "") -> KernelCost:
-    cost = count.counted + count.traffic(instruction, "tpu")
-    said = [*([choice] if choice else ()), *count.open.unknown, *count.open.choices]
-    status: Status = "lower bound" if count.open.unknown else "estimate" if said else "exact"
-    return KernelCost(Cost(cost.amounts, status), f"is a kernel that {', and '.join(said)}", count)
 
 
 def _body(instruction: Instruction) -> bytes:
@@ -111,22 +104,6 @@ def _estimate_of(instruction: Instruction) -> Mapping[str, Any] | None:
     config = (instruction.backend_config or {}).get("custom_call_config")
     estimate = config.get("cost_estimate") if isinstance(config, dict) else None
     return estimate if isinstance(estimate, dict) else None
-
-
-@custom_call(
-    *(
-        "mosaic_gpu_v2",
-        "mosaic_gpu",
-        "__gpu$xla.gpu.triton",
-        "__triton",
-        "triton_kernel_call",
-        "triton_kernel_call_ffi",
-    ),
-    "__gpu$xla.gpu.ptx",
-)
-def gpu_kernel(instruction: Instruction) -> Cost:
-    """Not known: a GPU kernel's text is its code, and carries no cost estimate."""
-    raise UnknownCostOf("is a GPU kernel (Pallas, Triton or PTX), whose text carries no cost estimate")
 
 
 @custom_call(*CALLBACKS)

@@ -11,9 +11,10 @@ from typing import Any
 from hlo_count.hlo.attributes import split_attributes, unquote
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.cost import Cost, Status
 from hlo_count.visitors.elementwise import elementwise_cost
-from hlo_count.visitors.registry import UnknownCostOf
+from hlo_count.visitors.kernels.kernel_count import KernelCount
+from hlo_count.visitors.registry import KernelCost, UnknownCostOf
 
 _TYPED = re.compile(r"^(.*?)\s*:\s*[a-z]+\d*$", re.S)
 
@@ -153,3 +154,11 @@ def traffic_without_scratch(instruction: Instruction) -> Cost:
         leaves.pop()
     read = sum(each.shape.bytes for each in dict.fromkeys(instruction.operands))
     return Cost.traffic(read=read, written=sum(leaf.bytes for leaf in leaves))
+
+
+def kernel_cost(instruction: Instruction, count: KernelCount, backend: str, choice: str = "") -> KernelCost:
+    """What a kernel's own code comes to, with what it leaves open; `choice` says what was taken from elsewhere."""
+    cost = count.counted + count.traffic(instruction, backend)
+    said = [*([choice] if choice else ()), *count.open.unknown, *count.open.choices]
+    status: Status = "lower bound" if count.open.unknown else "estimate" if said else "exact"
+    return KernelCost(Cost(cost.amounts, status), f"is a kernel that {', and '.join(said)}", count)

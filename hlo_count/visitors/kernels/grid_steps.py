@@ -58,15 +58,16 @@ class Steps:
             return value
         key = (id(value), len(self.sizes))
         if key not in self._lifted_before:
-            low = self._lifted(value.low)
-            lifted = known(low) if value.is_known else Interval(low, self._lifted(value.high))
+            low = self.with_all_axes(value.low)
+            lifted = known(low) if value.is_known else Interval(low, self.with_all_axes(value.high))
             self._lifted_before[key] = value, lifted  # the value too: its id must not be another's
         return self._lifted_before[key][1]
 
     def _has_all_axes(self, bound: Bound) -> bool:
         return isinstance(bound, int) or bound.ndim == len(self.sizes)
 
-    def _lifted(self, bound: Bound) -> Bound:
+    def with_all_axes(self, bound: Bound) -> Bound:
+        """A bound that does not change along the axes that were entered after it was made."""
         if isinstance(bound, int):
             return bound
         return bound.reshape(bound.shape + (1,) * (len(self.sizes) - bound.ndim))

@@ -72,6 +72,17 @@ class KernelCount:
         return not self.open.moves and not self.open.loops and all(not each.by_data for each in arrays)
 
 
+def moved_once(call: Instruction, least: Cost, counted: Cost, left_open: Open) -> KernelCount:
+    """Operations of a call that reaches its arrays by ways that nothing tells: each operand counts as read and each
+    result as written once, and no read is certain."""
+    shapes, results = arrays_of(call)
+    first = [call.operands.index(operand) == n for n, operand in enumerate(call.operands)]
+    read = tuple(Traffic(0, once * s.bytes, once * s.bytes) for once, s in zip(first, shapes, strict=True))
+    written = tuple(Traffic(each.bytes, each.bytes, each.bytes) for each in results)
+    none = Traffic()
+    return KernelCount(least, counted, read, written, (none,) * len(read), (none,) * len(written), left_open)
+
+
 def arrays_of(call: Instruction) -> tuple[tuple[Shape, ...], tuple[Shape, ...]]:
     """What is given to a call and what it gives, each array by itself."""
     results = tuple(leaf for leaf in call.shape.leaves if leaf.is_array)

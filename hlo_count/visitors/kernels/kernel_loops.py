@@ -94,7 +94,7 @@ def _all_trips(run: KernelRun, body: Block, course: Course, carried: _Carried, o
     if run.steps.has_room(most):
         index = run.steps.enter(most)
         ends = run.steps.lifted(trips)
-        often = often.where(as_bit(index.low < ends.low), as_bit(index.low < ends.high))
+        often = often.over(run.steps).where(as_bit(index.low < ends.low), as_bit(index.low < ends.high))
         at = plus(run.steps.lifted(low), product(index, known(by)))
         run.block(body, [at, *carried.at(index)], often, tally)
         run.steps.leave()

@@ -47,6 +47,10 @@ class Often:
     def where(self, least: Bound, counted: Bound) -> Often:
         return Often(times(self.least, least), times(self.counted, counted))
 
+    def over(self, steps: Steps) -> Often:
+        """The same with all axes that there are now."""
+        return Often(steps.with_all_axes(self.least), steps.with_all_axes(self.counted))
+
 
 class KernelRun:
     """One call of a kernel over a grid of `sizes`; `trips` is how often those loops run whose code does not tell it.

@@ -41,6 +41,18 @@ def test_a_branch_on_the_grid_is_settled_step_by_step():
     assert not kernel.open.choices
 
 
+def test_a_loop_runs_in_the_steps_that_a_branch_on_the_grid_leaves():
+    """Of 2 · 3 · 5 steps those whose second index is not 0, where the loop has as many trips as that says: 1 + 2."""
+    body = f"""
+    %b = arith.cmpi sgt, %i1, %c0 : i32
+    scf.if %b {{
+      scf.for %k = %c0 to %i1 step %c1 : i32 {{
+        {ONE_ADD}
+      }}
+    }}"""
+    assert run(body, bounds=(2, 3, 5))[0] == (2 * 5 * (1 + 2),) * 2
+
+
 UNKNOWN_BIT = f"""
     %n = memref.load %s[%zero] : memref<4xi32, {SMEM}>
     %b = arith.cmpi eq, %n, %c3 : i32"""
