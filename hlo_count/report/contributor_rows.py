@@ -11,7 +11,7 @@ from hlo_count.report.counts import Counts
 from hlo_count.report.dominant import dominant, weight
 from hlo_count.report.tree import TREES, Node, condensed, cost_tree
 from hlo_count.report.units import times
-from hlo_count.visitors.cost import Cost, Times
+from hlo_count.visitors.cost import OP_COUNTERS, Cost, Times
 
 REST = "everything else"
 _LEAST = 0.01
@@ -44,11 +44,14 @@ def contributor_rows(report: Counts, keys: Sequence[str], depth: int, limit: int
 
 
 def default_key(report: Counts) -> str:
-    """What tells most without being asked: scopes where the program has any, else lines, else opcodes."""
-    metadata = {instruction.metadata for instruction, _, _ in report.rows}
-    if any(report.scopes.tells(each) for each in metadata):
-        return "scope"
-    return "source" if any(each.source for each in metadata) else "opcode"
+    """What tells most without being asked: scopes, lines where half of the work has none within the function, else
+    opcodes. By operations, which are much the same on every target."""
+    by = dominant(report.total.only(*OP_COUNTERS))
+    scoped = sum(getattr(cost, by) for i, _, cost in report.rows if len(report.scopes.of(i)) > 1)
+    has_lines = any(i.metadata.source for i, _, _ in report.rows)
+    if 2 * scoped >= getattr(report.total, by) and (scoped or not has_lines):
+        return "scope" if any(report.scopes.of(i) for i, _, _ in report.rows) else "opcode"
+    return "source" if has_lines else "opcode"
 
 
 def tree_rows(root: Node, depth: int, limit: int) -> list[ContributorRow]:

@@ -13,14 +13,18 @@ _PLUMBING = frozenset(
 )
 """Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
 _COMPONENT = re.compile(r"(?:[^/()\[\]]+|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|\[[^\]]*\])+")
+_JOINED = re.compile(r";(?=p?jit\()")
 _TRANSFORM = re.compile(r"\w+\(")
 _EMPTY_TRANSFORM = re.compile(r"(?:\w+\()+\)+$")
 
 
 @lru_cache(maxsize=4096)
 def scope(op_name: str) -> tuple[str, ...]:
-    """The components of an op_name that are scopes: without the primitive at its end and control flow's plumbing."""
-    parts = _COMPONENT.findall(op_name)[:-1]
+    """The components of an op_name that are scopes: without the primitive at its end and control flow's plumbing.
+
+    Of several op_names that XLA joined with `;` where it made one instruction of theirs, those of the first.
+    """
+    parts = _COMPONENT.findall(_JOINED.split(op_name, 1)[0])[:-1]
     return tuple(
         [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]
     )

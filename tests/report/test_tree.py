@@ -8,8 +8,9 @@ import fixture_files
 import pytest
 
 import hlo_count as hc
-from hlo_count.report.contributor_rows import REST, contributor_rows
+from hlo_count.report.contributor_rows import REST, contributor_rows, default_key
 from hlo_count.report.dominant import dominant
+from hlo_count.report.scopes import scope_path
 from hlo_count.report.tree import Node, condensed, cost_tree
 from hlo_count.visitors.cost import Cost
 
@@ -218,3 +219,35 @@ def test_flax_modules_are_a_tree_of_calls() -> None:
     sources = [name for name, cost in report.by("source").items() if cost.flops >= 2 * 2 * 8 * 16 * 16]
     assert [Path(name.rpartition(":")[0]).name for name in sources] == ["test_tree.py"]
     assert [name.rpartition("<locals>.")[2] for name in report.by("function")][:1] == ["Block.__call__"]
+
+
+def test_an_op_name_that_xla_joined_has_the_scopes_of_the_first() -> None:
+    assert scope_path("jit(f)/transpose(jvp(mlp))/mul;jit(f)/head/sub") == ("f", "mlp (backward)")
+    assert scope_path("jit(f)/a;b/mul") == ("f", "a;b")
+
+
+def test_the_default_breakdown_is_that_which_tells_most() -> None:
+    at = 'source_file="m.py" source_line=7'
+    lines = program(*map(add, ("jit(f)/add", "jit(f)/add", "jit(f)/relu/add")))
+    assert default_key(hc.count(lines.replace('/add"}', f'/add" {at}}}'))) == "source"  # two of three in no scope
+    assert default_key(hc.count(lines)) == "opcode"
+    scoped = program(add("jit(f)/mlp/add"), add("jit(f)/mlp/add"), add("jit(f)/add"))
+    assert default_key(hc.count(scoped)) == "scope"
+    assert default_key(hc.count(program("f32[64] add(PREVIOUS, PREVIOUS)"))) == "opcode"
+
+
+def test_a_column_for_what_the_program_is_made_of() -> None:
+    """Forty integer operations to each number that is read and written."""
+    body = ["%hash (p: s32[64]) -> s32[64] {", "  %p = s32[64] parameter(0)"]
+    body += [f"  %m.{n} = s32[64] multiply(%{f'm.{n - 1}' if n else 'p'}, %p)" for n in range(39)]
+    body += ["  ROOT %m = s32[64] multiply(%m.38, %p)", "}"]
+    text = "HloModule m\n\n" + "\n".join(body)
+    text += "\n\nENTRY %main (x: s32[64]) -> s32[64] {\n  %x = s32[64] parameter(0)\n"
+    text += "  ROOT %y = s32[64] fusion(%x), kind=kLoop, calls=%hash\n}\n"
+    report = hc.count(text)
+    assert report.int_ops == 40 * N
+    assert dominant(report.total) == "int_ops"
+    table = report.table(by="opcode").split("\n\n")[-1]
+    assert "int ops" in table.splitlines()[0]
+    assert "FLOP  " not in table.splitlines()[0]
+    assert "2.560 k  100.0" in table
