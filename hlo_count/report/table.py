@@ -155,6 +155,8 @@ def _all_devices(report: Counts) -> list[tuple[str, str, str, str]]:
     return [("all devices", amount(total.flops, "FLOP"), total.status, moved), ("", "", "", each)]
 
 
+_ROOM_FOR_BOTH = 38
+"""Columns that a name and a line of source take together at least."""
 RUNS = "runs: how often a row's parts run, the least of those that are 1 % of it"
 _OPS = {"transcendentals": "evaluations", "int_ops": "int ops", "other_ops": "other ops"}
 
@@ -185,12 +187,13 @@ def contributors_table(report: Counts, by: str | Sequence[str] | None, depth: in
         columns["%"] = [percent(row.cost.flops, total.flops) for row in rows]
     columns["bytes"] = column([row.cost.bytes for row in rows], "B")
     columns["% "] = [percent(row.cost.bytes, total.bytes) for row in rows]
-    columns["FLOP/B"] = [_intensity(row.cost).removesuffix(" FLOP/B") for row in rows]
+    if main not in _OPS:  # else it is not what tells whether memory or arithmetic decides
+        columns["FLOP/B"] = [_intensity(row.cost).removesuffix(" FLOP/B") for row in rows]
     if report.network_bytes:
         columns["sent"] = column([row.cost.network_bytes for row in rows], "B")
     align = ["left", *["right"] * (len(columns) - 1)]
     room = WIDTH - sum(_width(name, cells) for name, cells in columns.items() if cells)
-    if with_source:
+    if with_source and room >= _ROOM_FOR_BOTH:
         columns["source"] = [cut(_short_path(row.source), max(16, min(30, room // 2 - 2)), "start") for row in rows]
         align.append("left")
         room -= _width("source", columns["source"])
