@@ -86,12 +86,17 @@ class MemoryLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """Links to other devices: `bandwidth` in B/s, one way, all links of the device together."""
+    """Links to other devices: `bandwidth` in B/s, one way, all links of the device together.
+
+    `domain` is how many devices a switch joins, next to each other by their ids; None where there is no such end (the
+    links of a torus), or it is not known.
+    """
 
     name: str
     bandwidth: Figure
     links: int | None = None
     latency: Figure | None = None
+    domain: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
+from hlo_count.roofline.network_paths import bytes_beyond, collective_of, links_at_once
 from hlo_count.roofline.resources import DCN, NETWORK, Busy, Limits, longest
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
@@ -164,7 +165,7 @@ class Estimate:
         level = self.limits.device.memory_for(cost.bytes / part)
         memory = self._memory(kernel, cost, level)
         main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
-        busy = (*units, *memory, *self._network(cost))
+        busy = (*units, *memory, *self._network(kernel, cost))
         slowest = longest(list(busy))
         launch = self._launch_of(kernel)
         if kernel.computation in self._functions and (slowest is None or slowest.seconds < cpu_runtime.LATENCY):
@@ -216,9 +217,18 @@ class Estimate:
         warm = cpu_runtime.WARM_LAUNCH * self._launch
         return warm + (self._launch - warm) / max(1.0, float(self.walk.runs.get((kernel.computation, True), 1)))
 
-    def _network(self, cost: Cost) -> list[Busy]:
-        """Seconds of sending, with the latency of the first byte where the profile states one."""
-        return self.limits.network(cost.network_bytes - cost.dcn_bytes, cost.dcn_bytes, typical=True)
+    def _network(self, kernel: Instruction, cost: Cost) -> list[Busy]:
+        """Seconds of sending over the links that the collective uses, with the latency of the first byte where the
+        profile states one; what leaves the domain of the links goes over the network between domains."""
+        within, across, part = cost.network_bytes - cost.dcn_bytes, cost.dcn_bytes, 1.0
+        network = self.limits.device.network
+        found = collective_of(kernel) if within and network is not None else None
+        if found is not None and network is not None:
+            if network.domain is not None:
+                across += self.limits.reachable(bytes_beyond(found, network.domain))
+            elif network.links is not None:
+                part = links_at_once(found, network.links) / network.links
+        return self.limits.network(within, across, typical=True, part_of_links=part)
 
     def _passes(self, kernel: Instruction) -> float:
         """Seconds that a CPU's library adds to a fusion by running it operation by operation, tile by tile: what

@@ -165,11 +165,13 @@ def _check_memory(root: _Table, result: Device) -> None:
 
 def _network(table: _Table, devices: int) -> Network:
     links = table.figure_or_none("links", COUNT)
+    domain = table.figure_or_none("domain", COUNT)
     result = Network(
         name=table.text("name"),
         bandwidth=table.figure("bandwidth", BANDWIDTH) / devices,
         links=None if links is None else int(links.value),
         latency=table.figure_or_none("latency", TIME),
+        domain=None if domain is None else int(domain.value) * devices,
     )
     table.done()
     return result

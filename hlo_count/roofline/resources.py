@@ -121,8 +121,21 @@ class Limits:
                 nearer += level.size_bytes or float("inf")  # of a cache of unknown size nothing is certain
         return found
 
-    def network(self, sent: float, across_slices: float, *, typical: bool = False) -> list[Busy]:
-        """Seconds to send bytes over all links of the device, and to other slices.
+    def reachable(self, beyond: int) -> int:
+        """Bytes that leave the domain of the links: 0, with a note, where the profile has no network between."""
+        network = self.device.network
+        if beyond and self.device.dcn is None and network is not None:
+            self.notes.setdefault(
+                f"collectives among more devices than {network.name} joins ({network.domain}) take longer than "
+                f"estimated: the profile states no network between them; add dcn.bandwidth to a profile"
+            )
+            return 0
+        return beyond
+
+    def network(
+        self, sent: float, across_slices: float, *, typical: bool = False, part_of_links: float = 1.0
+    ) -> list[Busy]:
+        """Seconds to send bytes over all links of the device, or a part of them, and to other slices or domains.
 
         Raises DeviceError where the profile has no such network.
         """
@@ -137,6 +150,7 @@ class Limits:
                     f"{resource}; add {resource}.bandwidth to a profile"
                 )
             rate = net.bandwidth.typical if typical else self.ceiling(net.bandwidth)
+            rate *= part_of_links if resource == NETWORK else 1.0
             latency = net.latency.typical if typical and net.latency is not None else 0.0
             found.append(Busy(resource, amount / rate + latency, f"network ({net.name})"))
         return found
