@@ -6,10 +6,12 @@ import doctest
 import importlib
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import jax
 import pytest
+from targets.environment import compiled_for
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]
@@ -25,12 +27,30 @@ def test_examples_run(name):
 
 @pytest.mark.skipif(jax.__version__ != "0.10.2", reason="README shows what jax 0.10.2 compiles; others fuse otherwise")
 def test_readme_shows_what_the_demo_prints():
-    spec = importlib.util.spec_from_file_location("regenerate", ROOT / "docs" / "regenerate.py")
+    regenerate = script("regenerate")
+    assert regenerate.demo_output() == regenerate.shown_output()
+
+
+@pytest.mark.skipif(jax.__version__ != "0.10.2", reason="docs/kernels.md shows the kernels of jax 0.10.2")
+@pytest.mark.parametrize("target", compiled_for("tpu:v6e"))
+def test_the_table_of_kernels_is_what_its_script_makes(target):
+    """One row of it: all take a minute."""
+    kernels_table = script("kernels_table")
+    (pipeline,) = (kernel for kernel in kernels_table.KERNELS if kernel.name == "emit_pipeline matmul")
+    shown = (ROOT / "docs" / "kernels.md").read_text().splitlines()
+    (line,) = (line for line in shown if line.startswith(pipeline.name) and target in line)
+    cells = [*kernels_table.counted(pipeline, target)[:3]]
+    assert re.split(r"\s{2,}", line) == [pipeline.name, target, cells[0], f"{pipeline.flops:,}", "2·m·n·k", *cells[1:]]
+
+
+def script(name):
+    """A script of docs/, imported."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    regenerate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(regenerate)
-    assert regenerate.demo_output() == regenerate.shown_output()
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where its dataclasses look for it
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
