@@ -143,7 +143,9 @@ def command_parser() -> argparse.ArgumentParser:
     calibrate.add_argument(
         "--output", metavar="FILE.toml", help="write the profile here instead of the user's configuration"
     )
-    calibrate.set_defaults(run=commands.calibrate)
+    calibrate.add_argument("--from", dest="trace", metavar="TRACE", help="fit what is typical to a recorded profile")
+    calibrate.add_argument("--device", help="with --from: the profile to fit, by name or file; that of the trace")
+    calibrate.set_defaults(run=measured_commands.calibrate)
     return parser
 
 

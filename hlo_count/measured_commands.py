@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hlo_count
@@ -82,6 +83,32 @@ def read_trace(options: argparse.Namespace) -> Outcome:
     with no_garbage_collection():
         found = hlo_count.read_trace(options.path, device=options.device)
         return _shown(found, found.programs, options)
+
+
+def calibrate(options: argparse.Namespace) -> Outcome:
+    """Measures this machine, or with `--from` fits a profile to what was measured before."""
+    if options.trace is None:
+        if options.device is not None:
+            raise HloCountError("--device names the profile that --from TRACE fits; else this machine is measured")
+        return commands.calibrate(options)
+    from hlo_count.measured.fitting import fit
+    from hlo_count.roofline.catalog import user_directory
+
+    found = hlo_count.read_trace(options.trace, device=options.device)
+    if found.device is None:
+        raise HloCountError("; ".join(found.problems))
+    fitted = fit(found.programs, found.device)
+    own = user_directory()
+    if options.output:
+        path = Path(options.output)
+    elif own is not None:
+        path = own / f"{found.device.name}.toml"
+    else:
+        raise HloCountError("where the user's profiles lie is not known without platformdirs: say where: --output")
+    if path.suffix != ".toml":
+        raise HloCountError(f"{path}: a profile is a TOML file and known by its suffix: give it .toml")
+    fitted.write(path)
+    return Outcome(str(fitted), said=(f"\nwrote {path}",))
 
 
 def _shown(found: Trace | TracedProgram, programs: Sequence[TracedProgram], options: argparse.Namespace) -> Outcome:

@@ -75,7 +75,7 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
     keep_fastest(document, earlier)
     text = profile_file.to_toml(document, HEADER)
     result = profile_file.from_document(tomllib.loads(text), target)
-    _write(target, text)
+    write_profile(target, text)
     return result
 
 
@@ -163,7 +163,7 @@ def _target(path: str | Path | None) -> Path:
     return own / "local.toml"
 
 
-def _write(target: Path, text: str) -> None:
+def write_profile(target: Path, text: str) -> None:
     """Whole or not at all: written beside the target, then renamed over it."""
     with _writing(target):
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".local-", suffix=".tmp")

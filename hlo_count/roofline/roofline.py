@@ -19,7 +19,7 @@ from hlo_count.hlo.module import Module
 from hlo_count.roofline.bound import Bound
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.estimate import Estimate
+from hlo_count.roofline.estimate import Estimate, KernelTime
 from hlo_count.roofline.plane import Plane, ceilings, counter, kernel_points, program_point, slopes
 from hlo_count.roofline.plot import plot
 from hlo_count.roofline.profile_file import BACKENDS
@@ -185,6 +185,15 @@ class Roofline:
     def compiler_estimate_kernels(self) -> int:
         """How many of `rows` carry cycles: where that is not all of them, `compiler_estimate` is a part of the time."""
         return sum(row.compiler_estimate is not None for row in self.rows)
+
+    def kernel_time(self, name: str) -> KernelTime | None:
+        """What one run of a kernel is expected to take, and on what; None for a name that no kernel has."""
+        kernel = self._kernels_by_name.get(name)
+        return None if kernel is None else self._estimate.of_kernel(kernel)
+
+    @cached_property
+    def _kernels_by_name(self) -> dict[str, Instruction]:
+        return {kernel.name: kernel for kernel, _, _ in self.workload.kernels}
 
     def operations_bound(self, call: Instruction) -> float:
         """Seconds that one run of what an instruction calls cannot beat by its operations alone, wherever its values
