@@ -15,6 +15,7 @@ from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, conver
 from hlo_count.hlo.lanes import View, asks_lanes, every_lane, operand_view, same_elsewhere
 from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.step_budget import Budget
 
 if TYPE_CHECKING:
     from hlo_count.hlo.computation import Computation
@@ -124,6 +125,8 @@ class Tracer:
 
     def __init__(self, module: Module, *, by_device: bool = False) -> None:
         self._by_device = by_device
+        self.budget = Budget()
+        """What stepping through the loops may still take."""
         self._outermost = Frame()
         self._loops: dict[Instruction, Frame] = {}
         self._calls: dict[tuple[object, ...], Frame] = {}

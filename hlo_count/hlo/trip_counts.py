@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from hlo_count.hlo.assumptions import assuming, is_kept, joined
 from hlo_count.hlo.courses import NEVER, Course, affine_course, conjunction, negation, span
 from hlo_count.hlo.depth import post_order
+from hlo_count.hlo.step_budget import Budget
 from hlo_count.hlo.steps import Steps, carried_by, carried_in
 from hlo_count.hlo.trace import AnyLane, Carried, Constant, Operation, Tracer, Unknown, Value, parts
 
 if TYPE_CHECKING:
     from hlo_count.hlo.instruction import Instruction
     from hlo_count.hlo.module import Module
-
-MAX_OPERATIONS = 1_000_000
-"""Scalar operations that stepping through one loop may take: about half a second."""
 
 Update = Callable[[Carried], Value]
 
@@ -150,7 +148,7 @@ def _solve(tracer: Tracer, condition: Value, update: Update) -> Course:
     if isinstance(condition, Constant):
         return Course(holds=(0, inf), reason=NEVER) if condition.value else Course(fails=(0, inf))
     course = affine_course(condition, updates, starts)
-    return course if course is not None else _step(condition, updates, starts)
+    return course if course is not None else _step(tracer.budget, condition, updates, starts)
 
 
 def _unknown(value: Value) -> Unknown | None:
@@ -174,17 +172,27 @@ def _why_unknown(condition: Value, updates: dict[Carried, Value], starts: dict[C
     return ""
 
 
-def _step(condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> Course:
-    """Run the scalars until the condition fails, within MAX_OPERATIONS."""
+def _step(budget: Budget, condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> Course:
+    """Run the scalars until the condition fails, within the budget."""
     steps = Steps([condition], updates, starts)
+    limit, is_short = budget.trips(steps.operations), budget.is_short
+    course, trips = _run(steps, limit)
+    budget.spend(trips * steps.operations)
+    if course is not None:
+        return course
+    why = ": other loops of the program took their steps too" if is_short else ""
+    return Course(holds=span(0, limit), reason=f"its condition has not failed after {limit:,} trips{why}")
+
+
+def _run(steps: Steps, limit: int) -> tuple[Course | None, int]:
+    """What comes of so many trips at most, and how many these were."""
     kept = steps.state
-    limit = MAX_OPERATIONS // max(1, steps.operations)
     for n, (goes_on,) in enumerate(islice(steps, limit)):
         if not goes_on:
-            return Course(span(0, n), (n, n + 1), closed=False)
+            return Course(span(0, n), (n, n + 1), closed=False), n + 1
         # A state that comes back does so for ever; one kept at each power of two meets a cycle of any length.
         if steps.state == kept:
-            return Course(holds=(0, inf), reason=NEVER)
+            return Course(holds=(0, inf), reason=NEVER), n + 1
         if n & (n - 1) == 0:
             kept = steps.state
-    return Course(holds=span(0, limit), reason=f"its condition has not failed after {limit:,} trips")
+    return None, limit

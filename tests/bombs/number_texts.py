@@ -200,6 +200,36 @@ def trips(size: int) -> str:
     return _loop(_BELOW, min(size, 2**30), f"y = {ROW} exponential(x)", f"ROOT r = (s32[], {ROW}) tuple(j, y)")
 
 
+def _sliced_loop(size: int, *index: str) -> str:
+    size = min(size, 2**28)
+    whole, state = f"f32[{4 * size}]", f"(s32[], f32[{4 * size}])"
+    inside = [*index, "u = f32[4] dynamic-slice(x, k), dynamic_slice_sizes={4}", "v = f32[4] exponential(u)"]
+    inside += [f"y = {whole} dynamic-update-slice(x, v, k)", f"ROOT r = {state} tuple(j, y)"]
+    return _loop(_BELOW, size, *inside, state=state, whole=whole)
+
+
+def slices_in_a_loop(size: int) -> str:
+    """A part of four elements each trip."""
+    return _sliced_loop(size, "four = s32[] constant(4)", "k = s32[] multiply(i, four)")
+
+
+def overlapping_slices_in_a_loop(size: int) -> str:
+    return _sliced_loop(size, "three = s32[] constant(3)", "k = s32[] multiply(i, three)")
+
+
+def slices_of_a_table_in_a_loop(size: int) -> str:
+    """Where each trip slices is no line: the remainder of a square."""
+    return _sliced_loop(size, "q = s32[] multiply(i, i)", "m = s32[] constant(1009)", "k = s32[] remainder(q, m)")
+
+
+def endless(size: int) -> str:
+    """A loop that only running it tells anything of, for longer than anyone waits."""
+    state = f"(s32[], {ROW})"
+    last = f"ROOT r = {state} tuple(h, x)"
+    inside = ("five = s32[] constant(5)", "g = s32[] multiply(i, five)", "h = s32[] add(g, one)", last)
+    return _loop("ROOT r = pred[] compare(i, n), direction=NE", min(size, 2**30), *inside)
+
+
 NUMBERS: dict[str, Bomb] = {
     f.__name__: f
     for f in (
@@ -229,5 +259,7 @@ NUMBERS: dict[str, Bomb] = {
         fused_constants,
         library,
         trips,
+        slices_in_a_loop,
+        overlapping_slices_in_a_loop,
     )
 }

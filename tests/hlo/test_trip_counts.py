@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo import parse, trip_counts
+from hlo_count.hlo import parse, step_budget
 from hlo_count.hlo.trip_counts import TripCount, trip_count
 from tests.hlo.loop_texts import counts, loop_text, loops, only
 
@@ -305,7 +305,7 @@ def test_an_unknown_condition_that_cannot_matter() -> None:
 
 
 def test_what_is_certain_of_a_loop_that_takes_too_long_to_step_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trip_counts, "MAX_OPERATIONS", 10)
+    monkeypatch.setattr(step_budget, "MAX_OPERATIONS", 10)
     doubling = {"update": "multiply(i, one)", "start": 1, "one": 2, "bound": 1000}
     found = only(loop_text(**doubling))
     assert found.n is None

@@ -275,7 +275,7 @@ def test_an_unknown_loop_runs_no_trip_for_certain_and_says_so() -> None:
 
 
 def test_of_an_unknown_loop_the_certain_trips_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hlo_count.hlo.trip_counts.MAX_OPERATIONS", 10)
+    monkeypatch.setattr("hlo_count.hlo.step_budget.MAX_OPERATIONS", 10)
     doubling = (
         LOOP["body"]
         .replace("add(i, one)", "multiply(i, two)")
