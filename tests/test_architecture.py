@@ -20,6 +20,8 @@ ORDER = (
     "hlo",
     "visitors",
     "layout",
+    "whole_file",
+    "text_page",
     "roofline",
     "report",
     "measured",
@@ -30,7 +32,7 @@ ORDER = (
     "sizing",
 )
 """From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
-FILES_IN_THE_ORDER = {"harmless", "errors", "layout"}
+FILES_IN_THE_ORDER = {"harmless", "errors", "layout", "whole_file", "text_page"}
 USES_JAX = {
     "command_arguments",  # shapes of --arg
     "demo",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.report.contributors import parts_of, scope_of, where
 from hlo_count.report.operations import op_counts
-from hlo_count.report.whole_file import replace_text
 from hlo_count.visitors.cost import OP_COUNTERS, STATUSES
+from hlo_count.whole_file import replace_text
 
 if TYPE_CHECKING:
     from hlo_count.report.report import Report

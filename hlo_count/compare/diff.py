@@ -20,12 +20,13 @@ from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened
 from hlo_count.report.report import Report
 from hlo_count.report.settling import SETTLING, settings_of
+from hlo_count.text_page import TextPage
 
 _TEXTS = (str, Path, bytes, bytearray)
 _COUNT_KEYWORDS = ("target", *SETTLING, "compiler_options", "strict", "mesh", "in_specs")
 
 
-class Diff(Comparison):
+class Diff(TextPage, Comparison):
     """What it takes to get from the counts of `before` to those of `after`.
 
     True when anything differs; `-diff` is the comparison the other way round. The counts themselves are those of the

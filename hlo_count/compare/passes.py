@@ -21,11 +21,12 @@ from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened, read
 from hlo_count.report.report import Report
 from hlo_count.report.settling import Costs, settings_of
+from hlo_count.text_page import TextPage
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.settings import Branch, Settings
 
 
-class Passes(PassStates):
+class Passes(TextPage, PassStates):
     """The passes of one compile that changed something, in the order in which they ran.
 
     Their changes add up to the difference between the first state and the last.

@@ -15,10 +15,11 @@ from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup, retraces, tota
 from hlo_count.job.job_table import render
 from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS, largest
 from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.text_page import TextPage
 from hlo_count.visitors.cost import Cost
 
 
-class Job:
+class Job(TextPage):
     """The modules in a folder that XLA dumped into. Amounts are those of one run of each on one device: how often each
     ran, the dumps do not tell."""
 

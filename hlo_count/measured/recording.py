@@ -26,9 +26,10 @@ from hlo_count.measured.traced_program import TracedProgram
 from hlo_count.measured.xspace import XSpace
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
+from hlo_count.text_page import TextPage
 
 
-class Trace:
+class Trace(TextPage):
     """What a profiler recorded. `programs` are those that ran, that with the most seconds first."""
 
     def __init__(

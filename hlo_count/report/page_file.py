@@ -10,9 +10,9 @@ from hlo_count.harmless import harmless, json_text
 from hlo_count.report.counts import Counts
 from hlo_count.report.html import render_html
 from hlo_count.report.page_data import page_data
-from hlo_count.report.whole_file import replace_text
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.roofline import Roofline
+from hlo_count.whole_file import replace_text
 
 _SCRIPTS = ("base.js", "icicle.js", "kernels.js", "roofline.js", "source.js", "memory.js")
 """In their order: the first defines what the others use, the last begins."""

@@ -19,6 +19,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.layout import tabular
 from hlo_count.report.counts import Counts
+from hlo_count.text_page import TextPage
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Walk
@@ -62,7 +63,7 @@ class ReconciliationRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Reconciliation:
+class Reconciliation(TextPage):
     """`ours` + the sum of `rows` = `xla`, in each of flops, transcendentals and bytes."""
 
     ours: ReconciliationRow

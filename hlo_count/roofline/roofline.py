@@ -29,6 +29,7 @@ from hlo_count.roofline.roofline_table import table
 from hlo_count.roofline.time_rows import Answer, KernelRow
 from hlo_count.roofline.work_by_unit import WorkKey
 from hlo_count.roofline.workload import Workload
+from hlo_count.text_page import TextPage
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.settings import Settings
@@ -43,7 +44,7 @@ NOTHING = "nothing to do: the program computes nothing and moves nothing"
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 
 
-class Roofline:
+class Roofline(TextPage):
     """One program on one device. Times are seconds of one execution, on each of `num_devices` devices.
 
     Of a text that is not partitioned yet a device is taken to have an equal share, and no bound is given.

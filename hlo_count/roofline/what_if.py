@@ -13,6 +13,7 @@ from hlo_count.roofline.roofline import Roofline
 from hlo_count.roofline.roofline_table import what_if_table
 from hlo_count.roofline.time_rows import WhatIfRow
 from hlo_count.roofline.workload import Workload
+from hlo_count.text_page import TextPage
 from hlo_count.visitors.walk import Walk
 
 
@@ -23,7 +24,7 @@ class Counted(Protocol):
     def walk(self) -> Walk: ...
 
 
-class WhatIf(list[WhatIfRow]):
+class WhatIf(TextPage, list[WhatIfRow]):
     """A program on every device, that with the least estimate first; prints as a table."""
 
     def to_dict(self) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from hlo_count.sizing.progress import Progress
 from hlo_count.sizing.size_plot import plot
 from hlo_count.sizing.size_rows import SizeRow, size_row
 from hlo_count.sizing.size_table import table
+from hlo_count.text_page import TextPage
 from hlo_count.visitors.settings import Branch
 
 _NOT_A_MESH = "mesh: axis names and sizes for all targets, or {target: mesh or None} for each"
 
 
-class Size:
+class Size(TextPage):
     """A program on many targets: `rows`, that with the least estimate first; prints as a table."""
 
     def __init__(self, rows: Sequence[SizeRow]) -> None:
