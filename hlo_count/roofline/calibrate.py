@@ -22,7 +22,7 @@ from typing import Any
 
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import machine, profile_file
-from hlo_count.roofline.calibration_samples import Samples, keep_fastest, profile_document
+from hlo_count.roofline.calibration_samples import OTHERS, Samples, keep_fastest, profile_document
 from hlo_count.roofline.calibration_suite import Machine, suite
 from hlo_count.roofline.catalog import user_directory
 from hlo_count.roofline.device import Device
@@ -30,7 +30,7 @@ from hlo_count.roofline.timed_kernels import Kernel, wait_for
 
 SAMPLE_SECONDS = 0.004  # a sample is long against the clock's resolution and a thread's wake-up
 LEAST_ROUNDS = 3
-BUSY = 0.5  # load average per core from which on others take a share of the peak
+BUSY = 0.1  # of the processors, from which on the share of others shows in what is typical
 
 HEADER = """Measured by hlo_count.calibrate(). Each figure is the fastest sample seen, since a bound must hold
 on this machine's best day; typical_ is the median of the same program's samples and spread_percent their
@@ -42,7 +42,8 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
 
     `path` is the file to write, by default `local.toml` in the user's configuration directory, where
     `hlo_count.device("local")` finds it. Where it already holds a profile of this machine, made with the same
-    jaxlib, the faster ceilings of both are kept: calibrate again after a busy hour. `seconds` limits the time
+    jaxlib, the faster ceilings of both are kept, and what was typical at the quieter time. Where others use a tenth of
+    the processors meanwhile, a warning says so, and the profile has their share. `seconds` limits the time
     spent, compilation included (three rounds are always made). With `progress` a bar is shown on standard
     error where tqdm is installed.
 
@@ -55,7 +56,7 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
         tempfile.TemporaryFile(dir=target.parent).close()
     start = time.perf_counter()
     facts = machine.facts()
-    _warn_if_busy(facts)
+    others = machine.OtherWork()
     here = Machine.at_hand()
     with _bar(progress, f"calibrating {here.kind}") as advance:
         kernels: list[Kernel] = []
@@ -70,6 +71,7 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
         "device_kind": here.kind,
         "seconds": round(time.perf_counter() - start, 1),
         "rounds": len(samples[0].rounds),
+        **_busy(others.share()),
         **_left_out(kernels),
     }
     keep_fastest(document, earlier)
@@ -79,14 +81,17 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
     return result
 
 
-def _warn_if_busy(facts: dict[str, str | float]) -> None:
-    load, cores = facts.get("load_average_at_start"), facts["cores"]
-    if isinstance(load, float) and isinstance(cores, int) and load > BUSY * cores:
+def _busy(share: float | None) -> dict[str, float]:
+    """What the profile says of the others at work while it was measured; warns where they spoil what is typical."""
+    if share is None:
+        return {}
+    if share > BUSY:
         warnings.warn(
-            f"the machine is busy (load average {load} on {cores} cores): the rates measured may be too low "
-            "for a sound bound; calibrate again when it is quiet",
+            f"the machine was busy while it was measured (others used {share:.0%} of its processors): ceilings may be "
+            "too low for a sound bound, and typical rates too low for estimates; calibrate again when it is quiet",
             stacklevel=3,
         )
+    return {OTHERS: round(100 * share, 1)}
 
 
 def measure(

@@ -225,19 +225,34 @@ def _taken_over(here: Machine) -> dict[str, Any]:
 
 
 def keep_fastest(document: dict[str, Any], earlier: Mapping[str, Any]) -> None:
-    """Raise the ceilings of `document` to those of an `earlier` profile of the same machine and jaxlib.
+    """Raise the ceilings of `document` to those of an `earlier` profile of the same machine and jaxlib, and take what
+    was typical then where the machine was quieter.
 
-    What the machine has once done it can do: a calibration at a busy time must not lower a ceiling.
+    What the machine has once done it can do: a calibration at a busy time must not lower a ceiling, nor pass off what
+    it saw as what is typical.
     """
     facts, before = document["calibration"], earlier.get("calibration", {})
     if any(facts.get(key) != before.get(key) for key in SAME_MACHINE):
         return
+    was_quieter = before.get(OTHERS, 0.0) + NOTICED < facts.get(OTHERS, 0.0)
     old = dict(_figures(earlier))
     for where, figure in _figures(document):
+        if where not in old:
+            continue
         for unit in [key for key in figure if key.endswith("_per_s") and not key.startswith("typical_")]:
-            if where in old and old[where].get(unit, 0) > figure[unit]:
+            if old[where].get(unit, 0) > figure[unit]:
                 figure[unit] = old[where][unit]
                 figure["source"] += f"; faster in a calibration before {facts['date']}"
+            if was_quieter and f"typical_{unit}" in old[where]:
+                figure[f"typical_{unit}"] = min(figure[unit], old[where][f"typical_{unit}"])
+    if was_quieter:
+        facts["typical_of"] = before.get("typical_of", before.get("date", "an earlier calibration"))
+
+
+OTHERS = "others_percent"
+"""The key of the share of the processors that others used meanwhile."""
+NOTICED = 5.0
+"""Percent by which a calibration has to be busier than another to be called so."""
 
 
 def _figures(value: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -76,6 +76,34 @@ def facts() -> dict[str, str | float]:
     return result
 
 
+class OtherWork:
+    """How much of the processors others use, from now on: the time that they are at work less that of this process."""
+
+    def __init__(self) -> None:
+        self._begun = _processor_seconds()
+
+    def share(self) -> float | None:
+        """Of 1; None where the system does not tell, as anywhere but on Linux."""
+        now = _processor_seconds()
+        if now is None or self._begun is None:
+            return None
+        busy, idle, own = (after - before for after, before in zip(now, self._begun, strict=True))
+        whole = busy + idle
+        return min(1.0, max(0.0, busy - own) / whole) if whole > 0 else None
+
+
+def _processor_seconds() -> tuple[float, float, float] | None:
+    """Seconds that all processors were at work and idle since the start, and those of this process and its children."""
+    try:
+        first = Path("/proc/stat").read_text().partition("\n")[0].split()
+        tick = float(os.sysconf("SC_CLK_TCK"))
+        user, nice, system, idle, iowait, irq, softirq, steal = (int(field) / tick for field in first[1:9])
+    except (OSError, ValueError):
+        return None
+    own = os.times()
+    return user + nice + system + irq + softirq + steal, idle + iowait, sum(own[:4])
+
+
 def vector_registers() -> int | None:
     """Vector registers of an x86 core: 32 with AVX-512, 16 with AVX; None where the system does not tell."""
     flags = (_cpuinfo("flags") or "").split()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
+import time
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -316,10 +320,43 @@ def test_without_platformdirs_a_path_is_needed(monkeypatch):
         calibrate()
 
 
-@pytest.mark.parametrize(("load", "busy"), [(0.9, False), (1.1, True)])
-def test_a_busy_machine_is_warned_about(load, busy, recwarn):
-    calibrate_module._warn_if_busy({"load_average_at_start": load, "cores": 2})
-    assert [str(w.message).startswith("the machine is busy") for w in recwarn] == [True] * busy
+@pytest.mark.parametrize(("share", "busy"), [(0.09, False), (0.11, True)])
+def test_a_busy_machine_is_warned_about(share, busy, recwarn):
+    assert calibrate_module._busy(share) == {"others_percent": round(100 * share, 1)}
+    assert [str(w.message).startswith("the machine was busy") for w in recwarn] == [True] * busy
+
+
+def test_where_the_system_does_not_tell_nothing_is_said(recwarn):
+    assert calibrate_module._busy(None) == {}
+    assert not recwarn
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells how long its processors were at work")
+def test_the_work_of_others_is_seen_and_ones_own_is_not():
+    """A process that does nothing but count, on a machine of a few processors: at least half of one of them."""
+    mine = machine.OtherWork()
+    script = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", script]):
+        time.sleep(1.4)
+        seen = mine.share()
+    assert seen is not None and seen >= 0.3 / (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(("others", "typical"), [(40.0, 90), (2.0, 60)])
+def test_a_busy_hour_does_not_pass_for_what_is_typical(others, typical):
+    """The ceiling of 100 stays in both; what is typical is that of the quieter of the two."""
+
+    def profile(ceiling, typical, share, date):
+        return {
+            "matrix": {"f32": {"gflop_per_s": ceiling, "typical_gflop_per_s": typical, "source": "measured"}},
+            "calibration": {"date": date, "others_percent": share},
+        }
+
+    now = profile(80, 60, others, "2026-02-02")
+    keep_fastest(now, profile(100, 90, 1.0, "2026-02-01"))
+    assert now["matrix"]["f32"]["gflop_per_s"] == 100
+    assert now["matrix"]["f32"]["typical_gflop_per_s"] == typical
+    assert now["calibration"].get("typical_of") == ("2026-02-01" if others == 40.0 else None)
 
 
 def test_caches_are_read_from_the_system(tmp_path, monkeypatch):
