@@ -28,6 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="store the counts of this run as snapshots, and drop those that no test asks for",
     )
+    group.addoption(
+        "--flop-measure", action="store_true", help="run what budgets with measured=True are of, and hold its time"
+    )
     group.addoption("--flop-report", metavar="FILE", help="write the counts of this run into FILE as JSON")
 
 
@@ -54,19 +57,36 @@ class FlopBudget:
         self._asking = _Asking(request)
         self._calls = 0
 
-    def __call__(self, fn: Any, /, *args: Any, **keywords: Any) -> Report:
+    def __call__(
+        self, fn: Any, /, *args: Any, measured: bool = False, times_bound: float | None = None, **keywords: Any
+    ) -> Report:
         """Count `fn(*args)` and raise BudgetExceeded where a limit is passed; returns the Report.
 
         Limits are the keywords of `hlo_count.report.limits.limits_of`; all others go to `hlo_count.count`, those of
         `fn` among them. One of `fn` that has the name of a limit, or of a keyword of `count`, goes in
         `kwargs={"flops": …}`.
+
+        `measured`: under `pytest --flop-measure` it is run too, and may take `times_bound` times its bound, on the
+        device at hand or `device`; elsewhere nothing is run.
         """
         __tracebackhide__ = True
         from hlo_count.budgets.hold import hold_budget
 
         self._calls += 1
         name = "budget" if self._calls == 1 else f"budget {self._calls}"
-        return self._asking.hold(name, hold_budget, fn, args, keywords)
+        if not measured and times_bound is None:
+            return self._asking.hold(name, hold_budget, fn, args, keywords)
+        from hlo_count.budgets.measured_times import checked_limit, hold_measured
+
+        limit = checked_limit(times_bound if measured else None, keywords)
+        counted = dict(keywords)
+        if not {"bound", "min_bound"} & {*keywords}:
+            counted.pop("device", None)  # it is for the time alone
+        report = self._asking.hold(name, hold_budget, fn, args, counted)
+        failure = hold_measured(fn, args, keywords, limit) if self._asking.measures else None
+        if failure is not None:
+            raise failure
+        return report
 
 
 class FlopSnapshot:
@@ -100,6 +120,7 @@ class _Asking:
         run = request.config.pluginmanager.get_plugin(_NAME)
         assert isinstance(run, _Run)
         self.update = run.update
+        self.measures = bool(request.config.getoption("--flop-measure"))
         self._is_duplicate = run.is_duplicate(self._item)
 
     def _place(self, name: str) -> Place:

@@ -30,7 +30,7 @@ Record = dict[str, Any]
 """What is kept of one count: plain data, since it travels from the workers of pytest-xdist."""
 
 UPDATE = "pytest --flop-update"
-_COUNT_KEYWORDS = frozenset(name for name, p in inspect.signature(count).parameters.items() if p.kind is p.KEYWORD_ONLY)
+COUNT_KEYWORDS = frozenset(name for name, p in inspect.signature(count).parameters.items() if p.kind is p.KEYWORD_ONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +241,7 @@ def _record(kind: str, report: Report, place: Place, measured: Sequence[Measured
 
 def refuse_misspelt(fn: Any, keywords: dict[str, Any], known: Sequence[str] = KEYWORDS, what: str = "limit") -> None:
     """A keyword that neither `count` nor the function knows is a limit (or `what` else is `known`) misspelt."""
-    ours = _COUNT_KEYWORDS if callable(fn) else _COUNT_KEYWORDS | TEXT_KEYWORDS
+    ours = COUNT_KEYWORDS if callable(fn) else COUNT_KEYWORDS | TEXT_KEYWORDS
     unknown = [name for name in keywords if name not in ours]
     if not unknown:
         return
