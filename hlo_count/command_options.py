@@ -90,9 +90,9 @@ def command_parser() -> argparse.ArgumentParser:
     _add_program_options(roofline)
     roofline.set_defaults(run=commands.roofline)
 
-    report = found.add_parser("report", help="the report as one HTML file, to look at and keep")
+    report = found.add_parser("report", help="the report as an HTML file, or for flame graphs")
     report.add_argument("program", help=_PROGRAM_HELP)
-    report.add_argument("-o", "--output", metavar="FILE.html", required=True, help="the file to write")
+    report.add_argument("-o", "--output", metavar="FILE", required=True, help=".html, .speedscope.json or .folded")
     report.add_argument("--device", help="show times and the roofline of a device, by name or profile file")
     report.add_argument("--force", action="store_true", help="replace a file that is there")
     _add_program_options(report)

@@ -6,20 +6,17 @@ nodes of a tree count with their parents, the lightest kernels as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hlo_count.harmless import harmless
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
-from hlo_count.report.breakdown import NO_FUNCTION, NO_SCOPE, NO_SOURCE
+from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE
 from hlo_count.report.counts import Counts
-from hlo_count.report.dominant import dominant
-from hlo_count.report.live_at_peak import live_at_peak
-from hlo_count.report.tree import DEEPEST
+from hlo_count.report.weights import OPERATIONS, PATHS, Weights
 from hlo_count.roofline.roofline import Roofline
-from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.peak import temporaries_over_time
 
 _MOST_NODES = 6000
@@ -34,9 +31,6 @@ _MOST_NEIGHBOURS = 12
 _MOST_ALIVE = 60
 _NAME = 160
 
-_OPS = {"transcendentals": "evaluations", "int_ops": "integer operations", "other_ops": "other operations"}
-Path = tuple[str, ...]
-
 
 @dataclass(slots=True)
 class _Node:
@@ -48,36 +42,27 @@ class _Node:
 
 def page_data(report: Counts, roofline: Roofline | None) -> dict[str, Any]:
     """All that the page is drawn from; amounts of all runs together, times in seconds on the roofline's device."""
-    return _PageData(report, roofline).data()
+    return _PageData(Weights(report, roofline)).data()
 
 
 class _PageData:
-    def __init__(self, report: Counts, roofline: Roofline | None) -> None:
-        self._report = report
-        self._roofline = roofline
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._report = weights.report
+        self._roofline = weights.roofline
+        self._measures = weights.measures
         self._strings: dict[str, int] = {}
-        self._alive = live_at_peak(report.module)
-        main = dominant(report.total)
-        self._counters = [*([main] if main in _OPS else []), "flops", "bytes"]
-        self._measures = [*self._counters, *(["estimate"] if roofline is not None else []), "peak"]
-        self._paths: dict[str, Callable[[Any], Path]] = {
-            "scope": lambda i: report.scopes.of(i) or (NO_SCOPE,),
-            "calls": lambda i: report.places.calls(i) or (NO_FUNCTION,),
-            "source": self._source_path,
-        }
 
     def data(self) -> dict[str, Any]:
-        shares = list(self._shares())
-        kernels = self._kernels()
         return {
             "name": harmless(self._report.name, _NAME),
             "device": None if self._roofline is None else harmless(self._roofline.device.name),
             "measures": [self._measure(name) for name in self._measures],
-            "main": self._measures.index(dominant(self._report.total)),
-            "trees": {name: self._tree(path_of, shares) for name, path_of in self._paths.items()},
-            "kernels": kernels,
+            "main": self._measures.index(self._weights.main),
+            "trees": {by: self._tree(by) for by in PATHS},
+            "kernels": self._kernels(),
             "roofline": self._plane(),
-            "files": self._files(shares),
+            "files": self._files(),
             "memory": self._memory(),
             "strings": list(self._strings),
         }
@@ -85,43 +70,19 @@ class _PageData:
     def _measure(self, name: str) -> dict[str, str]:
         label = {"flops": "FLOP", "bytes": "bytes moved", "estimate": "estimated time", "peak": "peak memory"}
         unit = {"bytes": "B", "estimate": "s", "peak": "iB"}.get(name, "")
-        return {"key": name, "label": label.get(name) or _OPS[name], "unit": unit}
+        return {"key": name, "label": label.get(name) or OPERATIONS[name], "unit": unit}
 
     def _shown(self, text: str) -> int:
         """A text by its number."""
         return self._strings.setdefault(harmless(text, _NAME), len(self._strings))
 
-    # What weighs, and where it stands
+    # Trees
 
-    def _shares(self) -> Iterator[tuple[Any, list[float]]]:
-        """Each part of each measure: what it is of, and its values."""
-        nothing = [0.0] * len(self._measures)
-        for instruction, _, cost in self._report.rows:
-            yield instruction, [*self._counted(cost), *nothing[len(self._counters) :]]
-        if self._roofline is not None:
-            at = self._measures.index("estimate")
-            for kernel, row in self._roofline.kernels:
-                yield kernel, [*nothing[:at], row.estimate, *nothing[at + 1 :]]
-        for instruction, size in self._alive:
-            yield instruction, [*nothing[:-1], float(size)]
-
-    def _counted(self, cost: Cost) -> list[float]:
-        return [float(getattr(cost, counter)) for counter in self._counters]
-
-    def _source_path(self, instruction: Any) -> Path:
-        file, _, line = self._report.places.of(instruction).rpartition(":")
-        return (file, f"line {line}") if file else (NO_SOURCE,)
-
-    def _tree(self, path_of: Callable[[Any], Path], shares: Iterable[tuple[Any, list[float]]]) -> dict[str, Any]:
+    def _tree(self, by: str) -> dict[str, Any]:
         nodes = [_Node("", -1, [0.0] * len(self._measures))]
-        for instruction, values in shares:
-            path: Path
-            if instruction.opcode == "parameter" and instruction.computation.is_entry:
-                path = ("(arguments)", instruction.metadata.op_name or instruction.name)
-            else:
-                path = path_of(instruction)[:DEEPEST]
+        for instruction, values in self._weights.shares:
             at = 0
-            for name in path:
+            for name in self._weights.path(by, instruction):
                 child = nodes[at].children.get(name)
                 if child is None:
                     child = nodes[at].children[name] = len(nodes)
@@ -146,7 +107,7 @@ class _PageData:
                 for i, row in self._roofline.kernels
             ]
         else:
-            main = dominant(self._report.total)
+            main = self._weights.main
             found = ((i, float(times), cost * times) for i, times, cost in self._report.walk.kernels())
             ranked = sorted(found, key=lambda each: (-getattr(each[2], main), -each[2].bytes))
             rows = [(i, runs, cost.flops, cost.bytes, 0.0, 0.0, "") for i, runs, cost in ranked]
@@ -206,16 +167,16 @@ class _PageData:
 
     # Lines of source
 
-    def _files(self, shares: Iterable[tuple[Any, list[float]]]) -> list[dict[str, Any]]:
+    def _files(self) -> list[dict[str, Any]]:
         """By file the lines that anything weighs on, with the file's text where it may be read, heaviest first."""
         heat: dict[str, dict[int, list[float]]] = {}
-        for instruction, values in shares:
+        for instruction, values in self._weights.shares:
             file, _, line = self._report.places.of(instruction).rpartition(":")
             if file and line.isdecimal():
                 lines = heat.setdefault(file, {})
                 held = lines.get(int(line), [0.0] * len(self._measures))
                 lines[int(line)] = [one + other for one, other in zip(held, values, strict=True)]
-        main = self._measures.index(dominant(self._report.total))
+        main = self._measures.index(self._weights.main)
         ranked = sorted(heat, key=lambda file: -sum(values[main] for values in heat[file].values()))
         room = _MOST_SOURCE
         files = []
@@ -255,9 +216,9 @@ class _PageData:
                     "bytes": size,
                     "source": self._shown(self._report.places.of(i)),
                 }
-                for i, size in self._alive[:_MOST_ALIVE]
+                for i, size in self._weights.alive[:_MOST_ALIVE]
             ],
-            "more": max(0, len(self._alive) - _MOST_ALIVE),
+            "more": max(0, len(self._weights.alive) - _MOST_ALIVE),
         }
 
 

@@ -38,16 +38,17 @@ class Report(Counts):
         return explain_instruction(self, name, device)
 
     def save(self, path: str | Path, *, device: str | Path | Device | None = None, force: bool = False) -> Path:
-        """Write the report as one HTML file that needs no network, and return its path: `report.save("x.html")`.
+        """Write the report as one HTML file that needs no network, and return its path: `report.save("x.html")`; for
+        other tools as `x.speedscope.json`, or as the collapsed stacks of flame graphs, `x.folded`.
 
         An icicle by scope, calls and source lines, the kernels with their code, source with what each line costs,
         memory over the schedule, and with a device (the one given, else that of the target) the roofline and times.
         Raises HloCountError where a file is there and not `force`, where the place cannot be written, for another
-        suffix than .html, and without Jinja2 (the extra `html`).
+        ending, and without Jinja2 (the extra `html`).
         """
-        from hlo_count.report.page_file import save_page
+        from hlo_count.report.saving import save
 
-        return save_page(self, path, device, force=force)
+        return save(self, path, device, force=force)
 
     def check(self, **limits: Any) -> None:
         """Raise BudgetExceeded over a limit: `check(flops="2 GFLOP", min_intensity=10, max_ops={"fusion": 40})`.

@@ -87,7 +87,8 @@ def test_it_is_small_however_large_the_program(tmp_path: Path) -> None:
 
 
 def test_it_asks_no_network_and_holds_its_data_once() -> None:
-    html = render_page(hc.count(TEXT), "h100-sxm")
+    report = hc.count(TEXT)
+    html = render_page(report, report.roofline("h100-sxm"))
     assert "default-src 'none'" in html
     outside = html.replace("http://www.w3.org/", "").replace("https://d3js.org v7", "")
     assert not re.search(
@@ -98,7 +99,8 @@ def test_it_asks_no_network_and_holds_its_data_once() -> None:
 
 
 def test_it_is_harmless() -> None:
-    html = render_page(hc.count(hostile_text()), "h100-sxm")
+    report = hc.count(hostile_text())
+    html = render_page(report, report.roofline("h100-sxm"))
     head, _, rest = html.partition('<script type="application/json" id="data">')
     data, _, scripts = rest.partition("</script>")
     assert offences(head) == []
@@ -108,7 +110,8 @@ def test_it_is_harmless() -> None:
 
 
 def test_markup_in_names_is_text() -> None:
-    html = render_page(hc.count(hostile_text(hostile="</script><script>alert(1)</script>")), "h100-sxm")
+    report = hc.count(hostile_text(hostile="</script><script>alert(1)</script>"))
+    html = render_page(report, report.roofline("h100-sxm"))
     assert "<script>alert" not in html
     assert any("</script><script>alert(1)</script>" in each for each in embedded(html)["strings"])
 
@@ -132,7 +135,7 @@ def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("x.pdf", "saved as .html"),
+        ("x.pdf", "saved as .html, .speedscope.json, .folded"),
         ("no/such/x.html", "there is no folder"),
         ("folder.html", "is a folder"),
         ("y" * 300 + ".html", "File name too long"),

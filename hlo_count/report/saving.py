@@ -1,0 +1,44 @@
+"""A report as a file, in the format that the file's name ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hlo_count.errors import DeviceError, HloCountError
+from hlo_count.report.counts import Counts
+from hlo_count.report.flame_formats import folded, speedscope
+from hlo_count.report.page_file import render_page
+from hlo_count.report.weights import Weights
+from hlo_count.roofline.device import Device
+from hlo_count.roofline.roofline import Roofline
+from hlo_count.whole_file import save_text
+
+FORMATS: dict[str, Callable[[Counts, Roofline | None], str]] = {
+    ".html": render_page,
+    ".speedscope.json": lambda report, roofline: speedscope(Weights(report, roofline)),
+    ".folded": lambda report, roofline: folded(Weights(report, roofline)),
+}
+"""What a file's name may end with."""
+
+
+def save(report: Counts, path: str | Path, device: str | Path | Device | None, *, force: bool) -> Path:
+    """Writes the file; what is wrong with the place is said before anything is worked out."""
+    if report.convention == "xla":
+        raise HloCountError("save() writes our own count; in the 'xla' convention use reconcile()")
+
+    def text() -> str:
+        render = next(made for ending, made in FORMATS.items() if str(path).lower().endswith(ending))
+        return render(report, _roofline(report, device))
+
+    return save_text(path, tuple(FORMATS), text, force=force)
+
+
+def _roofline(report: Counts, device: str | Path | Device | None) -> Roofline | None:
+    """That of the device; without one that of the target, None where no profile is of it, as of this machine's CPU."""
+    if device is not None:
+        return report.roofline(device)
+    try:
+        return None if report.target is None else report.roofline()
+    except DeviceError:  # nobody asked for times, and the page says how to
+        return None
