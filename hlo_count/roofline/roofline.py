@@ -37,8 +37,8 @@ from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
 
 DIRECT = (
-    "dots and convolutions by direct algorithms (no Strassen, no Winograd), as compiled: a kernel that leaves out what a "
-    "mask or a one-hot makes zero can be faster"
+    "dots and convolutions by direct algorithms (no Strassen, no Winograd), as compiled: a kernel that leaves out what "
+    "a mask or a one-hot makes zero can be faster"
 )
 WITHHELD = "no bound: the text is not partitioned yet, and what one device does of it is not known"
 _SHARED = "every device is taken to have an equal share of the work, without what they send: compile it to know"
