@@ -19,7 +19,8 @@ from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import elementwise, having
 from hlo_count.hlo.shapes import MOST_NESTED, UNBOUNDED, Shape, array, tuple_of
 
-_RECOMPUTED = having("host") | {"add-dependency"}
+RECOMPUTED = having("host") | {"add-dependency"}
+"""Opcodes whose shape is that which their operands give, whatever the text says."""
 _TOKEN = Shape("token")
 _U32 = array("u32", ())
 _MOST_LEAVES = 100_000
@@ -29,10 +30,10 @@ _MOST_LEAVES = 100_000
 def settle_shapes(module: Module) -> None:
     """Give every instruction its shape. Raises HloCountError where the operands do not settle it."""
     for computation in module.computations.values():
-        if computation.is_printed and computation.opcodes.isdisjoint(_RECOMPUTED):
+        if computation.is_printed and computation.opcodes.isdisjoint(RECOMPUTED):
             continue
         for instruction in computation.instructions:
-            if instruction.shape is None or instruction.opcode in _RECOMPUTED:
+            if instruction.shape is None or instruction.opcode in RECOMPUTED:
                 _settle(instruction)
 
 

@@ -53,6 +53,8 @@ class Opcode:
     """Attributes that name the computations it calls, needed or not."""
     takes: frozenset[str]
     """Attributes it may have, these among them; beside those that any opcode may have, `COMMON_ATTRIBUTES`."""
+    kinds: frozenset[str] = frozenset()
+    """Kinds of elements (`DType.kind`) that operand 0 may have, or the result where there is none; empty for any."""
     wraps: str = ""
     """Of half of an asynchronous pair: the opcode that the pair is; "" of any other, and of `async-start` itself."""
     half: str = ""
@@ -72,7 +74,26 @@ def _op(
     wraps, _, half = pair.partition("/")
     at_most = None if operands.endswith("+") else int(most or fewest)
     taken = frozenset((*needed, *callees, *takes.split()))
-    return Opcode(name, int(fewest), at_most, words, needed, callees, taken, wraps, half)
+    kinds = frozenset(_KINDS.get(name, "").split())
+    return Opcode(name, int(fewest), at_most, words, needed, callees, taken, kinds, wraps, half)
+
+
+_KINDS = {
+    name: kinds
+    for kinds, names in {
+        "float": "cbrt ceil complex erf floor is-finite reduce-precision round-nearest-afz round-nearest-even "
+        "stochastic-convert batch-norm-training batch-norm-inference batch-norm-grad",
+        "float complex": "acos acosh asin asinh atan2 atanh cholesky cosine cosh exp2 exponential "
+        "exponential-minus-one imag log log-plus-one log2 logistic real rsqrt sine sinh sqrt tan tanh triangular-solve",
+        "int uint": "count-leading-zeros popcnt",
+        "int float complex": "abs sign",
+        "int uint float complex": "divide iota negate power remainder shift-left shift-right-arithmetic "
+        "shift-right-logical subtract",
+        "pred int uint": "and not or xor",
+    }.items()
+    for name in names.split()
+}
+"""After XLA's shape inference, which asks nothing of the others."""
 
 
 _DOT = "lhs_contracting_dims rhs_contracting_dims lhs_batch_dims rhs_batch_dims operand_precision"
@@ -292,3 +313,14 @@ def may_have(opcode: str) -> frozenset[str]:
         return COMMON_ATTRIBUTES | OPCODES[sugared[0]].takes | OPCODES[f"async-{sugared[1]}"].takes
     row = OPCODES.get(opcode)
     return ATTRIBUTES if row is None else COMMON_ATTRIBUTES | row.takes
+
+
+@lru_cache(maxsize=1024)
+def asked_of(opcode: str) -> Opcode | None:
+    """The row that says which operands and attributes an opcode has: of half of a sugared pair that of what it wraps,
+    or of an asynchronous half; None of one that is not known."""
+    sugared = async_sugar(opcode)
+    if sugared is None:
+        return OPCODES.get(opcode)
+    wrapped, half = sugared
+    return OPCODES[wrapped if half == "start" else f"async-{half}"]

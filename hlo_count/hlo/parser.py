@@ -24,12 +24,18 @@ from hlo_count.hlo.twins import Twins
 from hlo_count.hlo.verifier import Verifier
 
 _NAME = re.compile(r"(ENTRY +)?%?([A-Za-z_][\w.\-]*+)", re.A)
-_ARRAY = rf"(?:{'|'.join(DTYPES)})\[(?:\d{{1,18}}(?:,\d{{1,18}})*+)?+\]"
-_PARAMETER = rf"[A-Za-z_][\w.\-]*+: {_ARRAY}"
-_SIGNATURE = re.compile(rf" \((?:{_PARAMETER}(?:, {_PARAMETER})*+)?+\) -> ({_ARRAY}) \{{", re.A)
-"""Of arrays alone, as XLA prints nearly all; `Scanner.signature` reads the others."""
+_ARRAY = rf"(?:{'|'.join(sorted(DTYPES.keys() - {'token', 'opaque'}))})\[(?:\d{{1,18}}(?:,\d{{1,18}})*+)?+\]"
+_ELEMENT = rf"(?:/\*index=\d++\*/)?+{_ARRAY}"
+_SHAPE = rf"(?:{_ARRAY}|\((?:{_ELEMENT}(?:, {_ELEMENT})*+)?+\))"
+_PARAMETER = rf"[A-Za-z_][\w.\-]*+: {_SHAPE}"
+_SIGNATURE = re.compile(rf" \((?:{_PARAMETER}(?:, {_PARAMETER})*+)?+\) -> ({_SHAPE}) \{{", re.A)
+"""Of arrays and tuples of them, as XLA prints nearly all; `Scanner.signature` reads the others."""
+_HEADLESS = re.compile(r"(?!ENTRY\b)%?[\w.\-]++\s*+\(")
+"""How a computation begins that XLA does not take for the first of a text: what is before it is lost."""
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
-_LIKE_HLO = re.compile(r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0", re.M)
+_LIKE_HLO = re.compile(
+    r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0|^[ \t]*+\d++ [{\"]", re.M
+)
 
 
 def parse(text: str, *, filename: str | None = None, module: str | int | None = None) -> Module:
@@ -65,10 +71,11 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     module = Module(found.text, filename, Lines(found.text, found.first_line, found.prefixes))
     text, verifier, scanner = module.text, Verifier(module), Scanner(module)
     reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, text)
-    at = scanner.scan_header()
+    first = at = scanner.scan_header()
     entry: Computation | None = None
     while at < len(text):
-        if entry is not None and not _LIKE_HLO.search(text, at):
+        begins_line = not text[text.rfind("\n", 0, at) + 1 : at].strip()
+        if entry is not None and begins_line and not _LIKE_HLO.search(text, at):
             break  # what follows is the log, or the prose, that the module stands in
         computation, is_entry, end = _printed_computation(
             module, reader, twins, verifier, scanner, at
@@ -79,6 +86,8 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
             entry = computation
         at = scanner.skip(end)
     verifier.metadata = twins.metadata
+    if not module.name and len(module.computations) > 1 and _HEADLESS.match(text, first):
+        raise scanner.error("several computations, and no HloModule before them: is the beginning missing?", first)
     if not module.computations:
         raise scanner.error("no computation: the text ends where the first one should begin", len(text))
     # Without ENTRY the last computation is the entry, as XLA has it.

@@ -111,6 +111,8 @@ class Outline:
     """Their numbers, as the text has them."""
     takes_all_parameters: bool
     """Each parameter is an operand of something, or the root; where this is False, one may be none."""
+    takes_all_but_root: bool
+    """Each line but the root is an operand of something, and the root is not; where this is False, that may be so."""
 
 
 class Printed:
@@ -167,7 +169,9 @@ class Columns:
         """What counting asks of them; `is_parameter` tells which of the distinct lines are parameters."""
         parameters = [index for index, number in enumerate(self.numbers) if number in is_parameter]
         root = self.roots[0] if self.roots else len(self.lines) - 1
-        taken = {self.uses[root], *chain.from_iterable(self.operand_lists)}
+        taken = set(chain.from_iterable(self.operand_lists))
+        root_is_taken = self.uses[root] in taken
+        taken.add(self.uses[root])
         return Outline(
             size=len(self.lines),
             root=root,
@@ -175,6 +179,7 @@ class Columns:
             parameters=parameters,
             parameter_numbers=[self.operands[index] for index in parameters],
             takes_all_parameters=taken.issuperset([self.uses[index] for index in parameters]),
+            takes_all_but_root=not root_is_taken and taken.issuperset(self.uses),
         )
 
 

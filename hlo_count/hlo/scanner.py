@@ -21,7 +21,7 @@ from hlo_count.hlo.verifier.result_shapes import fits
 _SKIP = re.compile(GAP, re.S)
 _WORD = re.compile(r"[A-Za-z_][\w.\-]*")
 _NAME = re.compile(r"%?([A-Za-z_][\w.\-]*+)", re.A)
-_ATTRIBUTE = re.compile(r"([A-Za-z_][\w\-]*)\s*=")
+_ATTRIBUTE = re.compile(r"([A-Za-z_][\w.\-]*)=", re.A)
 _SHAPE_START = re.compile(rf"\(|b{GAP}\(|[a-z][a-z0-9]*{GAP}\[", re.S)
 _TABLES_START = re.compile(r"FileNames\b|FunctionNames\b|FileLocations\b|StackFrames\b")
 _PLAIN = re.compile(r"[^\s,\"'(){}\[\]/]+|/(?![/*])")

@@ -250,6 +250,8 @@ def scan_shape(text: str, at: int, depth: int = 0) -> tuple[Shape, int]:
         what = found[1] if found is not None else text[at : at + 40]
         raise HloCountError(f"{what!r} is no shape: expected one such as f32[8,128]{{1,0}} or (f32[2], s32[])")
     dimensions, dynamic = _dimensions(found[2], found[0])
+    if dimensions and found[1] in ("token", "opaque"):
+        raise HloCountError(f"{found[0]!r} is no shape: a {found[1]} has no dimensions")
     at = found.end()
     layout = None
     opened = _LAYOUT_OPEN.match(text, at)

@@ -20,6 +20,8 @@ import hlo_count as hc
 from fuzz.memory import peak_above
 from fuzz.mutants import Mutant
 from fuzz.outputs import OUTPUTS, of_pair
+from hlo_count.hlo.excerpts import excerpt
+from hlo_count.hlo.lines import with_newlines
 from hlo_count.visitors.xla import xla_cost
 
 BUG = "or hlo_count has a bug"
@@ -180,5 +182,10 @@ class Judge:
         return Finding(kind, mutant.text, what, mutant.done)
 
     def _xla(self, text: str) -> Reference:
+        """Of the module that we read in a text: XLA's parser knows no logs."""
         self.tally["asked of XLA"] += 1
-        return verified(text)
+        try:
+            own = excerpt(with_newlines(text), None).text
+        except hc.HloCountError:
+            own = text
+        return verified(own)

@@ -32,12 +32,53 @@ FINDINGS = {
     "layouts of more operands": f'{A}\n ROOT %r = f32[4,8] custom-call(%a), custom_call_target="x", operand_layout_constraints={{f32[4,8]{{1,0}}, f32[4]{{0}}}}',
     "a window of no rank": "%a = f32[1,8,4] parameter(0)\n %k = f32[3,4,4] parameter(1)\n ROOT %r = f32[1,8,4] convolution(%a, %k), dim_labels=b0f_0io->b0f",
     "a tile of any size": "ROOT %a = f32[4,8]{1,0:T(99999999999999999999,128)} parameter(0)",
+    "a comma too many in a layout": "ROOT %a = f32[4,8]{1,0:T(8,128),S(1)} parameter(0)",
+    "a token with dimensions": "ROOT %a = token[4,8] parameter(0)",
+    "an operand of another shape than it has": f"{A}\n ROOT %r = f32[4,8] negate(f32[4,9] %a)",
+    "a literal that is a word": f"{A}\n ROOT %r = f32[] constant(n)",
+    "a literal in other rows": f"{A}\n ROOT %r = f32[2,2] constant({{{{1, 2, 3}}, {{4}}}})",
+    "a fraction of integers": f"{A}\n ROOT %r = s32[2] constant({{1, 2.5}})",
+    "a tangent of integers": "%a = s32[4] parameter(0)\n ROOT %r = s32[4] tanh(%a)",
+    "a finite integer": "%a = s32[4] parameter(0)\n ROOT %r = pred[4] is-finite(%a)",
+    "a difference of truths": "%a = pred[4] parameter(0)\n ROOT %r = pred[4] subtract(%a, %a)",
+    "a slice of another type": f"{A}\n ROOT %r = s32[4,8] slice(%a), slice={{[0:4], [0:8]}}",
+    "a reshape of another type": f"{A}\n ROOT %r = s32[32] reshape(%a)",
+    "an iota beyond its rank": "ROOT %r = f32[4,8] iota(), iota_dimension=2",
+    "a comparison as another type": f"{A}\n ROOT %r = pred[4,8] compare(%a, %a), direction=LT, type=SIGNED",
+    "a convolution of three": "%a = f32[1,8,4] parameter(0)\n %k = f32[3,4,4] parameter(1)\n ROOT %r = f32[1,6,4] convolution(%a, %k, %k), window={size=3}, dim_labels=b0f_0io->b0f",
+    "a branch by a number with a point": f"{A}\n {S}\n ROOT %r = f32[4,8] conditional(%s, %a, %a), branch_computations={{%main, %main}}",
+    "layouts of another shape": f'{A}\n ROOT %r = f32[4,8]{{1,0}} custom-call(%a), custom_call_target="x", operand_layout_constraints={{f32[4,9]{{1,0}}}}',
+    "a copy without a context": f"{A}\n %c = (f32[4,8], f32[4,8], f32[]) copy-start(%a)\n ROOT %r = f32[4,8] copy-done(%c)",
+    "a copy that is awaited twice": f"{A}\n %c = (f32[4,8], f32[4,8], u32[]) copy-start(%a)\n %d = f32[4,8] copy-done(%c)\n %e = f32[4,8] copy-done(%c)\n ROOT %r = f32[4,8] add(%d, %e)",
+    "a copy that nobody awaits": f"{A}\n %c = (f32[4,8], f32[4,8], u32[]) copy-start(%a)\n ROOT %r = f32[4,8] negate(%a)",
+    "a copy that is no copy": f"{A}\n %t = (f32[4,8], f32[4,8]) tuple(%a, %a)\n ROOT %r = f32[4,8] copy-done(%t)",
+    "parts that are not as many as devices": f"{A}\n ROOT %r = f32[8,8] all-gather(%a), replica_groups={{{{0,1,2,3}}}}, dimensions={{0}}",
+    "devices that are not numbered through": f"{A}\n ROOT %r = f32[8,8] all-gather(%a), replica_groups={{{{0,9}}}}, dimensions={{0}}",
+    "groups of several sizes": f"{A}\n ROOT %r = f32[8,8] all-gather(%a), replica_groups={{{{0,1}},{{2}}}}, dimensions={{0}}",
+    "a source that sends twice": f"{A}\n ROOT %r = f32[4,8] collective-permute(%a), source_target_pairs={{{{0,1}},{{0,2}}}}",
+    "devices by global id without a channel": f"{A}\n ROOT %r = f32[8,8] all-gather(%a), replica_groups={{{{0,1}}}}, dimensions={{0}}, use_global_device_ids=true",
+    "indices with a point": f"{A}\n ROOT %r = f32[4,1,8] gather(%a, %a), offset_dims={{1,2}}, collapsed_slice_dims={{}}, start_index_map={{0,1}}, index_vector_dim=1, slice_sizes={{1,8}}",
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FINDINGS)
+FUSED = "%f (p: f32[4]) -> f32[4] {\n  %p = f32[4]{0} parameter(0)\n  ROOT %n = f32[4]{0} negate(%p)\n}\n\n"
+SUM = "%sum {\n  %p = s32[] parameter(0)\n  %q = s32[] parameter(1)\n  ROOT %s = s32[] add(%p, %q)\n}\n\n"
+FUSION = "%x = f32[4]{0} parameter(0)\n  ROOT %r = f32[4]{0} fusion(%x), kind=kLoop, calls=%f"
+OF_TWO = {
+    "dead code in a fusion": (FUSED.replace("  ROOT", "  %dead = f32[4]{0} sine(%p)\n  ROOT"), FUSION),
+    "a fused parameter that nothing takes": (FUSED.replace("negate(%p)", "constant({1, 2, 3, 4})"), FUSION),
+    "a fused root that is used": (FUSED.replace("(%p)\n", "(%p)\n  %dead = f32[4]{0} sine(%n)\n"), FUSION),
+    "two fusions of one computation": (FUSED, FUSION.replace("ROOT %r", "%a").replace("%f", "%f\n  ROOT %r = f32[4]{0} fusion(%a), kind=kLoop, calls=%f")),
+    "a reduction that adds another type": (SUM, "%x = f32[4]{0} parameter(0)\n  %z = f32[] constant(0)\n  ROOT %r = s32[] reduce(%x, %z), dimensions={0}, to_apply=%sum"),
+    "a signature that is torn": (FUSED.replace("p: f32[4]", "p: f32 4]"), FUSION),
+    "a parameter of no name": (FUSED.replace("p: f32[4]", "p: f32[4], f32[4]"), FUSION),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*FINDINGS, *OF_TWO])
 def test_is_not_exact(name: str) -> None:
-    text = f"HloModule m, num_partitions=2\n\nENTRY %main {{\n {FINDINGS[name]}\n}}\n"
+    before, body = OF_TWO.get(name, ("", FINDINGS.get(name, "")))
+    text = f"HloModule m, num_partitions=2\n\n{before}ENTRY %main {{\n {body}\n}}\n"
     assert not verified(text).accepted
     said = say(text)
     assert said.escaped == ""

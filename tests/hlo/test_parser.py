@@ -397,7 +397,7 @@ CONTRADICTIONS = {
     "pairs that are none": (
         "negate(a)", "collective-permute(a), source_target_pairs={{0,1},{1}}", "that are no pairs"),
     "a conditional without a branch for an operand": (
-        "negate(a)", "conditional(a, a, a), branch_computations={f}", "no branch for each"),
+        "negate(a)", "conditional(a, a, a), branch_computations={f}", "chooses a branch by f32"),
 }  # fmt: skip
 
 

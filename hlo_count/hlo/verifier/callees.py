@@ -8,6 +8,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.result_shapes import fits
 
 _PER_OPERAND = {"map": 1, "sort": 2}
@@ -76,6 +77,35 @@ def _branches(i: Instruction, given: Sequence[Shape]) -> str:
     return ""
 
 
+def _types_problem(i: Instruction, role: str, callee: Computation) -> str:
+    """A value that is applied to elements of another type than it takes, or that gives another than the initial one."""
+    shapes = [operand.shape for operand in i.operands]
+    parameters, root = callee.signature
+    if i.opcode in ("reduce", "reduce-window"):
+        half = len(shapes) // 2
+        given = [*shapes[half:], *shapes[:half]]
+    elif i.opcode == "sort":
+        given = [shape for shape in shapes for _ in range(2)]
+    elif i.opcode == "map":
+        given = shapes
+    elif i.opcode == "scatter":
+        half = len(shapes) // 2
+        given = [*shapes[:half], *shapes[half + 1 :]]
+    elif i.opcode == "select-and-scatter":
+        given = [shapes[0], shapes[0]] if role == "select" else [shapes[1], shapes[2]]
+    else:
+        return ""
+    for parameter, shape in zip(parameters, given, strict=False):
+        if not same_kind(parameter, shape):
+            return f"applies {callee.name}, which takes {parameter}, to elements of {shape}"
+    if i.opcode in ("reduce", "reduce-window", "scatter") or role == "scatter":
+        gives = root.elements if root.is_tuple else (root,)
+        odd = next((pair for pair in zip(gives, parameters, strict=False) if pair[0].dtype != pair[1].dtype), None)
+        if odd is not None:
+            return f"applies {callee.name}, which gives {odd[0]} and takes {odd[1]}"
+    return ""
+
+
 def _applied(i: Instruction) -> str:
     """Bodies that are applied to elements take scalars, as many as there are operands."""
     for role, callee in i.called:
@@ -93,6 +123,9 @@ def _applied(i: Instruction) -> str:
         _, root = callee.signature
         if (role == "select" or i.opcode == "sort") and (root.dtype != "pred" or root.rank):
             return f"chooses by {callee.name}, which gives {root} and no pred[]"
+        problem = _types_problem(i, role, callee)
+        if problem:
+            return problem
         scalars = i.opcode != "scan" and i.opcode not in COLLECTIVES
         odd = next((shape for shape in parameters if shape.rank), None)
         if scalars and odd is not None:

@@ -9,7 +9,7 @@ from hlo_count.hlo.shapes import Shape
 _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _NO_BRACE = re.compile(r"[^{}]+")
 _COMPLEX = re.compile(r"\([^()]*\)")
-_INT = r"-?+\d++"
+_INT = r"-?+\d{1,20}+"
 _FLOAT = r"(?:-?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+\-]?+\d++)?+|-?+inf|-?+nan(?:\(0x[\da-fA-F]++\))?+)"
 _ELEMENTS = {
     "pred": rf"true|false|{_INT}",
@@ -31,22 +31,47 @@ def literal_problem(text: str, shape: Shape) -> str:
     XLA skips all commas, and takes one number for all elements.
     """
     if not shape.is_array:
-        return ""
+        return "" if shape.is_tuple else f"is a constant of {shape}, which has no literals"
     literal = _COMMENT.sub(" ", text) if "/*" in text else text
     if not literal or _IS_LITERAL[shape.element_type.kind](literal) is None:
         return f"is a constant of {text}, which is no literal of {shape}"
     if "..." in literal or shape.is_unbounded or "{" not in literal:
-        return ""
+        return _range_problem(literal, shape)
     values = _COMPLEX.sub("c", literal) if "(" in literal else literal
     number = len(values.translate(_TO_SPACE).split())
     if number != shape.size:
         return f"is a literal of {number} elements, but {shape} has {shape.size}"
+    problem = _range_problem(values, shape)
+    if problem:
+        return problem
     rows = "{}" if shape.dimensions else ""
     for size in reversed(shape.dimensions[:-1]):
         rows = "{" + rows * size + "}"
-    if number and _NO_BRACE.sub("", values) != rows:
+    length = shape.dimensions[-1] if shape.dimensions else 0
+    lengths = [len(row.replace(",", " ").split()) for row in _ROW.findall(values)]
+    if number and (_NO_BRACE.sub("", values) != rows or any(each != length for each in lengths)):
         return f"is a literal whose rows are not those of {shape}"
     return ""
 
 
+def _range_problem(values: str, shape: Shape) -> str:
+    """A number that is too large for its type: XLA reads 64 bits as they are."""
+    dtype = shape.element_type
+    if dtype.is_integer and dtype.bits < 64:
+        half = 2 ** (dtype.bits - 1)
+        low, high = (-half, half - 1) if dtype.kind == "int" else (0, 2 * half - 1)
+        odd = next((number for number in map(int, _INTEGER.findall(values)) if not low <= number <= high), None)
+        return "" if odd is None else f"is a constant of {odd}, and {dtype.name} holds {low} to {high}"
+    most = _MOST.get(dtype.name)
+    if most is not None and _LARGE.search(values) is not None:
+        odd = next((number for number in _NUMBER.findall(values) if abs(float(number)) > most), None)
+        return "" if odd is None else f"is a constant of {odd}, and {dtype.name} holds at most {most}"
+    return ""
+
+
+_INTEGER = re.compile(r"-?\d+", re.A)
+_NUMBER = re.compile(r"-?[\d.]+(?:[eE][+\-]?\d+)?", re.A)
+_LARGE = re.compile(r"[eE]\+?\d|\d{5}", re.A)
+_MOST = {"f16": 65504.0, "bf16": 3.3895313892515355e38, "f32": 3.4028234663852886e38}
+_ROW = re.compile(r"\{([^{}]*)\}")
 _TO_SPACE = str.maketrans("{},", "   ")

@@ -16,7 +16,8 @@ from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.infer import INFERRED, inferred
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
-from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.shapes import Shape, tuple_of
+from hlo_count.hlo.verifier.element_types import same_kind
 
 _SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]")
 
@@ -78,6 +79,12 @@ def _words(problem: Exception) -> str:
     return str(problem)
 
 
+def _expect_type(i: Instruction) -> None:
+    source = i.operands[0].shape
+    if not same_kind(source, i.shape):
+        raise ValueError(f"{i.shape} is stated, with elements of {source}")
+
+
 def _expect(i: Instruction, dimensions: tuple[int, ...]) -> None:
     if i.shape.is_array and not i.shape.is_unbounded and i.shape.dimensions != dimensions:
         raise ValueError(f"they give the sizes {_sizes(dimensions)}, and {i.shape} is stated")
@@ -125,12 +132,14 @@ def _bitcast_converted(i: Instruction) -> None:
 
 
 def _reshaped(i: Instruction) -> None:
+    _expect_type(i)
     source = i.operands[0].shape
     if _is_known(source, i.shape) and source.size != i.shape.size:
         raise ValueError(f"{source} has {source.size} elements, {i.shape} {i.shape.size}")
 
 
 def _broadcast(i: Instruction) -> None:
+    _expect_type(i)
     source, dims = i.operands[0].shape, i.dims("dimensions")
     if not _is_known(source, i.shape):
         return
@@ -148,6 +157,7 @@ def _permutes(i: Instruction) -> None:
 
 
 def _slice(i: Instruction) -> None:
+    _expect_type(i)
     source = i.operands[0].shape
     bounds = [(int(a), int(b), int(c or 1)) for a, b, c in _SLICE.findall(i.attributes["slice"])]
     if not _is_known(source):
@@ -161,6 +171,7 @@ def _slice(i: Instruction) -> None:
 
 
 def _dynamic_slice(i: Instruction) -> None:
+    _expect_type(i)
     source, sizes = i.operands[0].shape, i.dims("dynamic_slice_sizes")
     _starts_at(i.operands[1:], source)
     _fits_into(sizes, source)
@@ -213,6 +224,8 @@ def _convolution(i: Instruction) -> None:
         return
     if len(lhs_labels) != lhs.rank or len(rhs_labels) != rhs.rank:
         raise ValueError(f"dim_labels={i.attributes['dim_labels']} of {lhs} and {rhs}")
+    if len(i.operands) > 2 and i.attribute("sparsity_config") is None:
+        raise ValueError(f"it takes {len(i.operands)} operands")
     windows = len(parse_window(i.attribute("window")))
     if windows != lhs.rank - 2:
         raise ValueError(f"a window of {windows} dimensions for dim_labels={i.attributes['dim_labels']}")
@@ -246,22 +259,22 @@ def _exchanged(i: Instruction) -> None:
 def _copied(i: Instruction) -> None:
     """A copy-start gives what it writes, what it reads, and a context."""
     source = i.operands[0].shape
+    if len(i.shape.elements) != 3 or (i.shape.elements[2].dtype, i.shape.elements[2].rank) != ("u32", 0):
+        raise ValueError(f"it gives {i.shape}, and no two arrays and a u32[]")
     for shape in i.shape.elements[:2]:
         if not fits(shape.with_element_bits(None), source.with_element_bits(None)):
             raise ValueError(f"it copies {source} and gives {i.shape}")
 
 
-def _laid_out(i: Instruction) -> None:
-    """A custom call that prescribes layouts has one for each operand."""
-    text = i.attribute("operand_layout_constraints")
-    if text is not None and len(parse_shape(f"({text.strip()[1:-1]})").elements) != len(i.operands):
-        raise ValueError(f"it has {len(i.operands)} operands and operand_layout_constraints={text}")
-
-
 def _started(i: Instruction) -> None:
     """A collective gives as many results as it takes operands."""
     number = len(i.operands)
+    shapes = tuple(operand.shape for operand in i.operands)
+    given = shapes[0] if number == 1 else tuple_of(shapes)
     results = i.shape
+    taken = results if i.opcode == "all-reduce-start" or not results.elements else results.elements[0]
+    if i.opcode in COLLECTIVE_STARTS and number != 4 and not fits(given, taken, rounded=True):
+        raise ValueError(f"it takes {given} and gives {results}")
     if i.opcode in ("all-gather-start", "collective-permute-start") and results.is_tuple:
         results = results.elements[0]  # ((operands), (results)): the others print what they take, too
     if i.opcode == "collective-permute-start" and number == 4:
@@ -310,6 +323,12 @@ def _gathered(i: Instruction) -> None:
         raise ValueError(f"{i.operands[0].shape} and {i.shape} differ in other dimensions than {axis}")
     if small.dimensions[axis] and large.dimensions[axis] % small.dimensions[axis]:
         raise ValueError(f"{large.dimensions[axis]} is no whole number of parts of {small.dimensions[axis]}")
+
+
+def _iota(i: Instruction) -> None:
+    axis = int(i.attributes["iota_dimension"])
+    if not 0 <= axis < i.shape.rank:
+        raise ValueError(f"iota_dimension={axis} of {i.shape}")
 
 
 def _fft(i: Instruction) -> None:
@@ -364,11 +383,11 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "copy-start": _copied,
     "pad": _padded,
     "all-to-all": _exchanged,
-    "custom-call": _laid_out,
     **dict.fromkeys(("all-reduce-start", "all-gather-start", "collective-permute-start"), _started),
     "all-gather": _gathered,
     "reduce-scatter": _gathered,
     "fft": _fft,
+    "iota": _iota,
 }
 
 _OTHERWISE = (

@@ -7,26 +7,18 @@ note of these; `finish` verifies them when all computations are there.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import repeat
 
 from hlo_count.errors import HloCountError, ParseError
 from hlo_count.hlo.attributes import without_comments
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.infer import RECOMPUTED
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import (
-    ATTRIBUTES,
-    COLLECTIVE_STARTS,
-    COLLECTIVES,
-    LEAVES,
-    OPCODES,
-    async_sugar,
-    halved,
-    may_have,
-)
+from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.printed import Columns, Line
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.twins import twins_called
@@ -34,19 +26,15 @@ from hlo_count.hlo.verifier.attribute_values import (
     HEADER_ATTRIBUTES,
     all_metadata_problem,
     header_value_problem,
-    value_problem,
 )
-from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.entry_layout import entry_problem
+from hlo_count.hlo.verifier.instruction_problems import contradiction, parser_problem
 from hlo_count.hlo.verifier.literals import literal_problem
-from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
+from hlo_count.hlo.verifier.result_shapes import fits
+from hlo_count.hlo.verifier.uses import use_problems
 
-_WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
-_NUMBER = re.compile(r"-?\d+")
-_IS_NAME = re.compile(r"[A-Za-z_][\w.\-]*+", re.A).fullmatch
 _AFTER_SHAPE = re.compile(r"%?[A-Za-z_][\w.\-]*+ *+(?:, *|$)", re.A)
 """The name of an operand, after the shape that is written before it."""
-_LISTED_GROUPS = re.compile(r"\{\s*\{")
 
 
 class _Codes(dict[str, str]):
@@ -191,8 +179,6 @@ class Verifier:
 
     def _stated_problem(self, operands: str, names: Sequence[str], given: Sequence[str]) -> str:
         """What is wrong with the shapes that are written before operands, `f32[2]{0} %a`; "" where nothing is."""
-        if "[" not in operands:
-            return ""
         stated = _AFTER_SHAPE.split(without_comments(operands))[:-1]
         for text, name, kind in zip(stated, names, given, strict=False):
             shape = text.strip()
@@ -226,14 +212,19 @@ class Verifier:
             said = twins_called(noted.said, computations)
             if (kind, said, noted.taken) in right and "control-predecessors=" not in said:
                 continue
+            taken = [operands[each] for each in self._codes.kinds(noted.taken)]
+            if any(each.opcode in RECOMPUTED for each in taken) or kinds[kind][0] in RECOMPUTED:
+                self._verify(noted.computation.instructions[noted.index])
+                continue
             instruction = Instruction(noted.computation, noted.index, name, *kinds[kind], operand_text, attributes)
             if instruction.opcode not in LEAVES:
-                instruction._operands = tuple([operands[each] for each in self._codes.kinds(noted.taken)])
+                instruction._operands = tuple(taken)
             if self._verify(instruction):
                 right.add((kind, said, noted.taken))
         for computation in computations.values():
             if not computation.is_printed:
                 self._verify_scanned(computation)
+        self._module.contradictions += use_problems(self._module)
         problem = entry_problem(self._module)
         if problem:
             raise self._error(self._module.entry, -1, "", problem)
@@ -262,10 +253,10 @@ class Verifier:
         """Raise ParseError for what XLA's parser does not take; note what only its verifier does not, and say whether
         it takes it."""
         computation, index = instruction.computation, instruction.index
-        problem = _problem(instruction)
+        problem = parser_problem(instruction)
         if problem:
             raise self._error(computation, index, instruction.name, problem)
-        problem = _contradiction(instruction)
+        problem = contradiction(instruction)
         if problem:
             self._module.contradictions.append((computation, index, problem))
         return not problem
@@ -296,80 +287,3 @@ class Verifier:
 
 def _operand(computation: Computation, opcode: str, shape: Shape) -> Instruction:
     return Instruction(computation, 0, "", opcode, shape, "", "")
-
-
-def _problem(i: Instruction) -> str:
-    """What is wrong with one instruction, in words that follow its name; "" where nothing is."""
-    try:
-        row = OPCODES.get(i.opcode)
-        attributes = i.attributes  # raises where one stands twice
-        problem = _attribute_problem(i.opcode, attributes)
-        if problem or row is None:
-            return problem
-        if i.opcode not in LEAVES:
-            number = len(i.operands)
-            if number < row.fewest or (row.most is not None and number > row.most):
-                amount = "few" if number < row.fewest else "many"
-                wanted = f"{row.fewest}" if row.most == row.fewest else f"at least {row.fewest}"
-                return f"is a {i.opcode} with too {amount} operands: {number}, it takes {wanted}"
-        missing = next((name for name in row.needs if name not in attributes), None)
-        if missing is not None and not _may_lack(i, missing):
-            return f"is a {i.opcode} without {missing}="
-        roles = {role for role, _ in i.called} if row.calls else ()
-        unread = next((name for name in row.calls if name in attributes and name not in roles), None)
-        if unread is not None and i.opcode != "custom-call":
-            return f"has {unread}={attributes[unread]}, which names no computation of this text"
-        if "control-predecessors" in attributes:
-            i.control_predecessors  # noqa: B018  raises for names that are not there
-        return element_problem(i) if i.opcode == "get-tuple-element" else ""
-    except HloCountError as problem:
-        return f"cannot be read: {problem}"
-
-
-def _attribute_problem(opcode: str, attributes: Mapping[str, str]) -> str:
-    """An attribute that another opcode takes, or one that is not spelled as XLA has it; "" where there is none."""
-    taken = may_have(opcode)
-    foreign = next((name for name in attributes if name not in taken and name in ATTRIBUTES), None)
-    if foreign is not None:
-        return f"is a {opcode} with {foreign}=, which it does not take"
-    torn = next((name for name, value in attributes.items() if not value or _IS_NAME(name) is None), None)
-    if torn is not None:
-        return f"has {torn}={attributes[torn]}, which is no attribute"
-    return next((problem for named in attributes.items() if (problem := value_problem(*named))), "")
-
-
-def _contradiction(i: Instruction) -> str:
-    """What is wrong with an instruction that says all it must, in words that follow its name; "" where nothing is."""
-    strange = next((name for name in i.attributes if name not in ATTRIBUTES), None)
-    if strange is not None:
-        return f"has {strange}=, which is not known here: XLA may be newer, or the text damaged"
-    row = OPCODES.get(i.opcode)
-    if row is None:
-        known = async_sugar(i.opcode) is not None
-        return "" if known else f"is a {i.opcode}, an opcode that is not known here"
-    return _groups_problem(i) or _pair_problem(i) or (call_problem(i) if row.calls else "") or shape_problem(i)
-
-
-def _pair_problem(i: Instruction) -> str:
-    """A value that is under way and is taken by what does not wait for it."""
-    if halved(i.opcode)[1] in ("update", "done"):
-        return ""
-    started = next((o for o in i.operands if o.opcode in _WAITED_FOR), None)
-    return f"takes the result of a {started.opcode}, which only its -done may" if started is not None else ""
-
-
-def _may_lack(i: Instruction, name: str) -> bool:
-    """An asynchronous half may stand for what it wraps."""
-    return bool(halved(i.opcode)[1]) and name == "calls"
-
-
-def _groups_problem(i: Instruction) -> str:
-    """A device that is listed twice in the groups of a collective."""
-    if i.opcode not in COLLECTIVES and halved(i.opcode)[0] not in COLLECTIVES:
-        return ""
-    text = i.attribute("replica_groups") or ""
-    if _LISTED_GROUPS.match(text):
-        ids = _NUMBER.findall(text)
-        if len(set(ids)) < len(ids):
-            return f"has a device twice in replica_groups={text}"
-    return ""

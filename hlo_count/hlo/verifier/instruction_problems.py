@@ -1,0 +1,148 @@
+"""What is wrong with one instruction: what XLA's parser refuses, and what only its verifier does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from hlo_count.errors import HloCountError
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import (
+    ATTRIBUTES,
+    COLLECTIVE_STARTS,
+    LEAVES,
+    OPCODES,
+    asked_of,
+    async_sugar,
+    halved,
+    may_have,
+)
+from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.verifier.attribute_values import value_problem
+from hlo_count.hlo.verifier.callees import call_problem
+from hlo_count.hlo.verifier.collective_groups import groups_problem
+from hlo_count.hlo.verifier.element_types import type_problem
+from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
+
+_IS_NAME = re.compile(r"[A-Za-z_][\w.\-]*+", re.A).fullmatch
+_WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
+_SENT = {"send-done": ("send", "get-tuple-element"), "recv-done": ("recv", "get-tuple-element")}
+_MOST_BYTES = 2**63
+
+
+def parser_problem(i: Instruction) -> str:
+    """What XLA's parser has against an instruction, in words that follow its name; "" where it has nothing."""
+    try:
+        row = asked_of(i.opcode)
+        attributes = i.attributes  # raises where one stands twice
+        problem = _attribute_problem(i.opcode, attributes)
+        if problem or row is None:
+            return problem
+        if i.opcode not in LEAVES:
+            number = len(i.operands)
+            if number < row.fewest or (row.most is not None and number > row.most):
+                amount = "few" if number < row.fewest else "many"
+                wanted = f"{row.fewest}" if row.most == row.fewest else f"at least {row.fewest}"
+                return f"is a {i.opcode} with too {amount} operands: {number}, it takes {wanted}"
+        missing = next((name for name in row.needs if name not in attributes), None)
+        if missing is not None and not _may_lack(i, missing):
+            return f"is a {i.opcode} without {missing}="
+        roles = {role for role, _ in i.called} if row.calls else ()
+        unread = next((name for name in row.calls if name in attributes and name not in roles), None)
+        if unread is not None and i.opcode != "custom-call":
+            return f"has {unread}={attributes[unread]}, which names no computation of this text"
+        if "control-predecessors" in attributes:
+            i.control_predecessors  # noqa: B018  raises for names that are not there
+        asked = _ASKED.get(i.opcode)
+        return asked(i) if asked is not None else ""
+    except HloCountError as problem:
+        return f"cannot be read: {problem}"
+
+
+def _attribute_problem(opcode: str, attributes: Mapping[str, str]) -> str:
+    """An attribute that another opcode takes, or one that is not spelled as XLA has it; "" where there is none."""
+    taken = may_have(opcode)
+    foreign = next((name for name in attributes if name not in taken and name in ATTRIBUTES), None)
+    if foreign is not None:
+        return f"is a {opcode} with {foreign}=, which it does not take"
+    torn = next((name for name, value in attributes.items() if not value or _IS_NAME(name) is None), None)
+    if torn is not None:
+        return f"has {torn}={attributes[torn]}, which is no attribute"
+    if attributes.get("use_global_device_ids") == "true" and "channel_id" not in attributes:
+        return "has use_global_device_ids=true without channel_id="
+    return next((problem for named in attributes.items() if (problem := value_problem(*named))), "")
+
+
+def _may_lack(i: Instruction, name: str) -> bool:
+    """An asynchronous half may stand for what it wraps."""
+    return bool(halved(i.opcode)[1]) and name == "calls"
+
+
+def _branch_problem(i: Instruction) -> str:
+    index = i.operands[0].shape
+    right = not index.rank and index.dtype in ("pred", "s32")
+    return "" if right else f"chooses a branch by {index}, which is no pred[] and no s32[]"
+
+
+def _layout_problem(i: Instruction) -> str:
+    """A custom call that prescribes layouts has a shape for each operand."""
+    text = i.attribute("operand_layout_constraints")
+    if text is None:
+        return ""
+    stated = parse_shape(f"({text.strip()[1:-1]})").elements
+    if len(stated) != len(i.operands):
+        return f"has {len(i.operands)} operands and operand_layout_constraints={text}"
+    pairs = zip(stated, (operand.shape for operand in i.operands), strict=True)
+    odd = next(((one, other) for one, other in pairs if not fits(one, other)), None)
+    return "" if odd is None else f"prescribes the layout of {odd[0]} for {odd[1]}"
+
+
+_ASKED = {
+    "get-tuple-element": element_problem,
+    "conditional": _branch_problem,
+    "custom-call": _layout_problem,
+}
+"""What XLA's parser asks of some opcodes alone."""
+
+
+def contradiction(i: Instruction) -> str:
+    """What only XLA's verifier has against an instruction, in words that follow its name; "" where it has nothing."""
+    strange = next((name for name in i.attributes if name not in ATTRIBUTES), None)
+    if strange is not None:
+        return f"has {strange}=, which is not known here: XLA may be newer, or the text damaged"
+    row = OPCODES.get(i.opcode)
+    if row is None:
+        known = async_sugar(i.opcode) is not None
+        return "" if known else f"is a {i.opcode}, an opcode that is not known here"
+    return (
+        _size_problem(i.shape)
+        or groups_problem(i)
+        or _pair_problem(i)
+        or type_problem(i)
+        or (call_problem(i) if row.calls else "")
+        or shape_problem(i)
+    )
+
+
+def _size_problem(shape: Shape) -> str:
+    """XLA counts elements and bytes in 64 bits."""
+    if (
+        shape.is_array
+        and not shape.is_unbounded
+        and shape.size * max(1, shape.element_type.stored_bytes) >= _MOST_BYTES
+    ):
+        return f"is of the shape {shape}, which has more bytes than XLA can count"
+    return ""
+
+
+def _pair_problem(i: Instruction) -> str:
+    """A value that is under way and is taken by what does not wait for it, or what waits for none."""
+    wraps, half = halved(i.opcode)
+    if half == "done" and wraps and i.opcode in OPCODES:
+        awaited = _SENT.get(i.opcode, (f"{wraps}-start",))
+        if i.operands[0].opcode not in awaited:
+            return f"waits for a {i.operands[0].opcode}, and not for a {awaited[0]}"
+    if half in ("update", "done"):
+        return ""
+    started = next((o for o in i.operands if o.opcode in _WAITED_FOR), None)
+    return f"takes the result of a {started.opcode}, which only its -done may" if started is not None else ""

@@ -1,0 +1,97 @@
+"""Whether values are used as often as XLA's verifier asks: fused ones at least once, those under way by one -done.
+
+After xla/service/hlo_verifier.cc: CheckFusionInstruction and VerifyAsynchronousInstructionPairs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.instruction import called_names
+from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, OPCODES, having
+
+_NAME = re.compile(r"%([\w.\-]+)")
+_WORD = re.compile(r"[\w.\-]+")
+_HAVE_EFFECTS = having("varies", "host", "collective", "runs") | {"custom-call"}
+"""What may stand in a fused computation and be used by nothing."""
+_STARTS = COLLECTIVE_STARTS | {"copy-start"}
+_DONES = {opcode: f"{row.wraps}-start" for opcode, row in OPCODES.items() if row.half == "done" and row.wraps}
+
+Problem = tuple[Computation, int, str]
+
+
+def use_problems(module: Module) -> Iterator[Problem]:
+    """Instructions, by computation and index, that are used in a way that cannot be, each with words for it."""
+    fused: set[Computation] = set()
+    for name, number in _fusions(module).items():
+        computation = module.computations.get(name)
+        if computation is None:
+            continue
+        if number > 1:
+            yield computation, 0, f"is in {name}, which {number} fusions call: each has a computation of its own"
+        if computation.twin not in fused:
+            fused.add(computation.twin)
+            yield from _unused(computation.twin)
+    for computation in module.computations.values():
+        if not computation.opcodes.isdisjoint(_STARTS):
+            yield from _abandoned(computation)
+
+
+def _fusions(module: Module) -> Counter[str]:
+    """How many fusions call each computation, by its name."""
+    found: Counter[str] = Counter()
+    lines = module.distinct_lines
+    for computation in module.computations.values():
+        if "fusion" not in computation.opcodes:
+            continue
+        if computation.is_printed:
+            for line, number in Counter(computation.printed.numbers).items():
+                if lines.kinds[line][0] == "fusion":
+                    found.update(
+                        {name: number for role, name in called_names(lines.attributes[line]) if role == "calls"}
+                    )
+        else:
+            fusions = [i for i in computation.instructions if i.opcode == "fusion"]
+            found.update(callee.name for i in fusions for role, callee in i.called if role == "calls")
+    return found
+
+
+def _names_and_uses(computation: Computation) -> tuple[list[str], list[str], list[list[str]]]:
+    """The name, the opcode and the operands of each instruction, without making instructions of printed lines."""
+    if not computation.is_printed or computation.is_entry:
+        made = computation.instructions
+        return [i.name for i in made], [i.opcode for i in made], [i.operand_names for i in made]
+    lines = computation.printed.lines()
+    kinds = computation.module.kinds
+    opcodes = [kinds[kind][0] for _, _, kind, _, _ in lines]
+    uses = [(_NAME if "%" in operands else _WORD).findall(operands) for _, _, _, operands, _ in lines]
+    return [name for _, name, _, _, _ in lines], opcodes, uses
+
+
+def _unused(computation: Computation) -> Iterator[Problem]:
+    if computation.is_printed and computation.printed.outline.takes_all_but_root:
+        return
+    names, opcodes, uses = _names_and_uses(computation)
+    used = {name for operands in uses for name in operands}
+    root = computation.printed.outline.root if computation.is_printed else computation.root.index
+    for index, name in enumerate(names):
+        if index == root:
+            if name in used:
+                yield computation, index, f"is what the fused computation {computation.name} gives, and is used in it"
+        elif name not in used and opcodes[index] not in _HAVE_EFFECTS:
+            yield computation, index, f"is fused and used by nothing in {computation.name}"
+
+
+def _abandoned(computation: Computation) -> Iterator[Problem]:
+    names, opcodes, uses = _names_and_uses(computation)
+    users: dict[str, list[str]] = {name: [] for name, opcode in zip(names, opcodes, strict=True) if opcode in _STARTS}
+    for opcode, operands in zip(opcodes, uses, strict=True):
+        for name in set(operands) & users.keys():
+            users[name].append(opcode)
+    for index, name in enumerate(names):
+        if name in users and [_DONES.get(user) for user in users[name]] != [opcodes[index]]:
+            yield computation, index, f"is a {opcodes[index]} that {len(users[name])} instructions use: one -done does"
