@@ -42,6 +42,9 @@ class Module:
         self.assignment: tuple[int, ...] = ()
         """The ids of its devices as the compiler numbers them, in the program's order, where they lie in several slices
         and whoever compiled it knows them."""
+        self.integers: dict[str, tuple[int, ...]] = {}
+        """The elements of small integer arrays that the text leaves out, by the name of the instruction, where whoever
+        compiled it knows them."""
         self.callees: dict[Computation, list[Computation]] = {}
         """The computations that each of them names, none of which leads back to itself."""
         self.contradictions: list[tuple[Computation, int, str]] = []

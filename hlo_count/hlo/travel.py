@@ -12,9 +12,9 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.parser import read
 
-Packed = tuple[bytes, str | None, int, str | None, tuple[int, ...]]
-"""A module's text, compressed, its file's name, the line there on which it begins, its backend and its devices in
-slices, where known."""
+Packed = tuple[bytes, str | None, int, str | None, tuple[int, ...], dict[str, tuple[int, ...]]]
+"""A module's text, compressed, its file's name, the line there on which it begins, its backend, its devices in
+slices and integers that the text leaves out, where known."""
 
 _FASTEST = 1
 """zlib's level: HLO text shrinks by ten at the fastest, and little more at the slowest."""
@@ -23,15 +23,20 @@ _FASTEST = 1
 def pack(module: Module) -> Packed:
     """A module as `unpack` takes it: small, and plain data."""
     text = zlib.compress(module.text.encode(errors="surrogatepass"), _FASTEST)
-    return text, module.filename, module.lines.first, module.backend, module.assignment
+    return text, module.filename, module.lines.first, module.backend, module.assignment, module.integers
 
 
 def unpack(
-    text: bytes, filename: str | None, first_line: int, backend: str | None, assignment: tuple[int, ...]
+    text: bytes,
+    filename: str | None,
+    first_line: int,
+    backend: str | None,
+    assignment: tuple[int, ...],
+    integers: dict[str, tuple[int, ...]],
 ) -> Module:
     """The module, read again from its text."""
     module = read(Excerpt(zlib.decompress(text).decode(errors="surrogatepass"), first_line), filename)
-    module.backend, module.assignment = backend, assignment
+    module.backend, module.assignment, module.integers = backend, assignment, integers
     return module
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.lowering.known_integers import known_integers
 from hlo_count.lowering.tpu import slice_of
 
 _HEADER = re.compile(r"^HloModule\s+([^\s,]+)(.*)", re.MULTILINE)
@@ -47,6 +48,8 @@ class Program:
     """What a reader must know of how it was compiled: an option that was set, memory kinds that were dropped."""
     assignment: tuple[int, ...] = ()
     """The ids of its devices in the order of its mesh, where they lie in several slices of TPUs."""
+    integers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The elements of small integer arrays that the text leaves out, by instruction; kernels may ask for them."""
     moves_more: bool = False
     """Whether it moves bytes that the compiled text does not show: to and from host memory that was dropped."""
 
@@ -79,6 +82,7 @@ def describe(
         compiled=compiled,
         mesh=mesh,
         assignment=_in_order(shardings) if slices > 1 else (),
+        integers={} if compiled is None else known_integers(compiled, text),
         name=header[1],
         unoptimized=None if lowered is None else functools.partial(unoptimized_text, lowered),
     )

@@ -90,7 +90,7 @@ def count(
 def report_of(program: Program, **options: Any) -> Report:
     """The Report of a program that was lowered and compiled, and what is known of it beside its text."""
     module = parse(program.text)
-    module.assignment = program.assignment
+    module.assignment, module.integers = program.assignment, dict(program.integers)
     return Report(
         module,
         backend=program.backend,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 
 import jax
 import jax.numpy as jnp
@@ -103,10 +104,43 @@ ONE = (jax.ShapeDtypeStruct((H, T, D), BF16),) * 3
 
 @pytest.mark.parametrize("target", TPUS)
 def test_splash_attention(target):
-    report = hc.count(lambda *qkv: splash("FullMask")(*qkv), *ONE, target=target)
-    assert matmul_of(report) == ATTENTION // B
-    both = hc.count(gradient(lambda *qkv: splash("FullMask")(*qkv)), *ONE, target=target)
-    assert matmul_of(both) == ATTENTION // B * (2 + 4 + 3) // 2
+    attend = splash("FullMask")
+    report = hc.count(lambda *qkv: attend(*qkv), *ONE, target=target)
+    assert (matmul_of(report), report.status) == (ATTENTION // B, "exact")
+    both = hc.count(gradient(lambda *qkv: attend(*qkv)), *ONE, target=target)
+    assert (matmul_of(both), both.status) == (ATTENTION // B * (2 + 4 + 3) // 2, "exact")
+
+
+@pytest.mark.parametrize("target", TPUS)
+def test_causal_splash_attention(target):
+    """The kernel is told which blocks its mask leaves, by arrays that the program's text leaves out."""
+    attend = splash("CausalMask")
+    report = hc.count(lambda *qkv: attend(*qkv), *ONE, target=target)
+    assert (matmul_of(report), report.status) == (ATTENTION // B * BELOW, "exact")
+    both = hc.count(gradient(lambda *qkv: attend(*qkv)), *ONE, target=target)
+    assert (matmul_of(both), both.status) == (ATTENTION // B * BELOW * (2 + 4 + 3) / 2, "exact")
+    # Of the queries each block once, of keys and values one for each block that the mask leaves something of; but the
+    # second row of blocks begins with the one that the first ended with.
+    moved = [each.counted for each in code_of(report).read]
+    blocks = H * (STEPS * (STEPS + 1) // 2 - 1)
+    assert moved[2:5] == [H * T * D * 2, blocks * BLOCK * D * 2, blocks * BLOCK * D * 2]
+    # The text alone does not tell: the larger branch of each step, an estimate.
+    alone = hc.count(report.module.text)
+    assert (matmul_of(alone), alone.status) == (ATTENTION // B, "estimate")
+
+
+@pytest.mark.parametrize("target", compiled_for("tpu:v5e"))
+def test_causal_splash_attention_in_layers(target):
+    """In the body of a loop, which carries the arrays that say what the mask leaves."""
+    attend = splash("CausalMask")
+
+    def layers(q, k, v):
+        return jax.lax.scan(lambda x, _: (attend(x, k, v), None), q, None, length=4)[0]
+
+    report = hc.count(layers, *ONE, target=target)
+    assert (matmul_of(report), report.status) == (4 * ATTENTION // B * BELOW, "exact")
+    again = pickle.loads(pickle.dumps(report))
+    assert again.flops == report.flops
 
 
 @pytest.mark.parametrize("target", TPUS)

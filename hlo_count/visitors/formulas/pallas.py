@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from hlo_count.hlo.array_integers import integers_of
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 from hlo_count.lowering.mlir import MlirError, generic_form
@@ -20,7 +21,7 @@ from hlo_count.visitors.formulas.reading import amount, kernel_cost
 from hlo_count.visitors.given_costs import cost_of_amounts
 from hlo_count.visitors.kernels.kernel_code import kernel_code
 from hlo_count.visitors.kernels.kernel_count import KernelCount, arrays_of
-from hlo_count.visitors.kernels.mosaic_kernel import mosaic_count
+from hlo_count.visitors.kernels.mosaic_kernel import Integers, mosaic_count
 from hlo_count.visitors.raising import CALLBACKS
 from hlo_count.visitors.registry import Estimate, UnknownCostOf, custom_call
 
@@ -38,8 +39,10 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
     body, estimate = _body(instruction), _estimate_of(instruction)
     if body.startswith(b"module") and "ragged_dot_tiling" in (instruction.attributes.get("frontend_attributes") or ""):
         return _ragged_dot(instruction)
+    operands, results = arrays_of(instruction)
+    call = (body, operands, results, _integers(instruction))
     try:
-        count = _count(body, *arrays_of(instruction))
+        count = _count(*call)
     except (MlirError, ValueError) as problem:
         reason = f"is a Pallas kernel whose body {problem}"
         if estimate is None:
@@ -52,15 +55,27 @@ def mosaic_tpu(instruction: Instruction) -> Cost:
     if steps is None:
         return Estimate(_stated_cost(instruction, estimate), f"is a kernel that {why}: {_BY_AUTHOR}")
     choice = f"{why}: {steps}, by the FLOP of its author's estimate"
-    return kernel_cost(instruction, _count(body, *arrays_of(instruction), steps), "tpu", choice)
+    return kernel_cost(instruction, _count(*call, steps), "tpu", choice)
 
 
 @lru_cache(maxsize=256)
 def _count(
-    body: bytes, operands: tuple[Shape, ...], results: tuple[Shape, ...], trips: int | None = None
+    body: bytes,
+    operands: tuple[Shape, ...],
+    results: tuple[Shape, ...],
+    integers: tuple[Integers | None, ...],
+    trips: int | None = None,
 ) -> KernelCount:
     """A kernel that is called often is counted once."""
-    return mosaic_count(kernel_code(generic_form(body)), operands, results, trips)
+    return mosaic_count(kernel_code(generic_form(body)), operands, results, integers, trips)
+
+
+def _integers(instruction: Instruction) -> tuple[Integers | None, ...]:
+    """The elements of each operand that the module determines, where they are integers."""
+    return tuple(
+        integers_of(each) if each.shape.is_array and each.shape.element_type.is_integer else None
+        for each in instruction.operands
+    )
 
 
 def _steps_of(count: KernelCount, flops: int) -> int | None:

@@ -272,6 +272,11 @@ def largest(value: Bound) -> int:
     return value if isinstance(value, int) else int(value.max(initial=-END))
 
 
+def smallest(value: Bound) -> int:
+    """The smallest at any step."""
+    return value if isinstance(value, int) else int(value.min(initial=END))
+
+
 def _same(one: Bound, other: Bound) -> bool:
     if one is other:
         return True

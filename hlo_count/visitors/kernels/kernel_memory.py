@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from hlo_count.visitors.kernels.intervals import Interval, anything, constant_of, known, maximum, minimum
+from hlo_count.visitors.kernels.intervals import (
+    Interval,
+    anything,
+    constant_of,
+    known,
+    largest,
+    maximum,
+    minimum,
+    smallest,
+)
 from hlo_count.visitors.kernels.kernel_code import Operation
 from hlo_count.visitors.kernels.kernel_tally import READ, WRITTEN, Moved
 from hlo_count.visitors.kernels.value_types import DEVICE_SPACES, DYNAMIC, ValueType
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
     """The argument of the kernel that a reference is a part of (None: memory of its own), and the size of each
-    dimension where the type does not say all of them."""
+    dimension where the type does not say all of them; `integers` are its elements where it is the whole of an array
+    that is known."""
 
     argument: int | None
     sizes: tuple[Interval, ...] | None = None
+    integers: Array | None = field(default=None, compare=False)
+
+
+def element(memory: Memory, kind: ValueType, indices: Sequence[Interval]) -> Interval:
+    """What a load gives of an array that is known: where an index is not, what its elements lie between."""
+    import numpy as np
+
+    assert memory.integers is not None
+    array = memory.integers.reshape(kind.dimensions)
+    inside = all(
+        smallest(index.low) >= 0 and largest(index.high) < size
+        for index, size in zip(indices, array.shape, strict=True)
+    )
+    if not inside or not all(index.is_known for index in indices):
+        bounds = Interval(int(array.min()), int(array.max())) if array.size else anything()
+        return Interval(*np.broadcast_arrays(*bounds, *(bound for index in indices for bound in index))[:2])
+    found = array[tuple(index.low for index in indices)]
+    return known(found if found.ndim else int(found))
 
 
 Value = Interval | Memory | None

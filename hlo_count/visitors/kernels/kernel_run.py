@@ -28,7 +28,7 @@ from hlo_count.visitors.kernels.intervals import (
 from hlo_count.visitors.kernels.kernel_code import Block, Function, KernelCode, Operation
 from hlo_count.visitors.kernels.kernel_count import Open
 from hlo_count.visitors.kernels.kernel_loops import run_for, run_while
-from hlo_count.visitors.kernels.kernel_memory import Value, part_of, sides, sizes_of
+from hlo_count.visitors.kernels.kernel_memory import Memory, Value, element, part_of, sides, sizes_of
 from hlo_count.visitors.kernels.kernel_operations import operation_cost
 from hlo_count.visitors.kernels.kernel_tally import Tally, either
 from hlo_count.visitors.kernels.value_types import ValueType, value_type
@@ -149,6 +149,11 @@ class KernelRun:
             return anything(is_bit) if value is None else known(value)
         if operation.name in _GRID:
             return self._of_grid(operation)
+        if operation.name == "memref.load":
+            memory = self.value(operation.operands[0])
+            if isinstance(memory, Memory) and memory.integers is not None:
+                indices = [self.integer(each) for each in operation.operands[1:]]
+                return element(memory, self._types[operation.operands[0]], indices)
         scalars = [self.integer(each) for each in operation.operands if self._types[each].kind == "scalar"]
         if not scalars or len(scalars) < len(operation.operands):
             return anything(is_bit, scalars)

@@ -20,24 +20,35 @@ from hlo_count.visitors.kernels.kernel_run import KernelRun
 from hlo_count.visitors.kernels.kernel_tally import READ, WRITTEN, Amounts, Tally, operations_of
 from hlo_count.visitors.kernels.value_types import DEVICE_SPACES
 
+Integers = tuple[int, ...]
 _RUNS_FIRST = ("iteration_bounds", "dimension_semantics", "scalar_prefetch")
 """Attributes of a module's function that a call runs; the others give indices of blocks."""
 
 
 def mosaic_count(
-    code: KernelCode, operands: Sequence[Shape], results: Sequence[Shape], trips: int | None
+    code: KernelCode,
+    operands: Sequence[Shape],
+    results: Sequence[Shape],
+    integers: Sequence[Integers | None],
+    trips: int | None,
 ) -> KernelCount:
     """Count a call with such operands and results (arrays, a tuple's one by one).
 
-    `trips` is how long a loop or a dimension of the grid is that the code does not tell. Raises ValueError for code
+    `integers` are the elements of each operand where they are known; `trips` is how long a loop or a dimension of the
+    grid is that the code does not tell. Raises ValueError for code
     that does not fit the call.
     """
-    return _MosaicCall(code, operands, results, trips).count()
+    return _MosaicCall(code, operands, results, integers, trips).count()
 
 
 class _MosaicCall:
     def __init__(
-        self, code: KernelCode, operands: Sequence[Shape], results: Sequence[Shape], trips: int | None
+        self,
+        code: KernelCode,
+        operands: Sequence[Shape],
+        results: Sequence[Shape],
+        integers: Sequence[Integers | None],
+        trips: int | None,
     ) -> None:
         self.main = _main(code)
         bounds = self.main.operation.integers("iteration_bounds")
@@ -60,12 +71,13 @@ class _MosaicCall:
         self.shapes = [*operands[len(self.dynamic) :], *results]
         self.operands, self.results = operands, results
         self.prefetched = prefetched
+        self.integers = integers[len(self.dynamic) :]
         if number != self.first + len(self.shapes) + scratch:
             raise ValueError(f"takes {number - self.first - scratch} arrays, and the call has {len(self.shapes)}")
 
     def count(self) -> KernelCount:
         memory = range(len(self.main.body.arguments) - self.first)
-        there = [Memory(n if n < len(self.shapes) else None) for n in memory]
+        there = [self._memory(n) for n in memory]
         tally, _ = self.run.call(self.main, [*self._indices(), *there], certain=self._is_certain)
         read, written = self._traffic(READ, tally), self._traffic(WRITTEN, tally)
         extra = (Traffic(),) * len(self.dynamic)
@@ -97,6 +109,15 @@ class _MosaicCall:
             for n in range(self.first)
         ]
 
+    def _memory(self, n: int) -> Memory:
+        """An argument; of scalars that are prefetched, which a kernel only reads, what they are."""
+        elements = self.integers[n] if n < self.prefetched else None
+        if elements is None or len(elements) != self.run.type_of(self.main.body.arguments[self.first + n]).size:
+            return Memory(n if n < len(self.shapes) else None)
+        import numpy as np
+
+        return Memory(n, integers=np.asarray(elements, np.int64))
+
     def _traffic(self, way: str, tally: Tally) -> list[Traffic]:
         """What DMAs move of each array."""
         return [
@@ -122,7 +143,7 @@ class _MosaicCall:
         transform = self.run.code.functions.get(window.get("transform_indices", "").strip('@"'))
         if transform is None:
             raise ValueError(f"has no function for the blocks of its array {n}")
-        prefetched = [Memory(k) for k in range(self.prefetched)]
+        prefetched = [self._memory(k) for k in range(self.prefetched)]
         _, given = self.run.call(transform, [*self._indices(), *prefetched])
         indices = [each if isinstance(each, Interval) else anything() for each in given]
         by_element = "element_window" in window.get("window_kind", "")

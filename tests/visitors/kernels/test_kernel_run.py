@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from mosaic_support import needs_mosaic
 from visitors.kernels.kernel_texts import ANY, ONE_ADD, SMEM, VMEM, code, module
@@ -11,13 +12,14 @@ from hlo_count.visitors.kernels.kernel_run import KernelRun
 from hlo_count.visitors.kernels.kernel_tally import READ, WRITTEN
 
 
-def run(body, *, bounds=(), arguments="", trips=None, functions=""):
+def run(body, *, bounds=(), arguments="", trips=None, functions="", integers=None):
     """The FLOP that are certain and counted in additions of 8 elements, and the run."""
     found = code(module(body, bounds=bounds, arguments=arguments, functions=functions))
     main = found.functions["main"]
     kernel = KernelRun(found, bounds, trips)
     indices = [kernel.steps.index(n) for n in range(len(bounds))]
-    memory = [Memory(n) for n in range(len(main.body.arguments) - len(bounds))]
+    number = len(main.body.arguments) - len(bounds)
+    memory = [Memory(n, integers=(integers or {}).get(n)) for n in range(number)]
     tally, _ = kernel.call(main, [*indices, *memory])
     kernel.tally = tally
     counts = (sum(n for key, n in each.items() if key[0] == "flops") for each in (tally.least, tally.counted))
@@ -53,10 +55,34 @@ def test_a_loop_runs_in_the_steps_that_a_branch_on_the_grid_leaves():
     assert run(body, bounds=(2, 3, 5))[0] == (2 * 5 * (1 + 2),) * 2
 
 
+SCALARS = f"%s: memref<4xi32, {SMEM}>"
+LOADED = f"""
+    %at = arith.index_cast %i0 : i32 to index
+    %n = memref.load %s[%at] : memref<4xi32, {SMEM}>
+    scf.for %k = %c0 to %n step %c1 : i32 {{
+      {ONE_ADD}
+    }}"""
+
+
+def test_scalars_that_are_known_are_read_at_each_step():
+    """Loops of 3, 0, 5 and 2 trips; of as many as the largest where it is not known which one is read."""
+    known = {0: np.array([3, 0, 5, 2])}
+    assert run(LOADED, bounds=(4,), arguments=SCALARS, integers=known)[0] == (10, 10)
+    assert run(LOADED, bounds=(4,), arguments=SCALARS)[0] == (0, 4)  # nothing is known: each once
+    by_data = LOADED.replace("%i0", "%some").replace(
+        "%at =",
+        f"""%some = memref.load %t[%zero] : memref<1xi32, {SMEM}>
+    %at =""",
+    )
+    other = f"{SCALARS}, %t: memref<1xi32, {SMEM}>"
+    counts, kernel = run(by_data, bounds=(4,), arguments=other, integers=known)
+    assert counts == (0, 4 * 5)
+    assert list(kernel.open.choices) == ["loops as often as data say, counted as the most"]
+
+
 UNKNOWN_BIT = f"""
     %n = memref.load %s[%zero] : memref<4xi32, {SMEM}>
     %b = arith.cmpi eq, %n, %c3 : i32"""
-SCALARS = f"%s: memref<4xi32, {SMEM}>"
 
 
 def test_a_branch_on_data_counts_as_the_larger():
