@@ -123,10 +123,27 @@ def _struct(sizes: tuple[int, ...], dtype: str) -> Any:
 
 
 def _refusal(text: str) -> str:
+    meant = _OTHER_NAME.sub(lambda found: _MEANT.get(found[0].lower(), found[0]), text)
+    near = f"did you mean {meant!r}? " if meant != text else ""
     return (
-        f"--arg {text!r} is no argument: write a shape such as f32[128,784] or s32 (a scalar), a number, or a list, "
-        f"tuple or dict of these"
+        f"--arg {text!r} is no argument: {near}write a shape such as f32[128,784] or s32 (a scalar), a number, or a "
+        f"list, tuple or dict of these"
     )
+
+
+_OTHER_NAME = re.compile(r"[A-Za-z]\w*")
+_MEANT = {
+    **{name: short for short, name in _DTYPES.items()},
+    "float": "f32",
+    "double": "f64",
+    "half": "f16",
+    "int": "s32",
+    "long": "s64",
+    "boolean": "pred",
+    **{f"fp{bits}": f"f{bits}" for bits in (16, 32, 64)},
+    **{f"i{bits}": f"s{bits}" for bits in (8, 16, 32, 64)},
+}
+"""Element types by the names that NumPy, PyTorch and C have for them."""
 
 
 def assignments(given: list[str] | None, option: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import hlo_count
 from hlo_count import commands, job_commands, measured_commands
+from hlo_count.command_help import hint, with_examples
 from hlo_count.commands import LIMITS
 from hlo_count.console import say
 
@@ -28,10 +29,11 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         plain = argparse.RawDescriptionHelpFormatter
-        super().__init__(epilog=_EXIT_CODES, formatter_class=plain, **options)
+        command = str(options.get("prog", "")).rpartition(" ")[2]
+        super().__init__(epilog=with_examples(command, _EXIT_CODES), formatter_class=plain, **options)
 
     def error(self, message: str) -> NoReturn:
-        say(f"{self.format_usage()}{self.prog}: error: {message}")
+        say(f"{self.format_usage()}{self.prog}: error: {message}{hint(message, self)}")
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ import pytest
 import hlo_count
 from hlo_count import __version__
 from hlo_count.cli import main
+from hlo_count.command_help import EXAMPLES
+from hlo_count.command_options import command_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = """HloModule linear
@@ -259,6 +262,8 @@ BAD = {
     "a trip count that is no number": (["count", "DUMP", "--trip-count", "w=x"], "'x' is no whole number"),
     "a trip count of no loop": (["count", "DUMP", "--trip-count", "w=3"], "matches no while"),
     "a branch that is no number": (["count", "DUMP", "--branch", "c=x"], "neither the index of a branch nor the prob"),
+    "a dtype of NumPy": (["count", "PROGRAMS:product", "--arg", "float32[8,4]"], "did you mean 'f32[8,4]'?"),
+    "a dtype of PyTorch": (["count", "PROGRAMS:product", "--arg", "[fp16[8], i32]"], "did you mean '[f16[8], s32]'?"),
     "an unknown instruction": (["explain", "DUMP", "z"], "linear has no instruction 'z'"),
     "an unknown device": (["roofline", "DUMP", "--device", "h101"], "h100"),
     "a folder without dumps": (["passes", "FOLDER"], "holds no HLO after passes"),
@@ -467,3 +472,49 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path, capsys):
     path = tmp_path / "marked.txt"
     path.write_text(TEXT, encoding="utf-8-sig")
     assert main(["count", str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["cuont", "dump.txt"], "did you mean 'count'?"),
+        (["count", "dump.txt", "--jsno"], "did you mean '--json'?"),
+        (["count", "dump.txt", "--convention", "xal"], "did you mean 'xla'?"),
+        (["count", "dump.txt", "--qqqqqq"], "unrecognized arguments: --qqqqqq\n"),
+    ],
+)
+def test_a_misspelt_word_is_told_what_was_meant(
+    arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(meant if meant.endswith("\n") else f"{meant}\n")
+
+
+@pytest.mark.parametrize("example", [line for lines in EXAMPLES.values() for line in lines])
+def test_examples_of_help_can_be_typed(example: str) -> None:
+    program, *arguments = shlex.split(example)
+    assert program == "hlo-count"
+    assert callable(command_parser().parse_args(arguments).run)
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(line in out for line in EXAMPLES[command])
+    assert "exit codes:" in out
+
+
+@pytest.mark.parametrize(
+    "name", ["foo.txt", "dumps/module_0001.jit_f.after_optimizations.hlo.gz", "~/x.pb", "C:\\x.txt"]
+)
+def test_the_name_of_a_file_is_no_text(name: str) -> None:
+    with pytest.raises(hlo_count.HloCountError, match=r"of a file pass pathlib.Path\("):
+        hlo_count.count(name)
+
+
+def test_a_program_of_an_accelerator_asks_which(dump: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder, words in (("tpu-v5e", "of a TPU, of which one? Name it: "), ("h100", "of a GPU, of which one?")):
+        dump.write_text(fixture_files.text(folder, "matmul_bf16"))
+        assert main(["roofline", str(dump)]) == 2
+        assert words in capsys.readouterr().err

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from hlo_count.errors import HloCountError, UnknownCostError
+from hlo_count.errors import DeviceError, HloCountError, UnknownCostError
 from hlo_count.hlo import Instruction, Module
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.stage import Stage
@@ -333,9 +333,18 @@ class Counts:
         """Time bounds on a device, by name, profile file or Device; without one, on the device of the target."""
         from hlo_count.roofline.roofline import roofline
 
-        name = device if device is not None else self.target or self.device_kind or "local"
+        name = device if device is not None else self.target or self.device_kind or self._this_machine()
         with _reading(self.module):
             return roofline(self.walk, name, **options)
+
+    def _this_machine(self) -> str:
+        """The device that is meant where none is named: this machine, unless the program is of an accelerator."""
+        if self.backend in ("gpu", "tpu"):
+            from hlo_count.roofline.catalog import devices
+
+            known = ", ".join(each.name for each in devices() if each.backend == self.backend)
+            raise DeviceError(f"{self.name} is a program of a {self.backend.upper()}, of which one? Name it: {known}")
+        return "local"
 
     # In another process
 

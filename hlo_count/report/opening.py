@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from hlo_count.hlo import Module, parse
 from hlo_count.lowering import stored
 from hlo_count.lowering.dump_folder import Compile, read_folder
 from hlo_count.lowering.files import decoded, read_file, unpacked
+
+_FILE_NAME = re.compile(r"[^\s{}()\[\]=%\"]{1,400}\.[A-Za-z][A-Za-z0-9]{0,9}")
+"""What is no HLO and looks like the name of a file. Whether it is there nobody asks: a text names what it likes."""
 
 
 def opened(source: str | bytes | bytearray | Path, module: str | int | None = None) -> Any:
@@ -22,6 +26,8 @@ def opened(source: str | bytes | bytearray | Path, module: str | int | None = No
         if stored.kind_of(source[:65536].encode(errors="replace")) == "stablehlo":
             # A str can hold half of a surrogate pair, which UTF-8 has no bytes for.
             return _of_one(stored.load(source.encode(errors="replace"), "StableHLO"), "StableHLO", module)
+        if _FILE_NAME.fullmatch(source):
+            raise HloCountError(f"{source!r} is taken for HLO text: of a file pass pathlib.Path({source!r})")
         return parse(source, module=module)
     if isinstance(source, Path):
         return _of_folder(source, module) if source.is_dir() else opened_bytes(read_file(source), str(source), module)

@@ -1,0 +1,65 @@
+"""What help shows beside the options: examples of each command, and what a misspelt word may have meant."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+EXAMPLES: dict[str, tuple[str, ...]] = {
+    "count": (
+        "hlo-count count package.module:function --arg f32[128,784] --arg s32[128]",
+        "hlo-count count train.py:step --args-from train.py:arguments --target cpu,tpu:v5e,h100-sxm",
+        "hlo-count count dump.txt --by scope,class",
+        "hlo-count count dump.txt --max-flops 2GFLOP --json",
+    ),
+    "demo": ("hlo-count demo --by source",),
+    "diff": (
+        "hlo-count diff before.txt after.txt --fail-above 5%",
+        "hlo-count diff train.py:step --arg f32[128,784] --by scope",
+    ),
+    "roofline": (
+        "hlo-count roofline dump.txt --device h100-sxm --plot roofline.png",
+        "hlo-count roofline dump.txt --device all",
+    ),
+    "report": (
+        "hlo-count report dump.txt -o report.html --device h100-sxm",
+        "hlo-count report dump.txt -o stacks.folded",
+    ),
+    "explain": ("hlo-count explain dump.txt fusion.3 --device h100-sxm",),
+    "passes": ("hlo-count passes train.py:step --arg f32[128,784] --filter fusion",),
+}
+"""As they can be typed."""
+
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)")
+_UNKNOWN = re.compile(r"unrecognized arguments: (.*)")
+
+
+def with_examples(command: str, more: str) -> str:
+    """The end of a command's help."""
+    examples = EXAMPLES.get(command, ())
+    return "\n".join([*(["examples:", *(f"  {line}" for line in examples), ""] if examples else []), more])
+
+
+def hint(message: str, parser: argparse.ArgumentParser) -> str:
+    """What an error of argparse was about, as what was meant: `, did you mean 'count'?`; "" where nothing is near."""
+    choice, unknown = _CHOICE.search(message), _UNKNOWN.search(message)
+    if choice is not None:
+        wrong, known = [choice[1]], re.findall(r"[\w.-]+", choice[2])
+    elif unknown is not None:
+        wrong = [word.partition("=")[0] for word in unknown[1].split() if word.startswith("-")]
+        known = sorted(_flags(parser))
+    else:
+        return ""
+    near = [match for word in wrong for match in get_close_matches(word, known, 1)]
+    return f", did you mean {', '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
+
+
+def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The flags of a parser and of its commands."""
+    for action in parser._actions:
+        yield from action.option_strings
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _flags(command)
