@@ -26,6 +26,8 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
         "--since", metavar="TIME", help="only what was written since: 2026-07-31T09:30, or a time ago, 30m, 2h, 3d"
     )
     job.add_argument("--by", help="contributors by source, scope or class")
+    job.add_argument("--save", metavar="FILE.html", help="write a page, too")
+    job.add_argument("--force", action="store_true", help="replace a file that is there")
     job.add_argument("--rows", type=int, default=12, help="rows of each table (12)")
     job.add_argument("--json", action="store_true", help="one JSON document on standard output")
     job.set_defaults(run=read_job)
@@ -41,6 +43,8 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     query = found.add_parser("query", help="ask a database of a scan")
     query.add_argument("database", help="what hlo-count scan wrote: counts.sqlite, or counts.csv.scan")
     query.add_argument("question", nargs="?", help="its name, or SQL; without one they are listed")
+    query.add_argument("--save", metavar="FILE.html", help="write a page with the answers to all ready questions")
+    query.add_argument("--force", action="store_true", help="replace a file that is there")
     query.add_argument("--rows", type=int, default=20, help="rows (20)")
     query.add_argument("--json", action="store_true", help="one JSON document on standard output")
     query.set_defaults(run=query_scan)
@@ -50,7 +54,9 @@ def read_job(options: argparse.Namespace) -> Outcome:
     job = hlo_count.read_job(
         Path(options.folder), name=options.name, since=options.since, progress=is_terminal(sys.stderr)
     )
-    return Outcome(json_text(job.to_dict()) if options.json else job.table(options.by, rows=options.rows))
+    text = json_text(job.to_dict()) if options.json else job.table(options.by, rows=options.rows)
+    said = (f"wrote {job.save(options.save, force=options.force)}",) if options.save else ()
+    return Outcome(text, said=said)
 
 
 def diff(options: argparse.Namespace) -> Outcome:
@@ -83,8 +89,13 @@ def run_scan(options: argparse.Namespace) -> Outcome:
 
 
 def query_scan(options: argparse.Namespace) -> Outcome:
+    from hlo_count.fleet.fleet_page import save_fleet
     from hlo_count.fleet.questions import ask, questions_table
 
+    if options.save:
+        path = save_fleet(Path(options.database), options.save, force=options.force)
+        if options.question is None:
+            return Outcome(said=(f"wrote {path}",))
     if options.question is None:
         return Outcome(questions_table())
     answer = ask(Path(options.database), options.question, options.rows)

@@ -43,22 +43,31 @@ class Answer:
         rows = [[spreadsheet_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in self.rows]
         return pd.DataFrame(rows, columns=list(self.columns))
 
+    @property
+    def are_numbers(self) -> tuple[bool, ...]:
+        """Which columns hold numbers alone."""
+        return tuple(all(isinstance(row[n], int | float | None) for row in self.rows) for n in range(len(self.columns)))
+
+    @property
+    def cells(self) -> tuple[tuple[str, ...], ...]:
+        """The rows as people read them: amounts with their units, four digits of each."""
+        return tuple(
+            tuple(_cell(cell, name) for cell, name in zip(row, self.columns, strict=True)) for row in self.rows
+        )
+
     def __str__(self) -> str:
         if not self.rows:
             return "no rows"
-        numbers = [all(isinstance(row[n], int | float | None) for row in self.rows) for n in range(len(self.columns))]
-        cells = [[_cell(cell, name) for cell, name in zip(row, self.columns, strict=True)] for row in self.rows]
-        widths = [max(len(name) + 2, *(len(row[n]) for row in cells)) for n, name in enumerate(self.columns)]
-        room = _room(
-            [w for w, n in zip(widths, numbers, strict=True) if not n],
-            WIDTH - 2 * len(widths) - sum(w for w, n in zip(widths, numbers, strict=True) if n),
-        )
-        cells = [
+        cells, numbers = self.cells, self.are_numbers
+        widths = [max(len(name) + 2, *(len(row[n]) for row in cells)) + 2 for n, name in enumerate(self.columns)]
+        of_numbers = sum(width for width, is_number in zip(widths, numbers, strict=True) if is_number)
+        of_texts = [width for width, is_number in zip(widths, numbers, strict=True) if not is_number]
+        room = _room(of_texts, WIDTH - of_numbers) - 2
+        shown = [
             [cut(cell, room, _CUT_AT.get(name, "middle")) for cell, name in zip(row, self.columns, strict=True)]
             for row in cells
         ]
-        align = ["right" if is_number else "left" for is_number in numbers]
-        text = tabular(cells, self.columns, align)
+        text = tabular(shown, self.columns, ["right" if is_number else "left" for is_number in numbers])
         return printable(text + (f"\n\nthese are the first {len(self.rows)}" if self.more else ""))
 
 
@@ -111,9 +120,9 @@ def _room(widths: list[int], width: int) -> int:
 def _cell(value: Any, column: str) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
+        if column.startswith("times_"):
+            return f"{value:.4g}"
         unit = "B" if "bytes" in column or column == "beyond" else ""
-        return amount(value, unit) if abs(value) >= 10_000 else str(value)
+        return amount(value, unit) if abs(value) >= 10_000 or value != int(value) else str(int(value))
     return harmless(value)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.fleet.exports import listed
+from hlo_count.fleet.fleet_page import save_fleet
 from hlo_count.fleet.questions import Answer, ask
 from hlo_count.fleet.store import reading
 from hlo_count.harmless import printable
@@ -48,6 +49,13 @@ class Scan:
         """An answer to a question by its name, such as "dearest_modules", or by SQL. See `hlo_count.fleet.tables`."""
         return ask(self.database, question, rows)
 
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the answers to all ready questions as one HTML file that needs no network, and return its path.
+
+        Raises HloCountError as `Report.save` does; needs the extra `html`.
+        """
+        return save_fleet(self.database, path, force=force)
+
     def to_pandas(self, table: str = "modules") -> Any:
         """A table, or a view, as a pandas.DataFrame; needs the extra `pandas`."""
         return ask(self.database, table, None).to_pandas()
@@ -60,5 +68,5 @@ class Scan:
         parts = [f"{self.modules:,} modules in {self.path}", f"{self.counted:,} files read in {self.seconds:.1f} s"]
         for number, what in ((self.unchanged, "unchanged"), (self.passed_over, "passed over"), (self.failed, "failed")):
             parts += [f"{number:,} {what}"] if number else []
-        total = self._one("SELECT coalesce(sum(flops), 0) FROM modules")
+        total = self._one("SELECT total(flops) FROM modules")
         return printable("\n".join(joined([*parts, f"{amount(total)} FLOP in one run of each"])))

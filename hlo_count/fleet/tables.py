@@ -72,7 +72,11 @@ SHOWN = ("modules", "contributors", "unknowns")
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that many ask, and the view that answers it."""
+    """A question that many ask, and the view that answers it.
+
+    Sums over modules are doubles, by `total`: SQLite's `sum` fails where whole numbers pass 2^63, as FLOP of ten large
+    training steps do.
+    """
 
     about: str
     sql: str
@@ -98,8 +102,8 @@ QUESTIONS = {
     ),
     "waste": Question(
         "bytes that classes of operations move without a FLOP, over all modules",
-        "SELECT c.contributor AS class, sum(c.bytes) AS bytes, count(DISTINCT c.module_id) AS modules "
-        "FROM contributors c WHERE c.\"by\" = 'class' AND c.flops = 0 GROUP BY c.contributor HAVING sum(c.bytes) > 0 "
+        "SELECT c.contributor AS class, total(c.bytes) AS bytes, count(DISTINCT c.module_id) AS modules "
+        "FROM contributors c WHERE c.\"by\" = 'class' AND c.flops = 0 GROUP BY c.contributor HAVING total(c.bytes) > 0 "
         "ORDER BY bytes DESC, class",
     ),
     "beyond_compulsory": Question(
@@ -109,19 +113,20 @@ QUESTIONS = {
     ),
     "most_unknowns": Question(
         "what is not known, of most instructions first",
-        "SELECT u.what, u.reason, sum(u.instructions) AS instructions, count(DISTINCT u.module_id) AS modules, "
-        "min(u.settle) AS settle FROM unknowns u GROUP BY u.what, u.reason "
+        "SELECT u.what, u.reason, sum(u.instructions) AS instructions, count(DISTINCT u.module_id) AS modules "
+        "FROM unknowns u GROUP BY u.what, u.reason "
         "ORDER BY instructions DESC, u.what, u.reason",
     ),
     "no_formula": Question(
-        "custom calls and operations without a formula",
+        "custom calls whose cost is not known",
         "SELECT u.what, sum(u.instructions) AS instructions, count(DISTINCT u.module_id) AS modules, "
         "min(m.file) AS for_example FROM unknowns u JOIN modules m ON m.id = u.module_id "
-        "WHERE u.what NOT IN ('while', 'conditional') GROUP BY u.what ORDER BY instructions DESC, u.what",
+        "WHERE u.what LIKE 'custom-call%' AND u.status = 'lower bound' GROUP BY u.what "
+        "ORDER BY instructions DESC, u.what",
     ),
     "dearest_sources": Question(
         "lines of source with the most FLOP over all modules",
-        "SELECT c.contributor AS source, sum(c.flops) AS flops, sum(c.bytes) AS bytes, "
+        "SELECT c.contributor AS source, total(c.flops) AS flops, total(c.bytes) AS bytes, "
         "count(DISTINCT c.module_id) AS modules FROM contributors c WHERE c.\"by\" = 'source' GROUP BY c.contributor "
         "ORDER BY flops DESC, bytes DESC, source",
     ),

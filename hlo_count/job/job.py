@@ -11,6 +11,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, spreadsheet_cell
 from hlo_count.job.job_diff import JobDiff, paired
+from hlo_count.job.job_page import save_job
 from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup, retraces, total, unknown_groups
 from hlo_count.job.job_table import render
 from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS, largest
@@ -79,6 +80,13 @@ class Job(TextPage):
     def table(self, by: str | None = None, *, rows: int = 12) -> str:
         """Text of at most 100 columns: totals, modules, retraces, contributors by `by`, unknowns."""
         return render(self, by, rows)
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the job as one HTML file that needs no network, and return its path.
+
+        Raises HloCountError as `Report.save` does; needs the extra `html`.
+        """
+        return save_job(self, path, force=force)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""

@@ -35,6 +35,7 @@ class UnknownKind:
     what: str
     """The opcode, with the target of a custom call."""
     reason: str
+    """Why, without the shapes."""
     status: Status
     source: str
     """`file:line` of the first, "" where the text has none."""
@@ -90,7 +91,7 @@ def counts_of(module: Module, jax_version: str | None = None) -> ModuleCounts:
         unknowns=tuple(
             UnknownKind(
                 group.unknowns[0].what,
-                group.unknowns[0].reason,
+                group.unknowns[0].reason.partition(": (")[0],  # behind it the signature
                 group.unknowns[0].status,
                 group.unknowns[0].source,
                 group.advice,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text
@@ -20,22 +21,29 @@ _MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 def render_page(report: Counts, roofline: Roofline | None = None) -> str:
     """The page as text, with times and the roofline where one is given. Raises HloCountError without Jinja2 (the extra
     `html`)."""
+    template, Markup = page_template("page.html.jinja")  # noqa: N806  a class of a package that may not be there
+    page: str = template.render(
+        title=f"{harmless(report.name, 200)} · hlo_count",
+        css=Markup(part("page.css")),
+        summary=Markup(render_html(report)),
+        data=Markup(json_text(page_data(report, roofline), None).translate(_MARKUP)),
+        library=Markup(part("d3.v7.min.js")),
+        license=part("d3.LICENSE").partition("\n")[0],
+        script=Markup("\n".join(map(part, _SCRIPTS))),
+    )
+    return page
+
+
+def page_template(name: str) -> tuple[Any, Any]:
+    """A template of ours, and the class of texts that it does not escape. Raises HloCountError without Jinja2."""
     try:
         from jinja2 import Environment, StrictUndefined
         from markupsafe import Markup
     except ImportError:
         raise HloCountError("a page is made with Jinja2: pip install 'hlo-count[html]'") from None
-    template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_part("page.html.jinja"))
-    return template.render(
-        title=f"{harmless(report.name, 200)} · hlo_count",
-        css=Markup(_part("page.css")),
-        summary=Markup(render_html(report)),
-        data=Markup(json_text(page_data(report, roofline), None).translate(_MARKUP)),
-        library=Markup(_part("d3.v7.min.js")),
-        license=_part("d3.LICENSE").partition("\n")[0],
-        script=Markup("\n".join(map(_part, _SCRIPTS))),
-    )
+    return Environment(autoescape=True, undefined=StrictUndefined).from_string(part(name)), Markup
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A file of the page."""
     return files("hlo_count.report").joinpath("page", name).read_text(encoding="utf-8")

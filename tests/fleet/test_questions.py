@@ -141,3 +141,47 @@ def test_nothing_in_a_text_is_obeyed(tmp_path: Path) -> None:
     written = "".join(path.read_text() for path in found.files)
     cells = [cell for line in written.splitlines() for cell in line.split(",")]
     assert not [cell for cell in cells if cell.strip('" ').startswith(("=", "@"))]
+
+
+def test_sums_beyond_64_bits(tmp_path: Path) -> None:
+    """Ten steps of 2^61 FLOP each: SQLite's own sum of whole numbers would fail."""
+    side = 2**20
+    text = f"""HloModule large
+ENTRY %main (x: f32[{side},{side}]) -> f32[{side},{side}] {{
+  %x = f32[{side},{side}]{{1,0}} parameter(0)
+  ROOT %y = f32[{side},{side}]{{1,0}} dot(%x, %x), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+}}
+"""
+    for at in range(10):
+        (tmp_path / f"{at}.txt").write_text(text)
+    found = hc.scan(tmp_path, tmp_path / "c.sqlite", ThreadPoolExecutor(1))
+    flops = 10 * 2 * side**3
+    assert flops > 2**63
+    assert "23.06 E" in str(found)
+    (row,) = found.query("dearest_sources").to_dict()["rows"]
+    assert row["flops"] == float(flops)
+
+
+def test_the_page(database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("jinja2", reason="a page is made with Jinja2, the extra `html`")
+    page = tmp_path / "fleet.html"
+    assert main(["query", str(database), "--save", str(page)]) == 0
+    assert f"wrote {page}" in capsys.readouterr().err
+    text = page.read_text()
+    assert all(name.replace("_", " ") in text for name in QUESTIONS)
+    assert "5 modules in 6 files, 1 that cannot be counted" in text
+    assert "custom-call theirs" in text
+    assert "://" not in text  # nothing is fetched
+    assert main(["query", str(database), "--save", str(page)]) == 2
+    assert "force=True, or --force, replaces it" in capsys.readouterr().err
+
+
+def test_nothing_on_the_page_is_obeyed(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2", reason="a page is made with Jinja2, the extra `html`")
+    (tmp_path / "text.txt").write_text(hostile_text(hostile="</script><script>alert(1)</script><img src=x onerror=y>"))
+    (tmp_path / "other.txt").write_text(hostile_text())
+    found = hc.scan(tmp_path, tmp_path / "c.sqlite", ThreadPoolExecutor(1))
+    text = found.save(tmp_path / "fleet.html").read_text()
+    assert "<script" not in text
+    assert "<img" not in text
+    assert offences(text) == []

@@ -203,6 +203,21 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [each["name"] for each in data["retraces"]] == ["jit_step"]
 
 
+def test_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("jinja2", reason="a page is made with Jinja2, the extra `html`")
+    folder = tmp_path / "dumps"
+    for number, rows in enumerate((8, 16)):
+        dumped(folder, number, step(rows=rows))
+    dumped(folder, 2, step()[:200], name="jit_cut")
+    assert main(["job", str(folder), "--save", str(tmp_path / "job.html")]) == 0
+    assert "wrote" in capsys.readouterr().err
+    text = (tmp_path / "job.html").read_text()
+    assert "shapes: batch f32[8,4] -&gt; f32[16,4]" in text
+    assert "3 modules, 1 that cannot be read, 0 other files" in text
+    assert "model.py:7" in text
+    assert "://" not in text  # nothing is fetched
+
+
 def test_one_of_two_modules_of_a_name_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dumped(tmp_path, 4, step(rows=8))
     dumped(tmp_path, 6, step(rows=16))
