@@ -51,6 +51,8 @@ def fields(data: Data, start: int, end: int) -> Iterator[tuple[int, int | float 
 
 def varint(data: Data, at: int, end: int) -> tuple[int, int]:
     """The unsigned integer at `at`, and where it ends. Raises BrokenMessageError where it does not end before `end`."""
+    if at < end and data[at] < 128:
+        return data[at], at + 1
     value = shift = 0
     while at < end and shift < 70:
         byte = data[at]

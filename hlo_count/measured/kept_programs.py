@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hlo_count.lowering.stored import proto_text
-from hlo_count.measured.op_events import METADATA_PLANE
+from hlo_count.measured.op_events import METADATA_PLANE, program_id, with_id
 from hlo_count.measured.xspace import Plane, XSpace
 
 _HLO = "Hlo Proto"
@@ -18,24 +18,34 @@ class KeptPrograms:
         self._path = space.path
         self.jax_version: str | None = None
         self._kept: list[tuple[str, Plane, tuple[int, int]]] = []
-        self._by_key: dict[int | str, int] = {}
+        self._by_id: dict[int, int] = {}
+        self._by_name: dict[str, list[int]] = {}
         for plane in space.planes:
             if plane.name != METADATA_PLANE:
                 continue
             self.jax_version = plane.stats.get("jax_version") or self.jax_version
             for key, metadata in plane.metadata:
-                if _HLO in metadata.stats:
-                    name = metadata.name.partition("(")[0]
-                    self._by_key[int(metadata.stats.get("program_id", key)) & (2**64 - 1)] = len(self._kept)
-                    self._by_key.setdefault(name, len(self._kept))
-                    self._kept.append((name, plane, metadata.stats[_HLO]))
+                where = metadata.stats.get(_HLO)
+                if isinstance(where, tuple):
+                    name, written = with_id(metadata.name)
+                    number = program_id(metadata.stats.get("program_id", key if written is None else written))
+                    if number is not None:
+                        self._by_id[number] = len(self._kept)
+                    self._by_name.setdefault(name, []).append(len(self._kept))
+                    self._kept.append((name, plane, where))
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def text_of(self, key: int | str) -> str | None:
-        """The HLO of a program, by id or name; None where it is not there. Raises HloCountError for a damaged one."""
-        at = self._by_key.get(key)
+    def text_of(self, name: str, number: int | None) -> str | None:
+        """The HLO of a program, by its id, else by its name where one alone has it; None where it is not there.
+
+        Raises HloCountError for a damaged one.
+        """
+        at = None if number is None else self._by_id.get(number)
+        alike = self._by_name.get(name, [])
+        if at is None and len(alike) == 1:  # a version that writes no id, or another one
+            at = alike[0]
         return None if at is None else self._text(at)
 
     def texts(self) -> Iterator[str]:

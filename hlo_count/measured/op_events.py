@@ -125,7 +125,13 @@ def _events(plane: Plane, line: Line, found: HostEvents, wanted: Any = lambda _:
         found.unread += 1
 
 
-def _program_id(value: Any) -> int | None:
+def with_id(name: str) -> tuple[str, int | None]:
+    """`jit_step(7)` as its name and its program's id."""
+    found = _ID.fullmatch(name)
+    return (name, None) if found is None else (found[1], program_id(found[2]))
+
+
+def program_id(value: Any) -> int | None:
     """As an unsigned number of 64 bits, whichever way it was written."""
     return int(value) & _MASK if isinstance(value, int) or str(value).isdecimal() else None
 
@@ -137,6 +143,9 @@ def _is_no_function_of_python(metadata: EventMetadata) -> bool:
     return not metadata.name.startswith("$")
 
 
+_END = "end: "
+
+
 class _CpuThreads:
     """The threads of a CPU. What a kernel leaves to other threads is over by the time that one says "end: ..."."""
 
@@ -144,24 +153,26 @@ class _CpuThreads:
         self._found = found
         self._begun: dict[int, tuple[DeviceRun, int]] = {}
         self._ended: dict[int, int] = {}
+        self._ends = False
 
     def read(self, plane: Plane) -> None:
+        # Where nothing is left to other threads nothing need be kept of what has begun.
+        self._ends = any(metadata.name.startswith(_END) for _, metadata in plane.metadata)
         for line in plane.lines:
             for event in _events(plane, line, self._found, _is_no_function_of_python):
                 if "hlo_op" in event.stats:
                     self._add(event)
-                elif event.metadata.name.startswith("end: ") and "_c" in event.stats:
+                elif event.metadata.name.startswith(_END) and "_c" in event.stats:
                     self._end(event.stats["_c"], event.start)
 
     def _add(self, event: Event) -> None:
         stats = event.stats
-        module, program_id = str(stats.get("hlo_module", "")), _program_id(stats.get("program_id"))
-        program = self._found.program(program_id, module, "cpu")
+        program = self._found.program(program_id(stats.get("program_id")), str(stats.get("hlo_module", "")), "cpu")
         run = program.run(int(stats.get("run_id", 0)), int(stats.get("device_ordinal", 0)))
         flow = stats.get("_p")
         over = None if flow is None else self._ended.pop(flow, None)
         run.add(event, program.number(str(stats["hlo_op"])), over)
-        if flow is not None and over is None:
+        if self._ends and flow is not None and over is None:
             self._begun[flow] = (run, len(run.events) - ENTRIES)
 
     def _end(self, flow: int, time: int) -> None:
@@ -183,9 +194,8 @@ def _tpu(plane: Plane, device: int, found: HostEvents) -> None:
         return
     modules: list[tuple[int, int, ProgramEvents, DeviceRun]] = []
     for number, event in enumerate(_events(plane, lines[MODULES_LINE], found)):
-        with_id = _ID.fullmatch(event.metadata.name)
-        name = with_id[1] if with_id else event.metadata.name
-        program = found.program(_program_id(with_id[2]) if with_id else None, name, "tpu")
+        name, number_of = with_id(event.metadata.name)
+        program = found.program(number_of, name, "tpu")
         run = program.run(int(event.stats.get("run_id", number)), device)
         run.span = (event.start, event.end) if run.span is None else (run.span[0], max(run.span[1], event.end))
         modules.append((event.start, event.end, program, run))
@@ -219,8 +229,7 @@ def _gpu(plane: Plane, device: int, found: HostEvents) -> None:
                 if in_graph or "kernel_details" in stats:
                     _add_unattributed(found, event.metadata.name, event, in_graph)
                 continue
-            program_id = _program_id(stats.get("program_id"))
-            program = found.program(program_id, str(stats.get("hlo_module", "")), "gpu")
+            program = found.program(program_id(stats.get("program_id")), str(stats.get("hlo_module", "")), "gpu")
             number = program.number(str(stats["hlo_op"]).rpartition("::")[2])
             program.kernels.setdefault(number, set()).add(event.metadata.name)
             program.run(stream, device).add(event, number)

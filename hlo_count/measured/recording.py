@@ -125,7 +125,7 @@ class _Host:
 
     def text_of(self, program: ProgramEvents) -> str | None:
         """The HLO of a program as text; None where the file lacks it. Raises HloCountError where it is damaged."""
-        return self.kept.text_of(program.name if program.program_id is None else program.program_id)
+        return self.kept.text_of(program.name, program.program_id)
 
     def problems(self) -> Iterator[str]:
         events, path = self.events, self.space.path

@@ -11,13 +11,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hlo_count.errors import HloCountError
 from hlo_count.lowering.wire_format import BrokenMessageError, Data, Span, fields, signed, varint
 
 Stats = dict[str, Any]
 """What is said of a plane, an event or its metadata, by name: numbers, texts, and where bytes lie, as a Span."""
+
+
+_EVENT = 4
+"""The field of a line that holds its events."""
+_STAT_KEY = 4 << 3 | 2
+_NUMBER_KEYS = frozenset(number << 3 for number in (1, 2, 3))
+"""Of an event: its metadata, offset and duration."""
+_MOST_STATS = 100_000
+"""Of which the bytes are remembered: a number that only one event has is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +38,7 @@ class EventMetadata:
     stats: Stats
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """From `start` to `end` in picoseconds since the epoch, or since the trace began."""
 
     metadata: EventMetadata
@@ -41,12 +49,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The events of a thread, a stream or a unit; `spans` is where they lie."""
+    """The events of a thread, a stream or a unit; `span` is where all of it lies."""
 
     name: str
     timestamp: int
     """Picoseconds that the offsets of its events count from."""
-    spans: list[Span]
+    span: Span
 
 
 class Plane:
@@ -59,6 +67,7 @@ class Plane:
         self._stats: list[Span] = []
         self._stat_names: dict[int, str] = {}
         self._known: dict[int, EventMetadata] = {}
+        self._seen_stats: dict[bytes, tuple[str, Any]] = {}
         self.name = ""
         for number, value in fields(data, *span):
             if not isinstance(value, tuple):
@@ -104,15 +113,14 @@ class Plane:
     def lines(self) -> Iterator[Line]:
         for span in self._lines:
             name, nanoseconds = "", 0
-            spans: list[Span] = []
             for number, value in fields(self._data, *span):
-                if number == 4 and isinstance(value, tuple):
-                    spans.append(value)
-                elif number in (2, 11) and isinstance(value, tuple):
-                    name = self._text(value) or name
+                if number == _EVENT:
+                    break  # what names a line stands before its events, of which there may be millions
+                if number == 2 and isinstance(value, tuple):
+                    name = self._text(value)
                 elif number == 3 and isinstance(value, int):
                     nanoseconds = signed(value)
-            yield Line(name, nanoseconds * 1000, spans)
+            yield Line(name, nanoseconds * 1000, span)
 
     def events(self, line: Line, wanted: Callable[[EventMetadata], bool]) -> Iterator[Event]:
         """Those of a line whose metadata are wanted; of others no more is read than that.
@@ -120,30 +128,49 @@ class Plane:
         Raises BrokenMessageError at one that cannot be read.
         """
         wants: dict[int, bool] = {}
-        for start, end in line.spans:
-            key = varint(self._data, start + 1, end)[0] if end - start > 1 and self._data[start] == 8 else 0
+        data = self._data
+        for number, value in fields(data, *line.span):
+            if number != _EVENT or not isinstance(value, tuple):
+                continue
+            start, end = value
+            key = varint(data, start + 1, end)[0] if end - start > 1 and data[start] == 8 else 0
             if key not in wants:
                 wants[key] = wanted(self._metadata(key))
             if wants[key]:
-                yield self._event(line, start, end)
+                yield self._event(line.timestamp, start, end)
 
-    def _event(self, line: Line, start: int, end: int) -> Event:
-        data = self._data
-        key = offset = duration = 0
+    def _event(self, timestamp: int, start: int, end: int) -> Event:
+        """One event. The hot path of a trace: numbers are read in place, and a stat that was seen before is known by
+        its bytes."""
+        data = self._data[start:end]
+        size = end - start
+        numbers = [0, 0, 0, 0]
         stats: Stats = {}
-        for number, value in fields(data, start, end):
-            if number == 4 and isinstance(value, tuple):
-                name, found = self._stat(value)
-                stats[name] = found
-            elif isinstance(value, int):
-                if number == 1:
-                    key = value
-                elif number == 2:
-                    offset = signed(value)
-                elif number == 3:
-                    duration = signed(value)
-        begin = line.timestamp + offset
-        return Event(self._metadata(key), begin, begin + duration, stats)
+        at = 0
+        while at < size:
+            key = data[at]
+            if key == _STAT_KEY:
+                length, at = varint(data, at + 1, size)
+                piece = data[at : at + length]
+                known = self._seen_stats.get(piece)
+                if known is None:
+                    known = self._stat((start + at, start + at + length))
+                    if not isinstance(known[1], tuple):  # where bytes lie is another place each time
+                        if len(self._seen_stats) > _MOST_STATS:
+                            self._seen_stats.clear()
+                        self._seen_stats[piece] = known
+                stats[known[0]] = known[1]
+                at += length
+                if at > size:
+                    raise BrokenMessageError(start + at)
+            elif key in _NUMBER_KEYS:
+                numbers[key >> 3], at = varint(data, at + 1, size)
+            else:  # a field of a later version
+                for _, value in fields(data, at, size):
+                    at = value[1] if isinstance(value, tuple) else size
+                    break
+        begin = timestamp + signed(numbers[2])
+        return Event(self._metadata(numbers[1]), begin, begin + signed(numbers[3]), stats)
 
     def _metadata(self, key: int) -> EventMetadata:
         found = self._known.get(key)

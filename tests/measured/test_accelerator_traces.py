@@ -187,3 +187,16 @@ def test_a_program_of_one_kernel_ran_as_often_as_that(tmp_path):
     file.write_bytes(plane("/host:metadata", {}, metadata=modules) + plane("/device:GPU:0", {"Stream #1": events}))
     (program,) = hc.read_trace(file).programs
     assert program.runs == 4 and program.seconds == [pytest.approx(1e-6)] * 4
+
+
+@pytest.mark.parametrize("alike", [1, 2])
+def test_a_program_without_an_id_is_known_by_its_name_where_one_alone_has_it(tmp_path, alike):
+    text = "HloModule f, is_scheduled=true\nENTRY e { x = f32[8] parameter(0) ROOT neg = f32[8] negate(x) }\n"
+    hlo = pytest.importorskip("jaxlib._hlo", reason="this jaxlib makes no HLO proto of a text")
+    proto = hlo.hlo_module_from_text(text).as_serialized_hlo_module_proto()
+    modules = {f"f({n})": {"stats": {"Hlo Proto": proto}} for n in range(alike)}
+    events = [event("negate_kernel", 0, 1, hlo_op="neg", hlo_module="f")]
+    file = tmp_path / "host.xplane.pb"
+    file.write_bytes(plane("/host:metadata", {}, metadata=modules) + plane("/device:GPU:0", {"Stream #1": events}))
+    (program,) = hc.read_trace(file).programs
+    assert (program.report is not None) == (alike == 1)
