@@ -363,12 +363,12 @@ def _for_targets(
     if not reports:
         raise TargetError("; ".join(dict.fromkeys(str(problem) for problem in done.values())))
     code, said = _held(reports, limits) if limits else (DONE, ())
+    keys = tuple(key.strip() for key in options.by.split(",")) if options.by else None
     if len(targets) > 1:
         text = json_text(targets_dict(done)) if options.json else targets_table(done)
     elif options.json:
-        text = reports[0].to_json()
+        text = reports[0].to_json(by=keys, depth=options.depth)
     else:
-        keys = tuple(key.strip() for key in options.by.split(",")) if options.by else None
         text = reports[0].table(by=keys, depth=options.depth, rows=options.rows)
     return Outcome(text, code or (WRONG if len(reports) < len(done) else DONE), said)
 

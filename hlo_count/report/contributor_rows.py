@@ -33,7 +33,7 @@ def contributor_rows(report: Counts, keys: Sequence[str], depth: int, limit: int
     """The largest groups by one key or several; rows of one depth add up to the row above them."""
     if len(keys) == 1 and keys[0] in TREES:
         return tree_rows(condensed(cost_tree(report, keys[0])), depth, limit)
-    groups = report.by(*keys, depth=depth) if len(keys) > 1 else {(n,): c for n, c in report.by(keys[0]).items()}
+    groups = report.groups(tuple(keys), depth)
     by = dominant(report.total)
     chosen = set(sorted(groups, key=lambda name: weight(groups[name], report.total, by), reverse=True)[:limit])
     rows = [ContributorRow(" · ".join(name), 0, None, cost) for name, cost in groups.items() if name in chosen]

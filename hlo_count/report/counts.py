@@ -303,10 +303,11 @@ class Counts:
         "memory_space" hold their own part alone). `depth` is the number of levels of a scope or stack. Raises
         HloCountError for another key, and in the `xla` convention, which has no breakdown.
         """
-        groups = self._groups((key, *more), depth)
+        groups = self.groups((key, *more), depth)
         return groups if more else {name: cost for (name,), cost in groups.items()}
 
-    def _groups(self, keys: tuple[str, ...], depth: int) -> dict[Group, Cost]:
+    def groups(self, keys: tuple[str, ...], depth: int = 2) -> dict[Group, Cost]:
+        """As `by`, each name a tuple however many keys there are."""
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
         with _reading(self.module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +23,7 @@ def cost_dict(cost: Cost) -> dict[str, Any]:
     return {name: getattr(cost, name) for name in COUNTERS} | {"status": cost.status}
 
 
-def to_dict(report: Counts) -> dict[str, Any]:
+def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 2) -> dict[str, Any]:
     data: dict[str, Any] = {
         "format": FORMAT,
         "name": report.name,
@@ -65,6 +66,10 @@ def to_dict(report: Counts) -> dict[str, Any]:
             key: {name: cost_dict(cost) for name, cost in report.by(key).items()}
             for key in ("class", "opcode", "dtype", "scope", "source", "function", "collective", "memory_space")
         }
+    if by is not None:
+        keys = (by,) if isinstance(by, str) else tuple(by)
+        groups = report.groups(keys, depth)
+        data["rows"] = {"by": list(keys), "rows": [{"names": list(g), **cost_dict(cost)} for g, cost in groups.items()]}
     return data
 
 

@@ -59,14 +59,15 @@ class Report(Counts):
 
         check(self, **limits)
 
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data, for JSON."""
+    def to_dict(self, *, by: str | Sequence[str] | None = None, depth: int = 2) -> dict[str, Any]:
+        """All of it as plain data, for JSON, as docs/report.schema.json has it; with `by`, the breakdown by one key of
+        `Report.by` or several as `rows`."""
         from hlo_count.report.export import to_dict
 
-        return to_dict(self)
+        return to_dict(self, by, depth)
 
-    def to_json(self, *, indent: int | None = 2) -> str:
-        return json_text(self.to_dict(), indent)
+    def to_json(self, *, by: str | Sequence[str] | None = None, depth: int = 2, indent: int | None = 2) -> str:
+        return json_text(self.to_dict(by=by, depth=depth), indent)
 
     def to_pandas(self, key: str = "instruction", *, depth: int = 2) -> Any:
         """A breakdown as a pandas.DataFrame, a row a group; needs the extra `pandas`."""
