@@ -32,6 +32,7 @@ _SIGNATURE = re.compile(rf" \((?:{_PARAMETER}(?:, {_PARAMETER})*+)?+\) -> ({_SHA
 """Of arrays and tuples of them, as XLA prints nearly all; `Scanner.signature` reads the others."""
 _HEADLESS = re.compile(r"(?!ENTRY\b)%?[\w.\-]++\s*+\(")
 """How a computation begins that XLA does not take for the first of a text: what is before it is lost."""
+_PARAMETER_NAME = re.compile(r"[A-Za-z_][0-9A-Za-z_.\-]*+: ")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
 _LIKE_HLO = re.compile(
     r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0|^[ \t]*+\d++ [{\"]", re.M
@@ -72,13 +73,14 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     text, verifier, scanner = module.text, Verifier(module), Scanner(module)
     reader, twins = Reader(text, module.distinct_lines), Twins(module.computations, text)
     first = at = scanner.scan_header()
+    signatures = _Signatures(scanner)
     entry: Computation | None = None
     while at < len(text):
         begins_line = not text[text.rfind("\n", 0, at) + 1 : at].strip()
         if entry is not None and begins_line and not _LIKE_HLO.search(text, at):
             break  # what follows is the log, or the prose, that the module stands in
         computation, is_entry, end = _printed_computation(
-            module, reader, twins, verifier, scanner, at
+            module, reader, twins, verifier, signatures, at
         ) or scanner.scan_computation(at)
         if is_entry:
             if entry is not None:
@@ -97,7 +99,7 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
 
 
 def _printed_computation(
-    module: Module, reader: Reader, twins: Twins, verifier: Verifier, scanner: Scanner, at: int
+    module: Module, reader: Reader, twins: Twins, verifier: Verifier, signatures: _Signatures, at: int
 ) -> tuple[Computation, bool, int] | None:
     """The computation at `at`, when each of its lines is an instruction; None when it needs the scanner."""
     text = module.text
@@ -105,7 +107,7 @@ def _printed_computation(
     line_end = text.find("\n", at)
     if header is None or line_end < 0:
         return None
-    result = _signature_result(text, header.end(), line_end, scanner)
+    result = signatures.result(header.end(), line_end)
     if result is None:
         return None
     start, brace, is_entry = line_end + 1, text.find("\n}", line_end), header[1] is not None
@@ -138,8 +140,26 @@ def _printed_computation(
     return computation, is_entry, closing.end()
 
 
+class _Signatures:
+    """What the signatures of computations give, by their text without names of parameters: there are a few dozen."""
+
+    def __init__(self, scanner: Scanner) -> None:
+        self._scanner = scanner
+        self._results: dict[str, str] = {}
+
+    def result(self, at: int, line_end: int) -> str | None:
+        """What stands between the arrow and the brace of ` (a: f32[2]) -> f32[2] {`; "" of ` {`, None of anything
+        else."""
+        spelled = _PARAMETER_NAME.sub(":", self._scanner.text[at:line_end])
+        result = self._results.get(spelled)
+        if result is None:
+            result = _signature_result(self._scanner.text, at, line_end, self._scanner)
+            if result is not None:
+                self._results[spelled] = result
+        return result
+
+
 def _signature_result(text: str, at: int, line_end: int, scanner: Scanner) -> str | None:
-    """What stands between the arrow and the brace of ` (a: f32[2]) -> f32[2] {`; "" of ` {`, None of anything else."""
     plain = _SIGNATURE.fullmatch(text, at, line_end)
     if plain is not None:
         return plain[1]

@@ -33,6 +33,7 @@ _TUPLE_ELEMENT = re.compile(r"#(?<=[\w.\-]#)\d+[,)#]")
 """An operand that is short for a get-tuple-element, `%pair#1`: it is none of the lines."""
 _ROW = re.compile(rf"/\*{_INDICES}")
 _INDEX = re.compile(r"/\*index=\d+\*/")
+_BETWEEN_ARRAYS = re.compile(r"(?<=[\]}]), *+")
 
 Line = tuple[str, str, str, str, str]
 """An instruction as printed: "ROOT " or "", its name, its kind (shape and opcode), operands, attributes."""
@@ -51,7 +52,7 @@ def _elements(text: str) -> list[str]:
     """The elements of a tuple of arrays as XLA prints it, where hundreds are of a dozen kinds; [] of any other text."""
     if not text.startswith("(") or not text.endswith(")"):
         return []
-    elements = _INDEX.sub("", text)[1:-1].split(", ")
+    elements = _BETWEEN_ARRAYS.split(_INDEX.sub("", text)[1:-1])
     return elements if all(_is_array(element) for element in elements) else []
 
 

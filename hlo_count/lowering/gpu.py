@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import os
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import TargetError
 from hlo_count.lowering.quiet import environment, quiet
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 REMEDY = 'pip install "hlo-count[cuda]" (Linux; no GPU, driver or CUDA needed)'
 
@@ -202,4 +204,6 @@ def _topology(name: str, count: int) -> Any:
 
 
 def _plugins() -> list[EntryPoint]:
+    from importlib.metadata import entry_points
+
     return [point for point in entry_points(group="jax_plugins") if "cuda" in point.name]

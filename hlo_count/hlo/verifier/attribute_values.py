@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from math import prod
 
 from hlo_count.errors import HloCountError
@@ -65,8 +66,15 @@ class Value:
     is_one: Callable[[str], object]
 
 
+@lru_cache(maxsize=64)
+def _whole(pattern: str) -> Callable[[str], object]:
+    """Whether a text is of a pattern, which is compiled when the first is asked for: few texts have all attributes, and
+    compiling the patterns of all takes longer than counting a small program."""
+    return re.compile(pattern, re.A).fullmatch
+
+
 def _matched(what: str, pattern: str) -> Value:
-    return Value(what, re.compile(pattern, re.A).fullmatch)
+    return Value(what, lambda text: _whole(pattern)(text))
 
 
 def _json_end(text: str, at: int) -> int:
@@ -114,25 +122,25 @@ def _is_frontend(text: str) -> bool:
     return False
 
 
-_IS_SHARDING = re.compile(rf"{_SHARDING}|{_listed(_SHARDING)}", re.A).fullmatch
+_SHARDINGS = rf"{_SHARDING}|{_listed(_SHARDING)}"
 _TILED = re.compile(r"devices=\s*\[([^\]]*)\]\s*<=\s*\[([^\]]*)\]")
 
 
 def _is_sharding(text: str) -> bool:
     if re.match(rf"\{{\s*(?:\{{\s*)?{_MESH}", text):
         return _is_json(text)
-    if _IS_SHARDING(text) is None:
+    if _whole(_SHARDINGS)(text) is None:
         return False
     return all(prod(int_list(tiles)) == prod(int_list(sizes)) for tiles, sizes in _TILED.findall(text))
 
 
-_IS_GROUPS = re.compile(rf"{_listed(_INTS)}|{_IOTA}", re.A).fullmatch
+_GROUPS = rf"{_listed(_INTS)}|{_IOTA}"
 
 
 def _is_groups(text: str) -> bool:
     if text[:1].isalpha():
         return True  # a mesh, or what a newer XLA prints: whoever reads it does not know it
-    if _IS_GROUPS(text) is None:
+    if _whole(_GROUPS)(text) is None:
         return False
     groups, _, sizes = text.partition("<=")
     return not sizes or (
@@ -140,12 +148,9 @@ def _is_groups(text: str) -> bool:
     )
 
 
-_IS_WINDOW = re.compile(_WINDOW, re.A).fullmatch
-
-
 def _is_window(text: str) -> bool:
     """Each field at most once, for as many dimensions as `size`; XLA takes a list of reversals that is too short."""
-    if _IS_WINDOW(text) is None:
+    if _whole(_WINDOW)(text) is None:
         return False
     fields = _WINDOW_FIELD.findall(text)
     counts = {name: value.count("x") for name, value in fields}
@@ -177,7 +182,6 @@ def _is_shape(text: str) -> bool:
     return True
 
 
-_IS_METADATA = re.compile(_METADATA, re.A).fullmatch
 _FIELD_NAME = re.compile(rf"({_NAME})={_GAP}(?:{_ANY_STRING})?+", re.A)
 _LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)")
 
@@ -185,7 +189,7 @@ _LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)")
 def _is_metadata(text: str) -> bool:
     """Fields that are known of their types, each once. Of those that a newer XLA has nothing is read."""
     names = _FIELD_NAME.findall(text)
-    return _IS_METADATA(text) is not None and len(set(names)) == len(names) and not _is_long(text)
+    return _whole(_METADATA)(text) is not None and len(set(names)) == len(names) and not _is_long(text)
 
 
 def _is_long(text: str) -> bool:
@@ -290,13 +294,15 @@ def _problem(values: dict[str, Value], name: str, value: str) -> str:
     return "" if kind is None or kind.is_one(value) else f"has {name}={value}: expected {kind.what}"
 
 
-_WHOLE_METADATA = re.compile(rf", metadata={_METADATA}(?=,|\s*$)", re.A | re.M)
+@cache
+def _whole_metadata() -> re.Pattern[str]:
+    return re.compile(rf", metadata={_METADATA}(?=,|\s*$)", re.A | re.M)
 
 
 def all_metadata_problem(attributes: Sequence[str]) -> tuple[str, str]:
     """Of the attributes of many instructions those whose metadata is not right, and what is wrong; two "" of none."""
     text = "\n".join(attributes)
-    if text.count(", metadata=") == len(_WHOLE_METADATA.findall(text)) and not _is_long(text):
+    if text.count(", metadata=") == len(_whole_metadata().findall(text)) and not _is_long(text):
         return "", ""
     for each in attributes:
         metadata = split_attributes(each).get("metadata")
