@@ -34,6 +34,8 @@ _BY_CLASS = frozenset(("sort", "fft", "linalg", "convolution"))
 def routines_of(walk: Walk, kernel: Instruction) -> Iterator[tuple[Instruction, str, int]]:
     """The instructions of a kernel that are a routine's, with its name and how much work each is."""
     callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
+    if callee is not None and callee.opcodes <= _NO_ROUTINE:
+        return
     inside = [kernel] if callee is None else callee.instructions
     alone = {i.opcode for i in inside} <= _ONLY_MOVING
     for instruction in inside:

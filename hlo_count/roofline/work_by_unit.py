@@ -109,9 +109,10 @@ class Works:
         return self._of(kernel, least=False, leaving_out=leaving_out)
 
     def operations(self, kernel: Instruction) -> list[Operations]:
-        """The instructions of a kernel that have a cost of their own, without those of fusions inside it."""
+        """The instructions of a kernel that have a cost of their own, without those of fusions inside it: of the first
+        kernel that is counted as it is."""
         callee = kernel.callee("calls") if kernel.opcode == "fusion" else None
-        return self._inside(callee) if callee is not None else self._costly([kernel])
+        return self._inside(self.walk.counted_as(callee)) if callee is not None else self._costly([kernel])
 
     def _inside(self, computation: Computation) -> list[Operations]:
         found = self._operations.get(computation)
@@ -149,6 +150,8 @@ class Works:
         callee = kernel.callee("calls")
         if callee is None:
             return {}
+        if not leaving_out:  # which are instructions of this very body
+            callee = self.walk.counted_as(callee)
         if (callee, least) not in self._bodies:
             for node in post_order((callee, least), self._below, self._bodies):
                 self._bodies[node] = self._body(*node, ())

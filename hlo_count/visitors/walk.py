@@ -170,6 +170,11 @@ class Walk:
             self.cost_of(instruction, False)
         return self._costs.by_code.get(instruction)
 
+    def counted_as(self, computation: Computation) -> Computation:
+        """The first computation whose instructions cost what those of this one do, often itself: its twin, unless costs
+        may follow from names."""
+        return computation if self._costs.looks_at_names else computation.twin
+
     def is_unknown(self, instruction: Instruction) -> bool:
         """Whether something of what it does is not counted."""
         found = self._unknowns.get(instruction)
@@ -271,10 +276,8 @@ class Walk:
         if found is None:
             if computation.opcodes <= _ALIKE:
                 found = _NOTHING
-            elif (
-                not self._costs.looks_at_names
-                and (twin := computation.twin) is not computation
-                and all(cost.status == "exact" for cost in self._special_costs(twin).values())
+            elif (twin := self.counted_as(computation)) is not computation and all(
+                cost.status == "exact" for cost in self._special_costs(twin).values()
             ):
                 found = self._special[twin]
             else:
