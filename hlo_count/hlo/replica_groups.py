@@ -157,12 +157,15 @@ _MESH = re.compile(
 )
 _AXIS = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")\s*=\s*(\d+)")
 _AXIS_REF = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")(?:\s*:\s*\((\d+)\)(\d+))?")
+_BEYOND_64_BITS = re.compile(r"\d{20}")
 _MAXIMAL = re.compile(r"maximal_mesh\[device_id=(\d+)\]\s*\{\s*\}\Z")
 
 
 @lru_cache(maxsize=4096)
 def _listed(text: str) -> Groups | Grid | None:
     """The groups as the text lists them, () for an empty list, None for a spelling that is none of XLA's."""
+    if _BEYOND_64_BITS.search(text):
+        return None
     if _LIST.match(text):
         return tuple(group for inner in _INNER.findall(text[1:-1]) if (group := int_list(inner)))
     if found := _IOTA.match(text):

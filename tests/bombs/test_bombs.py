@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -25,6 +28,15 @@ def shown(text: str) -> None:
     report.by("source")
     str(report.roofline("h100-sxm"))
     hc.diff(report, hc.count(text)).to_dict()
+
+
+def problem_of(text: str) -> str:
+    """Why a text cannot be shown; "" where it can."""
+    try:
+        shown(text)
+    except hc.HloCountError as problem:
+        return str(problem)
+    return ""
 
 
 def calls(text: str) -> int:
@@ -116,3 +128,25 @@ def test_counts_have_an_end() -> None:
     elements = ",".join(["100000000000000000"] * 6)
     with pytest.raises(hc.HloCountError, match=r"an array of more than 10\^100 elements"):
         hc.count(module([f"p = f32[{elements}] parameter(0)", f"ROOT r = f32[{elements}] negate(p)"]))
+
+
+def test_the_largest_counts_are_shown_everywhere(tmp_path: Path) -> None:
+    report, other = hc.count(BOMBS["counted_nest"](290)), hc.count(BOMBS["counted_nest"](280))
+    assert re.search(r"transcendentals +6\.400e\+292 +exact", str(report))
+    assert json.loads(report.to_json())["transcendentals"] == 64 * 10**291
+    roofline = report.roofline("h100-sxm")
+    assert roofline.bound is not None and 1e270 < roofline.bound < 1e300
+    shown = [str(roofline), json.dumps(roofline.to_dict()), str(report.reconcile()), str(report.explain("f7/y"))]
+    diff = hc.diff(report, other)
+    shown += [str(diff), diff.markdown(), json.dumps(diff.to_dict())]
+    assert not any("inf" in text.replace("info", "") for text in shown)
+    assert report.save(tmp_path / "report.html").stat().st_size
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_without_end_is_refused_or_unknown(name: str) -> None:
+    """Each number of a text in turn replaced by one of 5,001 digits, which Python converts no more."""
+    text = NUMBERS[name](2**10)
+    for number in dict.fromkeys(re.findall(r"(?<![\w.])\d+(?![\w.])", text)):
+        damaged = re.sub(rf"(?<![\w.]){number}(?![\w.])", "1" + "0" * 5000, text, count=1)
+        assert "has a bug" not in problem_of(damaged)

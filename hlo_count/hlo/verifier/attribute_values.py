@@ -48,7 +48,7 @@ _SHARDED = (
 _SHARDING = rf"\{{(?:{_GAP}{_SHARDED})++{_GAP}\}}"
 _MESH = r"(?:maximal_)?mesh\["
 _WINDOW = (
-    rf"\{{(?:{_GAP}(?:(?:size|stride|lhs_dilate|rhs_dilate|rhs_reversal)={_GAP}\d+(?:x\d+)*+"
+    rf"\{{(?:{_GAP}(?:(?:size|stride|lhs_dilate|rhs_dilate|rhs_reversal)={_GAP}\d{{1,20}}+(?:x\d{{1,20}}+)*+"
     rf"|pad={_GAP}{_PAD}(?:x{_PAD})*+))*+{_GAP}\}}"
 )
 _WINDOW_FIELD = re.compile(r"(\w+)=\s*([^\s}]+)")
