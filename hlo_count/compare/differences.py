@@ -35,7 +35,7 @@ def cast(source: str, result: str) -> str:
     """What a conversion of dtypes is called."""
     if source not in DTYPES or result not in DTYPES or DTYPES[source].bits == DTYPES[result].bits:
         return "dtype changed"
-    if DTYPES[source].is_integer != DTYPES[result].is_integer or DTYPES[source].kind == "pred":
+    if DTYPES[source].is_integer != DTYPES[result].is_integer or "pred" in (source, result):
         return "dtype changed"
     return "upcast" if DTYPES[result].bits > DTYPES[source].bits else "downcast"
 

@@ -310,7 +310,9 @@ def may_have(opcode: str) -> frozenset[str]:
     """The attributes that an opcode may have, one of its own or half of a pair with a sugared name; any, if unknown."""
     sugared = async_sugar(opcode)
     if sugared is not None:
-        return COMMON_ATTRIBUTES | OPCODES[sugared[0]].takes | OPCODES[f"async-{sugared[1]}"].takes
+        wrapped, half = sugared
+        own = OPCODES[wrapped].takes if half == "start" else frozenset()
+        return COMMON_ATTRIBUTES | own | OPCODES[f"async-{half}"].takes
     row = OPCODES.get(opcode)
     return ATTRIBUTES if row is None else COMMON_ATTRIBUTES | row.takes
 

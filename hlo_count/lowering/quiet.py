@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from hlo_count.harmless import printable
+
 # The file descriptor, the environment and JAX's configuration belong to the whole process: one at a time.
 _PROCESS = threading.RLock()
 
@@ -56,7 +58,7 @@ def quiet() -> Iterator[None]:
                 os.close(screen)
                 wanted = "".join(line for line in _text(held).splitlines(True) if not _NOISE.match(line))
                 if wanted.strip() and not failed:
-                    os.write(2, wanted.encode())
+                    os.write(2, f"{printable(wanted.rstrip())}\n".encode())
 
 
 _LOG = "the compiler's log:\n"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hlo_count.errors import TargetError
+from hlo_count.harmless import harmless
 from hlo_count.lowering.compiled_texts import CompiledTexts
 from hlo_count.lowering.lower import lower
 from hlo_count.lowering.program import Program
@@ -75,7 +76,7 @@ def compile_for_each(
         return found
     for target, answer in _in_processes(parcel, targets, workers, on_done).items():
         for message in answer.warnings:
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(harmless(message), stacklevel=3)
         # An error that is not the target's is the user's own: raised here, it is the error itself.
         found[target] = _here(call, target) if answer.result is None else answer.result
     return {target: found[target] for target in targets}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from hlo_count.errors import DeviceError, HloCountError, UnknownCostError
 from hlo_count.hlo import Instruction, Module
 from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.hlo.making_sense import making_sense_of
 from hlo_count.hlo.stage import Stage
 from hlo_count.hlo.travel import Packed, pack, unpack
 from hlo_count.report.breakdown import Group, Naming, breakdown
@@ -35,21 +35,6 @@ if TYPE_CHECKING:
     from hlo_count.roofline.roofline import Roofline
 
 CONVENTIONS = ("default", "xla")
-
-
-@contextmanager
-def _reading(module: Module) -> Iterator[None]:
-    """What no formula can make sense of becomes an error that names the module.
-
-    The parser takes what XLA's takes: shapes that contradict each other, such as those of a call and its callee, too.
-    """
-    try:
-        yield
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as problem:
-        raise HloCountError(
-            f"{module.filename or 'the HLO text'}: {module.name} contradicts itself, or hlo_count has a bug "
-            f"({type(problem).__name__}: {problem}); does XLA accept the text?"
-        ) from problem
 
 
 class Counts:
@@ -97,7 +82,7 @@ class Counts:
         self.notes = list(notes)
         """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
-        with _reading(module):
+        with making_sense_of(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:
             listed = "\n".join(f"  {group}. Settle it: {group.advice}" for group in self.settlements)
@@ -116,7 +101,7 @@ class Counts:
     def total(self) -> Cost:
         """All counters of the program as one Cost."""
         if self.convention == "xla":
-            with _reading(self.module):
+            with making_sense_of(self.module):
                 xla = xla_cost(self.module)
                 amounts = {
                     ("flops", "xla", "all", "all"): whole(xla.flops),
@@ -124,7 +109,7 @@ class Counts:
                     ("bytes_read", "main"): whole(xla.bytes),
                 }
                 return Cost(amounts, self.walk.status)
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return self.walk.total
 
     @property
@@ -199,7 +184,7 @@ class Counts:
     @property
     def unknowns(self) -> list[Unknown]:
         """What was not known, each with how to settle it."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return self.walk.unknowns
 
     @cached_property
@@ -210,7 +195,7 @@ class Counts:
     @cached_property
     def settled(self) -> list[Settlement]:
         """What was settled without being asked: conditionals that raise an error or do not, counted as not raising."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return settlements(self.walk.settled, self.module)
 
     @cached_property
@@ -222,7 +207,7 @@ class Counts:
         """
         if self.convention == "xla":
             return None
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return most_of(self.walk)
 
     # Buffers
@@ -245,13 +230,13 @@ class Counts:
     @cached_property
     def compulsory_bytes(self) -> int:
         """Bytes that must move however good the compiler is: what is read of the arguments, written of the outputs."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return compulsory_bytes(self.walk)
 
     @cached_property
     def peak(self) -> Peak:
         """Peak memory with its parts: arguments, outputs, temporaries, aliased."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return peak_bytes(self.module)
 
     @property
@@ -264,13 +249,13 @@ class Counts:
     @cached_property
     def entries(self) -> list[tuple[Instruction, Times, Cost]]:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return list(self.walk.executed())
 
     @cached_property
     def rows(self) -> list[Entry]:
         """As `entries`, but what is alike in a fused body is one row: tables are summed from them."""
-        with _reading(self.module), no_garbage_collection():
+        with making_sense_of(self.module), no_garbage_collection():
             return list(self.walk.rows())
 
     @cached_property
@@ -310,7 +295,7 @@ class Counts:
         """As `by`, each name a tuple however many keys there are."""
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
-        with _reading(self.module):
+        with making_sense_of(self.module):
             rows = self.rows if {"instruction", "computation"}.isdisjoint(keys) else self.entries
             return breakdown(rows, keys, self.naming(depth))
 
@@ -321,13 +306,13 @@ class Counts:
     @cached_property
     def collectives(self) -> list[CollectiveRow]:
         """The collectives that are alike, with their group size, axes of the mesh, and how often they run."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return collective_rows(self.rows, dict(self.mesh))
 
     @cached_property
     def devices(self) -> Devices:
         """What each device does, and all of them together; they differ where some send less or branch by their id."""
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return all_devices(self.walk)
 
     def roofline(self, device: str | Path | Device | None = None, **options: Any) -> Roofline:
@@ -335,7 +320,7 @@ class Counts:
         from hlo_count.roofline.roofline import roofline
 
         name = device if device is not None else self.target or self.device_kind or self._this_machine()
-        with _reading(self.module):
+        with making_sense_of(self.module):
             return roofline(self.walk, name, **options)
 
     def _this_machine(self) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hlo_count.errors import DeviceError
+from hlo_count.hlo.making_sense import making_sense_of
 from hlo_count.roofline.catalog import device, devices
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.roofline import Roofline
@@ -63,7 +64,8 @@ def _each(report: Counted, on: Sequence[Device]) -> Iterator[WhatIfRow]:
     workload = Workload(report.walk)
     for each in on:
         try:
-            one = Roofline(report.walk, each, workload=workload)
+            with making_sense_of(report.walk.module):
+                one = Roofline(report.walk, each, workload=workload)
         except DeviceError as problem:
             yield WhatIfRow(device=each.name, problem=str(problem))
         else:

@@ -12,6 +12,7 @@ from jax import lax
 
 import hlo_count as hc
 from hlo_count.compare.diff import Diff
+from hlo_count.compare.differences import cast
 from hlo_count.errors import HloCountError
 from hlo_count.lowering import tpu
 from hlo_count.visitors.cost import Cost
@@ -109,6 +110,11 @@ def test_rematerialized_matmuls_are_recomputed(target):
         assert reasons(diff)["recomputed"].transcendentals == LAYERS * 3 * ROWS * WIDTH
     assert reasons(-diff)["eliminated (common)"].flops == -reasons(diff)["recomputed"].flops
     assert adds_up(diff)
+
+
+@pytest.mark.parametrize("other", ["f32", "s8", "c64"])
+def test_truths_are_no_upcast_and_no_downcast_of_numbers(other):
+    assert cast("pred", other) == cast(other, "pred") == "dtype changed"
 
 
 def test_upcasts_and_the_bytes_they_cost():

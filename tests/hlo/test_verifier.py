@@ -115,6 +115,27 @@ def test_a_dump_that_ends_before_its_entry_is_refused() -> None:
                 hc.parse(whole[:cut].replace("(f32[4]{0})->", "(f32[4]{0}, f32[])->"))
 
 
+def test_no_view_of_a_text_that_contradicts_itself_is_an_error_of_python() -> None:
+    text = fused("  %n = f32[] exponential(%p)\n  ROOT %t = f32[4]{0} broadcast(%n), dimensions={}")
+    report = hc.count(text)
+    assert report.status == "lower bound"
+    for view in (lambda: hc.what_if(report, on=["h100-sxm"]), lambda: report.roofline("h100-sxm")):
+        with pytest.raises(hc.HloCountError, match=r"contradicts itself, too much to tell: n states the shape f32\[\]"):
+            view()
+
+
+def test_what_stands_behind_or_before_a_module_that_is_torn_is_refused() -> None:
+    whole = fused("  ROOT %t = f32[4]{0} tanh(%p)")
+    assert hc.count(whole + "\nthe log goes on\n").transcendentals == 4
+    for torn in (
+        whole.rstrip() + " }\n",
+        whole + "3 {file_location_id=3 parent_frame_id=1}\n",
+        whole.partition("\n")[2],
+    ):
+        with pytest.raises(ParseError):
+            hc.parse(torn)
+
+
 def test_what_xla_takes_is_taken() -> None:
     assert hc.count(fused("  ROOT %t = f32[4]{0} tanh(%p)")).transcendentals == 4
     assert hc.parse(entry("  c = f32[4] constant(1)\n  ROOT r = f32[4] add(x, c)"))  # one number for all elements

@@ -96,6 +96,12 @@ def test_log_lines_are_held_back_and_nothing_else(capfd):
     assert held == "F0000 00:00:1.2 3 check.cc:1] dying\nsomething of the user's\n"
 
 
+def test_what_a_compiler_says_passes_the_gate(capfd):
+    with quiet():
+        os.write(2, b"a kernel called \x1b[31mred\n::error::of CI\n")
+    assert capfd.readouterr().err == "a kernel called \\x1b[31mred\n\\x3a:error::of CI\n"
+
+
 def test_an_exception_takes_the_log_along(capfd):
     with pytest.raises(ValueError, match="failed") as raised, quiet():  # noqa: PT012
         os.write(2, b"E0000 00:00:1.2 3 a.cc:1] the reason\n")

@@ -55,7 +55,7 @@ _WINDOW_FIELD = re.compile(r"(\w+)=\s*([^\s}]+)")
 _LABELS = re.compile(r"([0-9bf?]{2,})_([0-9io?]{2,})->([0-9bf?]{2,})")
 _RANGE = rf"\[{_GAP}{_INT}{_GAP}:{_GAP}{_INT}{_GAP}(?::{_GAP}{_INT}{_GAP})?+\]"
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}"]', re.S)
-_FRONTEND_NAME = re.compile(rf"{_GAP}{_NAME}={_GAP}")
+_FRONTEND_NAME = re.compile(rf"{_GAP}{_NAME}={_GAP}", re.A)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.collective_groups import groups_problem
 from hlo_count.hlo.verifier.element_types import type_problem
 from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
+from hlo_count.hlo.verifier.sharding_ranks import sharding_problem
 
 _IS_NAME = re.compile(r"[A-Za-z_][\w.\-]*+", re.A).fullmatch
 _WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
@@ -116,6 +117,7 @@ def contradiction(i: Instruction) -> str:
         return "" if known else f"is a {i.opcode}, an opcode that is not known here"
     return (
         _size_problem(i.shape)
+        or sharding_problem(i)
         or groups_problem(i)
         or _pair_problem(i)
         or type_problem(i)

@@ -16,6 +16,7 @@ from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.infer import INFERRED, inferred
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
+from hlo_count.hlo.replica_groups import group_size
 from hlo_count.hlo.shapes import Shape, tuple_of
 from hlo_count.hlo.verifier.element_types import same_kind
 
@@ -251,7 +252,19 @@ def _padded(i: Instruction) -> None:
     _start_from_scalars(i.operands[1:])
 
 
+def _awaited(i: Instruction) -> None:
+    """What a native -done gives is a part of what its -start does."""
+    started = i.operands[0].shape
+    part = {"copy-done": 0, "all-gather-done": 1, "collective-permute-done": 1}.get(i.opcode)
+    given = started if part is None else started.elements[part]
+    if not fits(given, i.shape):
+        raise ValueError(f"it waits for {given} and gives {i.shape}")
+
+
 def _exchanged(i: Instruction) -> None:
+    devices = group_size(i)
+    if "dimensions" not in i.attributes and devices is not None and len(i.operands) != devices:
+        raise ValueError(f"it takes {len(i.operands)} operands, with groups of {devices} devices")
     if "dimensions" in i.attributes and len(i.operands) != 1:
         raise ValueError(f"it takes {len(i.operands)} operands and splits dimensions={i.attributes['dimensions']}")
 
@@ -383,6 +396,7 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "copy-start": _copied,
     "pad": _padded,
     "all-to-all": _exchanged,
+    **dict.fromkeys(("copy-done", "all-reduce-done", "all-gather-done", "collective-permute-done"), _awaited),
     **dict.fromkeys(("all-reduce-start", "all-gather-start", "collective-permute-start"), _started),
     "all-gather": _gathered,
     "reduce-scatter": _gathered,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import called_names
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, OPCODES, having
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, OPCODES, halved, having
 
 _NAME = re.compile(r"%([\w.\-]+)")
 _WORD = re.compile(r"[\w.\-]+")
@@ -37,8 +37,12 @@ def use_problems(module: Module) -> Iterator[Problem]:
             fused.add(computation.twin)
             yield from _unused(computation.twin)
     for computation in module.computations.values():
-        if not computation.opcodes.isdisjoint(_STARTS):
+        if any(map(_is_start, computation.opcodes)):
             yield from _abandoned(computation)
+
+
+def _is_start(opcode: str) -> bool:
+    return halved(opcode)[1] == "start"
 
 
 def _fusions(module: Module) -> Counter[str]:
@@ -88,10 +92,16 @@ def _unused(computation: Computation) -> Iterator[Problem]:
 
 def _abandoned(computation: Computation) -> Iterator[Problem]:
     names, opcodes, uses = _names_and_uses(computation)
-    users: dict[str, list[str]] = {name: [] for name, opcode in zip(names, opcodes, strict=True) if opcode in _STARTS}
+    users: dict[str, list[str]] = {name: [] for name, opcode in zip(names, opcodes, strict=True) if _is_start(opcode)}
     for opcode, operands in zip(opcodes, uses, strict=True):
         for name in set(operands) & users.keys():
             users[name].append(opcode)
     for index, name in enumerate(names):
-        if name in users and [_DONES.get(user) for user in users[name]] != [opcodes[index]]:
+        if name not in users:
+            continue
+        if opcodes[index] in _STARTS:
+            right = [_DONES.get(user) for user in users[name]] == [opcodes[index]]
+        else:  # which may be handed on, through tuples and loops
+            right = len(users[name]) == 1
+        if not right:
             yield computation, index, f"is a {opcodes[index]} that {len(users[name])} instructions use: one -done does"
