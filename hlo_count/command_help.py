@@ -27,7 +27,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hlo-count report dump.txt -o report.html --device h100-sxm",
         "hlo-count report dump.txt -o stacks.folded",
     ),
-    "explain": ("hlo-count explain dump.txt fusion.3 --device h100-sxm",),
+    "explain": (
+        "hlo-count explain dump.txt fusion.3 --device h100-sxm",
+        "hlo-count explain dump.txt fusion.3 --dot | dot -Tsvg > fusion.svg",
+    ),
     "passes": ("hlo-count passes train.py:step --arg f32[128,784] --filter fusion",),
 }
 """As they can be typed."""

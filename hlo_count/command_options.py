@@ -104,7 +104,10 @@ def command_parser() -> argparse.ArgumentParser:
     explain.add_argument("program", help=_PROGRAM_HELP)
     explain.add_argument("name", help="the instruction: fusion.3, or body.1/fusion.3 where a name stands twice")
     explain.add_argument("--device", help="show its place in the roofline of a device, by name or profile file")
-    explain.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    shown = explain.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    shown.add_argument("--dot", action="store_true", help="what stands around it, as a graph for Graphviz's dot")
+    explain.add_argument("--hops", type=int, default=2, help="how many operands or users away --dot goes (2)")
     _add_program_options(explain)
     explain.set_defaults(run=commands.explain)
 

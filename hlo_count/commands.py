@@ -151,7 +151,10 @@ def report(options: argparse.Namespace) -> Outcome:
 
 
 def explain(options: argparse.Namespace) -> Outcome:
-    found = _report(options, options.program, options.target).explain(options.name, options.device)
+    report = _report(options, options.program, options.target)
+    if options.dot:
+        return Outcome(report.dot(options.name, options.hops).rstrip("\n"))
+    found = report.explain(options.name, options.device)
     return Outcome(json_text(found.to_dict()) if options.json else str(found))
 
 

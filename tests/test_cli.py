@@ -494,7 +494,8 @@ def test_a_misspelt_word_is_told_what_was_meant(
 def test_examples_of_help_can_be_typed(example: str) -> None:
     program, *arguments = shlex.split(example)
     assert program == "hlo-count"
-    assert callable(command_parser().parse_args(arguments).run)
+    ours = arguments[: arguments.index("|")] if "|" in arguments else arguments
+    assert callable(command_parser().parse_args(ours).run)
 
 
 @pytest.mark.parametrize("command", EXAMPLES)

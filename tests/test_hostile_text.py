@@ -82,6 +82,7 @@ TEXTS: dict[str, Callable[[hc.Report], object]] = {
     "explanations": lambda report: "\n".join(
         str(report.explain(f"{i.computation.name}/{i.name}", "h100-sxm")) for i in report.module.instructions()
     ),
+    "graph": lambda report: report.dot("z", 9),
     "no such instruction": lambda report: message(lambda: report.explain(HOSTILE)),
     "strict": lambda report: message(lambda: hc.count(report.module, strict=True)),
     "no such loop": lambda report: message(lambda: hc.count(report.module, trip_counts={HOSTILE: 1})),

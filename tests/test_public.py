@@ -36,7 +36,7 @@ REPORT = {
     "flops", "transcendentals", "int_ops", "other_ops", "bytes", "bytes_read", "bytes_written", "network_bytes",
     "intensity", "status", "unknowns", "parameters", "argument_bytes", "output_bytes", "compulsory_bytes", "peak_bytes",
     "at_most", "settlements", "settled", "by", "roofline", "to_dict", "to_json", "to_pandas", "reconcile", "check",
-    "explain", "save",
+    "explain", "save", "dot",
 }  # fmt: skip
 
 

@@ -37,6 +37,12 @@ class Report(Counts):
 
         return explain_instruction(self, name, device)
 
+    def dot(self, name: str, hops: int = 2) -> str:
+        """What stands around an instruction, at most `hops` operands or users away, as a graph for Graphviz."""
+        from hlo_count.report.neighbourhood import dot
+
+        return dot(self, name, hops)
+
     def save(self, path: str | Path, *, device: str | Path | Device | None = None, force: bool = False) -> Path:
         """Write the report as one HTML file that needs no network, and return its path: `report.save("x.html")`; for
         other tools as `x.speedscope.json`, or as the collapsed stacks of flame graphs, `x.folded`.

@@ -1,0 +1,68 @@
+"""What stands around an instruction, as a graph in Graphviz's language: makers above it, users below."""
+
+from __future__ import annotations
+
+from hlo_count.errors import HloCountError
+from hlo_count.harmless import harmless
+from hlo_count.hlo.computation import bare_shape
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.report.counts import Counts
+from hlo_count.report.instruction_names import named
+from hlo_count.report.units import amount
+
+_MOST = 200
+"""Nodes: a tuple may hold ten thousand values."""
+
+
+def dot(report: Counts, name: str, hops: int = 2) -> str:
+    """The instruction with what is at most `hops` operands or users away, in DOT; the nearest where they are many.
+
+    A node says what the instruction is and what one run of it costs, edges go from operands to users, dashed ones only
+    order. Raises HloCountError where there is no such instruction, and for less than no hops.
+    """
+    import networkx as nx
+
+    if hops < 0:
+        raise HloCountError(f"hops={hops}: give how many operands or users away, 0 or more")
+    it = named(report.module, name)
+    whole = it.computation.graph
+    distances = nx.single_source_shortest_path_length(whole.to_undirected(as_view=True), it.name, hops)
+    near = sorted(distances, key=lambda other: (distances[other], it.computation[other].index))
+    graph = whole.subgraph(near[:_MOST])
+    lines = [
+        f"digraph {_quoted(it.computation.name)} {{",
+        '  node [shape=box, style=rounded, fontname="sans-serif", fontsize=10];',
+    ]
+    if len(near) > _MOST:
+        lines.append(f"  label={_quoted(f'{len(near) - _MOST:,} more are left out')};")
+    for other in graph:
+        chosen = ", style=filled, penwidth=2" if other == it.name else ""
+        label = "\\n".join(_escaped(line) for line in _label(report, it.computation[other]))
+        lines.append(f'  {_quoted(other)} [label="{label}"{chosen}];')
+    for one, user, control in graph.edges(data="control"):
+        lines.append(f"  {_quoted(one)} -> {_quoted(user)}{' [style=dashed]' if control else ''};")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _label(report: Counts, instruction: Instruction) -> list[str]:
+    walk = report.walk
+    is_kernel = (instruction.computation, True) in walk.runs
+    cost = walk.cost_of(instruction, is_kernel)
+    body = instruction.callee("calls") if instruction.opcode == "fusion" else None
+    if body is not None:
+        cost += walk.total_of(body, kernels=False)
+    figures = [f"{amount(cost.flops)} FLOP"] * bool(cost.flops) + [amount(cost.bytes, "B")] * bool(cost.bytes)
+    return [
+        instruction.name,
+        f"{instruction.opcode} {bare_shape(instruction.shape)}",
+        *filter(None, [", ".join(figures)]),
+    ]
+
+
+def _quoted(text: str) -> str:
+    return f'"{_escaped(text)}"'
+
+
+def _escaped(text: str) -> str:
+    """Inside a string of DOT, where `\\` begins what stands for something else."""
+    return harmless(text, 200).replace("\\", "\\\\").replace('"', '\\"')
