@@ -39,8 +39,8 @@ def dot(report: Counts, name: str, hops: int = 2) -> str:
         chosen = ", style=filled, penwidth=2" if other == it.name else ""
         label = "\\n".join(_escaped(line) for line in _label(report, it.computation[other]))
         lines.append(f'  {_quoted(other)} [label="{label}"{chosen}];')
-    for one, user, control in graph.edges(data="control"):
-        lines.append(f"  {_quoted(one)} -> {_quoted(user)}{' [style=dashed]' if control else ''};")
+    for one, user, edge in graph.edges(data=True):
+        lines.append(f"  {_quoted(one)} -> {_quoted(user)}{' [style=dashed]' if edge['control'] else ''};")
     return "\n".join([*lines, "}"]) + "\n"
 
 
