@@ -18,6 +18,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "diff": (
         "hlo-count diff before.txt after.txt --fail-above 5%",
         "hlo-count diff train.py:step --arg f32[128,784] --by scope",
+        "hlo-count diff dumps-of-main dumps-of-branch --markdown",
     ),
     "roofline": (
         "hlo-count roofline dump.txt --device h100-sxm --plot roofline.png",
@@ -32,6 +33,19 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hlo-count explain dump.txt fusion.3 --dot | dot -Tsvg > fusion.svg",
     ),
     "passes": ("hlo-count passes train.py:step --arg f32[128,784] --filter fusion",),
+    "job": (
+        "hlo-count job xla_dump_dir",
+        "hlo-count job xla_dump_dir --name 'jit_train*' --since 2h --by scope --save job.html",
+    ),
+    "scan": (
+        "hlo-count scan dumps '**/*.hlo.gz' -o counts.sqlite",
+        "hlo-count scan gs://bucket/dumps -o counts.parquet --workers 8",
+    ),
+    "query": (
+        "hlo-count query counts.sqlite growth --rows 50",
+        "hlo-count query counts.sqlite 'SELECT backend, count(*) FROM modules GROUP BY backend' --json",
+        "hlo-count query counts.sqlite --save fleet.html",
+    ),
 }
 """As they can be typed."""
 

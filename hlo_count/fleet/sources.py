@@ -24,7 +24,7 @@ class Source:
     """A file that may hold modules."""
 
     name: str
-    """Its path as it was given, or below the folder that was: what the tables call it."""
+    """Its absolute path, or its URL: what the tables call it."""
     size: int
     modified: float | None
     """Seconds since 1970; None where the file system does not tell."""
@@ -36,15 +36,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The sources of a scan, each once, by name; and how many files of folders are no HLO by their names."""
+    """The sources of a scan, by name; and how many files of folders are no HLO by their names."""
 
     sources: tuple[Source, ...]
     passed_over: int
 
 
 def find(paths: str | Path | Iterable[str | Path]) -> Found:
-    """The files that paths name. A folder stands for what is in it and below: of a module that XLA dumped the last
-    state, of other files those that may hold HLO. What is named, or matches a pattern, is read whatever it is called.
+    """The files that paths name, each once, also where a link leads to it as well.
+
+    A folder stands for what is in it and below: of a module that XLA dumped the last state, of other files those that
+    may hold HLO. What is named, or matches a pattern, is read whatever it is called.
 
     Raises HloCountError for a path that leads nowhere, and where there is no file at all.
     """
@@ -60,7 +62,10 @@ def find(paths: str | Path | Iterable[str | Path]) -> Found:
         named = ", ".join(map(str, given[:3])) or "nothing"
         instead = f", but {passed_over:,} files that are no HLO" if passed_over else ""
         raise HloCountError(f"{named}: no file that may hold HLO{instead}: name files, folders or patterns, **/*.txt")
-    return Found(tuple(sources[name] for name in sorted(sources)), passed_over)
+    by_place: dict[str, Source] = {}
+    for name in sorted(sources):
+        by_place.setdefault(name if is_remote(name) else os.path.realpath(name), sources[name])
+    return Found(tuple(by_place.values()), passed_over)
 
 
 def is_remote(path: str) -> bool:
@@ -84,7 +89,7 @@ def _local(path: str) -> Found:
 
 def _stat(name: str, *, named: bool) -> Source:
     state = os.stat(name)
-    return Source(name, state.st_size, state.st_mtime, local_fingerprint(state), named)
+    return Source(os.path.abspath(name), state.st_size, state.st_mtime, local_fingerprint(state), named)
 
 
 def local_fingerprint(state: os.stat_result) -> str:

@@ -254,6 +254,19 @@ def test_work_is_handed_out_by_size(tmp_path: Path) -> None:
     assert sizes == sorted(sizes, reverse=True)
 
 
+def test_a_file_is_read_once_whatever_leads_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dumped(tmp_path / "dumps", 1, step())
+    (tmp_path / "link.txt").symlink_to(path)
+    (tmp_path / "folder").symlink_to(tmp_path / "dumps")
+    monkeypatch.chdir(tmp_path)
+    given = ["dumps", "./dumps/", "dumps/*.txt", path, "link.txt", "folder", "."]
+    (source,) = find(given).sources
+    assert source.name == str(path)
+    assert hc.scan(given, "out.sqlite", here()).modules == 1
+    monkeypatch.chdir(tmp_path / "dumps")
+    assert hc.scan(path.name, tmp_path / "out.sqlite", here()).unchanged == 1
+
+
 def test_amounts_beyond_64_bits_are_doubles() -> None:
     assert number(2**63 - 1) == 2**63 - 1
     assert isinstance(number(2**63), float)
