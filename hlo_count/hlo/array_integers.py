@@ -74,10 +74,8 @@ def _stays(body: Computation, path: Path) -> bool:
 
 def _handed(parameter: Instruction, path: Path) -> tuple[Instruction, Path] | None:
     """What the one call site of a computation hands to its parameter."""
-    callee = parameter.computation
-    module = callee.module
-    there = [c for c, callees in module.callees.items() if callee in callees]
-    sites = [(i, role) for c in there for i in c.instructions for role, called in i.called if called is callee]
+    computation = parameter.computation
+    sites = computation.module.call_sites.get(computation, [])
     if len(sites) != 1:
         return None
     site, role = sites[0]

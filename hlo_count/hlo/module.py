@@ -133,6 +133,15 @@ class Module:
             yield from computation.instructions
 
     @cached_property
+    def call_sites(self) -> dict[Computation, list[tuple[Instruction, str]]]:
+        """For each computation that is called what calls it, and in which role."""
+        found: dict[Computation, list[tuple[Instruction, str]]] = {}
+        for instruction in self.instructions():
+            for role, callee in instruction.called:
+                found.setdefault(callee, []).append((instruction, role))
+        return found
+
+    @cached_property
     def call_graph(self) -> nx.MultiDiGraph[str]:
         """Caller -> callee, an edge a call site, with `role`, `instruction`, and `runs` where it can be told."""
         from hlo_count.hlo.graphs import call_graph

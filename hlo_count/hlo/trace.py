@@ -132,10 +132,7 @@ class Tracer:
         self._calls: dict[tuple[object, ...], Frame] = {}
         self._traced: dict[_Wanted, Value] = {}
         self._interned: dict[tuple[object, ...], Value] = {}
-        self._callers: dict[Computation, list[tuple[Instruction, str]]] = {}
-        for instruction in module.instructions():
-            for role, callee in instruction.called:
-                self._callers.setdefault(callee, []).append((instruction, role))
+        self._module = module
 
     def expression(self, instruction: Instruction) -> Value:
         """What a scalar instruction gives, whatever calls its computation."""
@@ -367,7 +364,7 @@ class Tracer:
         if i.computation.is_entry:
             return self._unknown(f"the argument {_argument_name(i, path)} of the entry")
         values: list[Value] = []
-        for caller_instruction, role in self._callers.get(i.computation, ()):
+        for caller_instruction, role in self._module.call_sites.get(i.computation, ()):
             values += yield from self._arguments(caller_instruction, role, i.computation, number, path, view)
         if not values:
             return self._unknown(f"the parameter {i.name} of {i.computation.name}, which nothing calls")

@@ -6,6 +6,7 @@ Kernels of a TPU are told by such arrays what to do: splash attention, which blo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from math import prod
 from typing import Any
@@ -14,7 +15,7 @@ MOST_ELEMENTS = 2**16
 """Of an array whose elements are kept."""
 _MOST_PRINTED = 2**22
 """Elements of all the constants of a program that is printed with them."""
-_LEFT_OUT = re.compile(r"^\s*(?:ROOT )?%?(\S+) = ([a-z]+)\w*\[([\d,]+)\]\S* constant\(\{\.\.\.\}\)", re.M)
+_CONSTANT = re.compile(r"\s*(?:ROOT )?%?(\S+) = ([a-z]+)\w*\[([\d,]*)\]\S* constant\((.*?)\)(?:,|$)")
 _COMMENT = re.compile(r"/\*.*?\*/")
 
 
@@ -25,17 +26,27 @@ def known_integers(compiled: Any, text: str) -> dict[str, tuple[int, ...]]:
     """
     if "tpu_custom_call" not in text:
         return {}
-    sizes = {name: (kind, prod(map(int, sizes.split(",")))) for name, kind, sizes in _LEFT_OUT.findall(text)}
-    wanted = [name for name, (kind, size) in sizes.items() if kind in ("s", "u") and size <= MOST_ELEMENTS]
-    if not wanted or sum(size for _, size in sizes.values()) > _MOST_PRINTED:
+    left_out = {name: (kind, size) for name, kind, size, literal in _constants(text) if literal == "{...}"}
+    wanted = {name for name, (kind, size) in left_out.items() if kind in ("s", "u") and size <= MOST_ELEMENTS}
+    if not wanted or sum(size for _, size in left_out.values()) > _MOST_PRINTED:
         return {}
-    whole = _with_constants(compiled)
-    found = {}
-    for name in wanted:
-        literal = re.search(rf"^\s*(?:ROOT )?%?{re.escape(name)} = \S+ constant\((.*?)\)(?:,|$)", whole, re.M)
-        if literal is not None:
-            found[name] = tuple(map(int, re.findall(r"-?\d+", _COMMENT.sub("", literal[1]))))
-    return found
+    return {
+        name: tuple(map(int, re.findall(r"-?\d+", _COMMENT.sub("", literal))))
+        for name, _, _, literal in _constants(_with_constants(compiled))
+        if name in wanted
+    }
+
+
+def _constants(text: str) -> Iterator[tuple[str, str, int, str]]:
+    """Name, kind of type, number of elements and literal of each."""
+    at = text.find(" constant(")
+    while at >= 0:
+        end = text.find("\n", at)
+        found = _CONSTANT.match(text[text.rfind("\n", 0, at) + 1 : end if end >= 0 else len(text)])
+        if found is not None:
+            name, kind, sizes, literal = found.groups()
+            yield name, kind, prod(map(int, sizes.split(","))) if sizes else 1, literal
+        at = text.find(" constant(", at + 1)
 
 
 def _with_constants(compiled: Any) -> str:

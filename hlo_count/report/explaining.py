@@ -113,7 +113,7 @@ class _Explainer:
 
     def _where_it_runs(self) -> str:
         it, here = self._it, self._it.computation
-        callers = [(i, role) for i in here.module.instructions() for role, callee in i.called if callee is here]
+        callers = here.module.call_sites.get(here, [])
         if here.is_entry:
             where = f"stands in the entry computation {here.name}"
         elif callers:
