@@ -27,11 +27,12 @@
       .call(d3.axisLeft(y).ticks(6).tickFormat((value) => (Number.isInteger(Math.log10(value)) ? amount(value, "") : "")));
     svg.append("text").attr("x", width - edge.right).attr("y", height - 8).attr("text-anchor", "end").text("FLOP per byte");
     svg.append("text").attr("x", edge.left + 6).attr("y", edge.top + 4).text("FLOP/s");
+    const small = width < 560;
     let above = -Infinity; // of the label before, so that none covers another
     for (const each of plane.slopes) {
       const ends = [xs[0], Math.min(xs[1], top / each.rate)].map((at) => [x(at), y(at * each.rate)]);
       svg.append("path").attr("class", "slope").attr("d", d3.line()(ends));
-      if (width < 560 && each !== plane.slopes[plane.slopes.length - 1]) continue;
+      if (small && each !== plane.slopes[plane.slopes.length - 1]) continue;
       svg.append("text").attr("x", ends[0][0] + 8).attr("y", ends[0][1] - 6).text(`${each.label} ${amount(each.rate, "B/s")}`)
         .attr("transform", `rotate(${(Math.atan2(ends[1][1] - ends[0][1], ends[1][0] - ends[0][0]) * 180) / Math.PI},${ends[0][0]},${ends[0][1]})`);
     }
@@ -39,9 +40,10 @@
       svg.append("path").attr("class", "roof").attr("d", d3.line()([[x(Math.max(xs[0], each.rate / main)), y(each.rate)], [x(xs[1]), y(each.rate)]]));
       if (y(each.rate) - above < 14) continue;
       above = y(each.rate);
-      svg.append("text").attr("x", width - edge.right - 4).attr("y", y(each.rate) - 5).attr("text-anchor", "end").text(`${each.label} ${amount(each.rate, "FLOP/s")}`);
+      svg.append("text").attr("x", width - edge.right - 4).attr("y", y(each.rate) - 5).attr("text-anchor", "end")
+        .text(`${small ? each.label.split(",")[0] : each.label} ${amount(each.rate, "FLOP/s")}`);
     }
-    const radius = d3.scaleSqrt([0, d3.max(points, (p) => columns.estimate[p.n]) || 1], [3, 15]);
+    const radius = d3.scaleSqrt([0, d3.max(points, (p) => columns.estimate[p.n]) || 1], small ? [2, 8] : [3, 15]);
     const open = (event, p) => choose(p.n, true);
     svg.append("g").selectAll("circle").data(points).join("circle").attr("class", "point").attr("tabindex", 0).attr("role", "button")
       .attr("data-kernel", (p) => p.n).attr("aria-label", (p) => text(columns.name[p.n]))
