@@ -16,7 +16,8 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from multiprocessing import connection, get_context, parent_process
+from contextlib import contextmanager
+from multiprocessing import active_children, connection, get_context, parent_process
 
 from hlo_count.errors import HloCountError
 from hlo_count.fleet.counting_one import Counted, count_all, failed
@@ -147,17 +148,28 @@ def _gone(source: Source) -> Counted:
     )
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    """Processes that share nothing with this one, whose threads and compilers a fork would tear apart."""
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin)
-    try:
-        pool.submit(os.getpid).result()
-    except BrokenExecutor:
-        raise HloCountError(
-            "no process starts to count in: a script calls scan below `if __name__ == '__main__':`, as Python's own "
-            "pools want it"
-        ) from None
-    return pool
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that share nothing with this one, whose threads and compilers a fork would tear apart.
+
+    An end before the end, such as Ctrl-C, waits for none of them.
+    """
+    others = {child.pid for child in active_children()}
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin) as pool:
+        try:
+            pool.submit(os.getpid).result()
+        except BrokenExecutor:
+            raise HloCountError(
+                "no process starts to count in: a script calls scan below `if __name__ == '__main__':`, as Python's "
+                "own pools want it"
+            ) from None
+        own = [child for child in active_children() if child.pid not in others]
+        try:
+            yield pool
+        except BaseException:
+            for child in own:
+                child.kill()
+            raise
 
 
 def _begin() -> None:

@@ -204,6 +204,42 @@ def test_a_process_that_ends(always: bool, tmp_path: Path, monkeypatch: pytest.M
     assert rows(found.path, "SELECT sum(flops) FROM modules") == [(sum(map(flops, (1, 2, 3, 9))),)]
 
 
+SLEEPS = """
+import sys, time
+def waits(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("slow.txt"):
+        open({marker!r}, "w").close()
+        time.sleep(60)
+sys.addaudithook(waits)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_ctrl_c_waits_for_no_file(tmp_path: Path) -> None:
+    """And what was counted before is there."""
+    folder, site, marker = tmp_path / "dumps", tmp_path / "site", tmp_path / "waiting"
+    for at in range(2):
+        dumped(folder, at, step(rows=1 + at) + "\n" * BATCH_BYTES)  # each a batch of its own, and before the slow one
+    (folder / "slow.txt").write_text(step())
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SLEEPS.format(marker=str(marker)))
+    script = tmp_path / "scans.py"
+    script.write_text(SCANS)
+    path = os.pathsep.join([str(site), *sys.path])
+    command = [sys.executable, script, folder, tmp_path / "out.sqlite", "1"]
+    scan = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path}, stderr=subprocess.PIPE, text=True)
+    while not marker.exists():
+        assert scan.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)
+    scan.send_signal(signal.SIGINT)
+    _, said = scan.communicate(timeout=20)
+    assert "KeyboardInterrupt" in said
+    store = Store(tmp_path / "out.sqlite", f"hlo_count {hc.__version__}")
+    assert [store.unchanged(source) for source in find(folder).sources] == [True, True, False]
+    store.close()
+
+
 def test_memory_that_runs_out_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dumped(tmp_path, 1, step())
 
