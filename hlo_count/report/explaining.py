@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation, bare_shape
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import OPCODES, TRAITS
 from hlo_count.hlo.trip_counts import trip_count
@@ -154,28 +156,22 @@ class _Explainer:
 
     def _applied(self) -> Iterator[Applied]:
         it = self._it
-        inside = [it]
-        if it.opcode == "fusion":
-            inside = [i for i in self._in_fusion(it.callee("calls")) if i.opcode != "fusion"]
-        groups: dict[tuple[str, Callable[..., Cost] | None], list[Cost]] = {}
-        for i in inside:
+        groups: dict[tuple[str, Callable[..., Cost] | None], list[tuple[int, Cost]]] = {}
+        for i, times in _inside(it):
             cost = self._walk.cost_of(i, False)
-            if cost:
+            if cost and i.opcode != "fusion":
                 target = unquote(i.attribute("custom_call_target") or "") if i.opcode == "custom-call" else ""
                 rule = FORMULAS.get(target) if target else rule_of(i.opcode, self._report.backend)
-                groups.setdefault((target or i.opcode, rule), []).append(cost)
-        found = [(name, rule, len(costs), Cost.sum(costs)) for (name, rule), costs in groups.items()]
+                groups.setdefault((target or i.opcode, rule), []).append((times, cost))
+        found = [
+            (name, rule, sum(times for times, _ in costs), Cost.sum(cost * times for times, cost in costs))
+            for (name, rule), costs in groups.items()
+        ]
         found.sort(key=lambda each: (-each[3].flops, -each[3].transcendentals, -each[3].int_ops, -each[3].other_ops))
         for name, rule, number, cost in found:
             formula = "" if rule is None else inspect.getdoc(rule) or ""
             where = "" if rule is None else f"{rule.__module__}.{getattr(rule, '__qualname__', repr(rule))}"
             yield Applied(name, number, cost, formula, where)
-
-    def _in_fusion(self, body: Computation | None) -> Iterator[Instruction]:
-        for i in () if body is None else body.instructions:
-            yield i
-            if i.opcode == "fusion":
-                yield from self._in_fusion(i.callee("calls"))
 
     # Why it moves what it moves
 
@@ -274,9 +270,7 @@ class _Explainer:
         return Neighbour(other.name, other.opcode, bare_shape(other.shape), source)
 
     def _unknowns(self) -> Iterator[Unknown]:
-        names = {self._it.name}
-        if self._it.opcode == "fusion":
-            names |= {i.name for i in self._in_fusion(self._it.callee("calls"))}
+        names = {self._it.name, *(i.name for i, _ in _inside(self._it))}
         yield from (unknown for unknown in self._report.unknowns if unknown.instruction in names)
 
     def _place(self, device: Any) -> Place | None:
@@ -288,3 +282,22 @@ class _Explainer:
         rank = 1 + sum(each.estimate > row.estimate for each in roofline.rows)
         share = row.estimate / sum_of_all if sum_of_all else 0.0
         return Place(roofline.device.name, row, rank, len(roofline.rows), share)
+
+
+def _inside(it: Instruction) -> Iterator[tuple[Instruction, int]]:
+    """What an instruction is, or a fusion holds, those inside it too, and how often each stands there."""
+    outermost = _fused_body(it)
+    if outermost is None:
+        yield it, 1
+        return
+    numbers = Counter({outermost: 1})
+    for body in reversed(post_order(outermost, lambda each: filter(None, map(_fused_body, each.instructions)))):
+        for i in body.instructions:
+            yield i, numbers[body]
+            below = _fused_body(i)
+            if below is not None:
+                numbers[below] += numbers[body]
+
+
+def _fused_body(it: Instruction) -> Computation | None:
+    return it.callee("calls") if it.opcode == "fusion" else None

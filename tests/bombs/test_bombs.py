@@ -108,6 +108,9 @@ def shallow() -> Iterator[None]:
 def test_depth_is_no_recursion(name: str) -> None:
     text = BOMBS[name](250)
     shown(text)
+    calling = "f7/a" if name == "named_calls" else "f7/y"
+    if name in NESTS and name not in ("nest_of_maps", "doubled_conditionals"):
+        str(hc.count(text).explain(calling, device="h100-sxm"))
     if name in ("doubled_calls", "doubled_fusions", "doubled_loops", "named_calls"):  # XLA's own sums are infinite
         for ask in (lambda: hc.count(text).reconcile(), lambda: hc.count(text, convention="xla").flops):
             with pytest.raises(hc.HloCountError, match="XLA adds up in float32, which ends at 3.4e38"):
