@@ -107,9 +107,35 @@ def _zstd(data: BinaryIO, name: str) -> Any:
         except ImportError:
             pass
     try:
-        return import_module("zstandard").ZstdDecompressor().stream_reader(data, read_across_frames=True)
+        return _ZstdFrames(data, import_module("zstandard").ZstdDecompressor())
     except ImportError:
         raise HloCountError(f"{name}: this is zstd: unpack it (zstd -d), or pip install zstandard") from None
+
+
+class _ZstdFrames:
+    """Frames of zstd, one after another, as a stream: zstandard's own ends without a word where a frame breaks off."""
+
+    _PIECE = 2**12
+    """Bytes that are unpacked at a time, which may be 128 KiB for each four of them."""
+
+    def __init__(self, data: BinaryIO, unpacker: Any) -> None:
+        self._data = data
+        self._unpacker = unpacker
+        self._frame: Any = None
+
+    def read(self, _: int) -> bytes:
+        """What comes next, however much it is; nothing at the end. Raises EOFError in the middle of a frame."""
+        while True:
+            is_new = self._frame is None or self._frame.eof
+            piece = (self._frame.unused_data if self._frame and is_new else b"") or self._data.read(self._PIECE)
+            if not piece:
+                if is_new:
+                    return b""
+                raise EOFError("it breaks off")
+            if is_new:
+                self._frame = self._unpacker.decompressobj()
+            if found := self._frame.decompress(piece):
+                return bytes(found)
 
 
 _PACKED: dict[bytes, tuple[str, Callable[[BinaryIO, str], Any]]] = {
