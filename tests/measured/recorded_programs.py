@@ -57,11 +57,14 @@ def on_one_device(folder: str) -> None:
     w, x = jnp.ones((WIDTH, OUT)), jnp.ones((BATCH, WIDTH))
 
     def run(w):
+        """One program after the other: a CPU would run those at a time that need nothing of each other."""
+        done = jax.block_until_ready
         for _ in range(STEPS):
-            w, _ = step(w, x)
-        found = [w, scan(square), loop(TRIPS, square), collatz(COLLATZ)]
-        found += [conditional(yes, square) for yes in TAKEN]
-        jax.block_until_ready([*found, decode(DECODED, square, jnp.zeros((CACHE, SIZE)))])
+            w, _ = done(step(w, x))
+        done(scan(square)), done(loop(TRIPS, square)), done(collatz(COLLATZ))
+        for yes in TAKEN:
+            done(conditional(yes, square))
+        done(decode(DECODED, square, done(jnp.zeros((CACHE, SIZE)))))
 
     run(w)
     with jax.profiler.trace(folder):
