@@ -11,7 +11,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-_WORDS = re.compile(rb'\s*(?:#\w+\s*=[^\n]*\s+)*(?:module\b|"builtin\.module")')
+# The repeats are possessive: a line of definitions can be read in one way.
+_WORDS = re.compile(rb'\s*+(?:#\w++\s*+=[^\n]*+\s++)*+(?:module\b|"builtin\.module")')
 _PLACE = re.compile(r'^error: (?:"[^"]*":\d+:\d+: )?')
 _LIBRARIES = "jaxlib.mlir._mlir_libs"
 

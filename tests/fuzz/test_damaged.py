@@ -15,18 +15,11 @@ from fuzz.pool import printed
 pytestmark = pytest.mark.skipif(not VERIFIES, reason="this jaxlib does not let us ask XLA's verifier")
 
 
-NOT_VERIFIED = 1
-"""Texts of 250 that may be exact though XLA refuses them: it also reads what we do not (metadata, source tables, JSON
-that is no figure's), and refuses dead code in fused computations. docs/robustness.md has the share of many."""
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_texts(seed: int) -> None:
     judge = Judge()
     judged = (judge.judge(mutant) for mutant in itertools.islice(Mutator(printed(), seed).mutants(), 250))
-    found = [finding for finding in judged if finding is not None]
-    assert [str(finding) for finding in found if finding.kind != "exact but refused by XLA"] == []
-    assert len(found) <= NOT_VERIFIED, [*map(str, found)]
+    assert [str(finding) for finding in judged if finding is not None] == []
     assert judge.tally["exact"] > 30, "mutants that are all refused tell nothing"
     assert judge.tally["refused"] > 50, "mutants that are all taken tell nothing"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from xla_reference import AVAILABLE, VERIFIES, reference, verified
 
@@ -118,6 +120,23 @@ def test_headers_are_held_to_it_too(said: str) -> None:
 def test_a_header_with_more_than_is_known_is_a_lower_bound() -> None:
     text = program("negate(x)", "f32[4,8]").replace("HloModule m", "HloModule m, unheard_of=1")
     assert hc.count(text).status == "lower bound"
+
+
+OPEN = {
+    "slice": ("{", "[1:2], "), "replica_groups": ("{", "{0,"), "sharding": ("{", "{devices=[1]0,"),
+    "metadata": ("{", 'op_name="a" '), "frontend_attributes": ("{", 'a="b",'), "backend_config": ("{", '"a":{'),
+    "window": ("{", "size=1 "), "padding": ("", "1_1x"), "output_to_operand_aliasing": ("{", "{}: (0, "),
+    "branch_computations": ("{", "a, "), "dim_labels": ("", "b0"), "operand_precision": ("{", "high,"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_is_never_closed_is_given_up_in_one_pass(name: str) -> None:
+    """Seconds of the processor, a hundred times what one pass takes here: two nested ones take minutes."""
+    start, again = OPEN[name]
+    before = time.process_time()
+    assert value_problem(name, start + again * 100_000)
+    assert time.process_time() - before < 10
 
 
 def test_every_attribute_of_a_row_is_one_that_its_opcode_may_have() -> None:

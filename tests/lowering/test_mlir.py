@@ -13,6 +13,7 @@ from mosaic_support import needs_mosaic
 
 from hlo_count.lowering import mlir
 from hlo_count.lowering.mlir import MlirError, generic_form
+from hlo_count.lowering.stored import kind_of
 
 WORDS = b"module {\n  func.func @main(%a: i32) {\n    return\n  }\n}"
 
@@ -21,6 +22,15 @@ def body_of_a_fixture() -> bytes:
     found = re.search(r'"body":"([^"]*)"', text("tpu-v5e", "pallas_matmul"))
     assert found is not None
     return base64.b64decode(found[1])
+
+
+@pytest.mark.parametrize("lines", [b"#a= " * 200, b"#a = #b\n" * 200, b"#a =\n" * 200, b" " * 2000])
+def test_definitions_before_no_module_are_read_in_one_way(lines):
+    """A pattern that tries each line in two ways takes 2^200 steps."""
+    with pytest.raises(MlirError, match="holds no MLIR"):
+        generic_form(lines + b"x")
+    assert kind_of(lines + b"x") == "text"
+    assert kind_of(lines.replace(b"#b", b"3") + b"\nmodule {}") == "stablehlo" or b"\n" not in lines
 
 
 @needs_mosaic

@@ -55,6 +55,7 @@ _WINDOW_FIELD = re.compile(r"(\w+)=\s*([^\s}]+)")
 _LABELS = re.compile(r"([0-9bf?]{2,})_([0-9io?]{2,})->([0-9bf?]{2,})")
 _RANGE = rf"\[{_GAP}{_INT}{_GAP}:{_GAP}{_INT}{_GAP}(?::{_GAP}{_INT}{_GAP})?+\]"
 _JSON_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}"]', re.S)
+_AFTER_FRONTEND = re.compile(rf"{_GAP}([,}}])").match
 _FRONTEND_NAME = re.compile(rf"{_GAP}{_NAME}={_GAP}", re.A)
 
 
@@ -113,12 +114,12 @@ def _is_frontend(text: str) -> bool:
         at = value.end() if value is not None else _json_end(text, name.end()) if text[name.end()] == "{" else -1
         if at < 0:
             return False
-        rest = text[at:].lstrip()
-        if rest == "}":
-            return True
-        if not rest.startswith(","):
+        after = _AFTER_FRONTEND(text, at)
+        if after is None:
             return False
-        at = len(text) - len(rest) + 1
+        at = after.end()
+        if after[1] == "}":
+            return at == len(text)
     return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.shapes import Shape, array
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.result_shapes import fits
 
@@ -77,6 +77,23 @@ def _branches(i: Instruction, given: Sequence[Shape]) -> str:
     return ""
 
 
+def _scan_problem(i: Instruction, callee: Computation) -> str:
+    """The body of a scan takes a slice of each array along its dimension, and the values that are carried."""
+    parameters, _ = callee.signature
+    if len(parameters) != len(i.operands):
+        return f"gives {len(i.operands)} operands to {callee.name}, which takes {len(parameters)}"
+    axes, arrays = i.dims("dimensions"), len(i.operands) - int(i.attributes["num_carries"])
+    for number, (parameter, operand) in enumerate(zip(parameters, i.operands, strict=True)):
+        shape = operand.shape
+        if number < arrays:
+            if len(axes) != 1 or axes[0] >= shape.rank:
+                return f"scans dimensions={i.attributes['dimensions']} of {shape}"
+            shape = array(shape.dtype, shape.dimensions[: axes[0]] + shape.dimensions[axes[0] + 1 :])
+        if not fits(shape, parameter, rounded=True):
+            return f"gives {shape} to {callee.name}, whose parameter {number} is {parameter}"
+    return ""
+
+
 def _types_problem(i: Instruction, role: str, callee: Computation) -> str:
     """A value that is applied to elements of another type than it takes, or that gives another than the initial one."""
     shapes = [operand.shape for operand in i.operands]
@@ -109,6 +126,8 @@ def _types_problem(i: Instruction, role: str, callee: Computation) -> str:
 def _applied(i: Instruction) -> str:
     """Bodies that are applied to elements take scalars, as many as there are operands."""
     for role, callee in i.called:
+        if i.opcode == "scan":
+            return _scan_problem(i, callee)
         parameters, _ = callee.signature
         number = len(parameters)
         wanted = _PER_OPERAND.get(i.opcode, 0) * len(i.operands)
@@ -126,7 +145,7 @@ def _applied(i: Instruction) -> str:
         problem = _types_problem(i, role, callee)
         if problem:
             return problem
-        scalars = i.opcode != "scan" and i.opcode not in COLLECTIVES
+        scalars = i.opcode not in COLLECTIVES
         odd = next((shape for shape in parameters if shape.rank), None)
         if scalars and odd is not None:
             return f"applies {callee.name} to elements, but it takes {odd}"

@@ -17,7 +17,7 @@ from hlo_count.hlo.opcodes import (
     halved,
     may_have,
 )
-from hlo_count.hlo.shapes import Shape, parse_shape
+from hlo_count.hlo.shapes import Shape, parse_shape, tuple_of
 from hlo_count.hlo.verifier.attribute_values import value_problem
 from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.collective_groups import groups_problem
@@ -111,19 +111,46 @@ def contradiction(i: Instruction) -> str:
     strange = next((name for name in i.attributes if name not in ATTRIBUTES), None)
     if strange is not None:
         return f"has {strange}=, which is not known here: XLA may be newer, or the text damaged"
+    sugared = async_sugar(i.opcode)
+    if sugared is not None:
+        wrapped, half = sugared
+        problem = _async_problem(i, half)
+        return contradiction(_wrapped(i, wrapped)) if not problem and half == "start" else problem
     row = OPCODES.get(i.opcode)
     if row is None:
-        known = async_sugar(i.opcode) is not None
-        return "" if known else f"is a {i.opcode}, an opcode that is not known here"
+        return f"is a {i.opcode}, an opcode that is not known here"
     return (
         _size_problem(i.shape)
         or sharding_problem(i)
         or groups_problem(i)
         or _pair_problem(i)
+        or (_async_problem(i, row.half) if row.half and not row.wraps else "")
         or type_problem(i)
         or (call_problem(i) if row.calls else "")
         or shape_problem(i)
     )
+
+
+def _async_problem(i: Instruction, half: str) -> str:
+    """A start gives ((operands), result, ...), and the done that result."""
+    whole = i.shape if half == "start" else i.operands[0].shape
+    if len(whole.elements) < 2 or not whole.elements[0].is_tuple:
+        return f"is a {i.opcode} with {whole}, and no ((operands), result)"
+    if half == "done":
+        given = whole.elements[1]
+        return "" if fits(given, i.shape) else f"waits for {given} and gives {i.shape}"
+    taken = tuple_of(tuple(operand.shape for operand in i.operands))
+    if half == "start" and not fits(taken, whole.elements[0]):
+        return f"takes {taken} and gives {whole}"
+    return ""
+
+
+def _wrapped(start: Instruction, opcode: str) -> Instruction:
+    """What a sugared start stands for."""
+    attributes = (start.operand_text, start.attribute_text)
+    inner = Instruction(start.computation, start.index, start.name, opcode, start.shape.elements[1], *attributes)
+    inner._operands = start.operands
+    return inner
 
 
 def _size_problem(shape: Shape) -> str:
