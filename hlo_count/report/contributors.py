@@ -48,7 +48,10 @@ def contributors(report: Counts, measured: Measured, limits: Limits) -> list[Con
 def parts_of(report: Counts, counter: str) -> list[tuple[Instruction, float, str]]:
     """(instruction, amount, what it is) of a counter; bytes stand for the intensity."""
     if counter == "peak_bytes":
-        return [(i, size, _described(i)) for i, size in live_at_peak(report.module)]
+        found: list[tuple[Instruction, float, str]]
+        found = [(i, size, _described(i)) for i, size in live_at_peak(report.module)]
+        gaps = (report.module.entry.root, report.peak.gaps, "gaps between temporaries")
+        return [*found, gaps] if report.peak.gaps else found
     if counter == "compulsory_bytes":
         return [(i, size, _described(i)) for i, size in compulsory(report)]
     if counter == "argument_bytes":

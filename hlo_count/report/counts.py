@@ -244,6 +244,18 @@ class Counts:
         """Arguments + outputs + the most that temporaries take at a time over the schedule - aliases."""
         return self.peak.total
 
+    @property
+    def compiler_peak_bytes(self) -> int | None:
+        """The same by the compiler's own `memory_analysis()`; None where the compile is not at hand, or has none."""
+        try:
+            memory = None if self.compiled is None else self.compiled.memory_analysis()
+        except NotImplementedError:
+            return None
+        if memory is None:
+            return None
+        taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+        return int(taken - memory.alias_size_in_bytes)
+
     # Breakdowns
 
     @cached_property

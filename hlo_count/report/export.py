@@ -52,6 +52,7 @@ def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 
         data["compulsory_bytes"] = report.compulsory_bytes
         data["peak_bytes"] = report.peak_bytes
         data["peak_status"] = report.peak.status
+        data["compiler_peak_bytes"] = report.compiler_peak_bytes
         data["operations"] = [
             {"counter": key[0], "class": key[1], "dtype": key[2], "unit": key[3], "amount": amount}
             for key, amount in sorted(report.total.amounts.items())

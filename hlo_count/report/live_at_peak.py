@@ -11,7 +11,7 @@ from hlo_count.visitors.peak import device_bytes, live_temporaries
 
 
 def live_at_peak(module: Module) -> list[tuple[Instruction, int]]:
-    """The arrays that `peak_bytes` is made of, with their sizes, largest first; they add up to it exactly.
+    """The arrays that `peak_bytes` is made of, with their sizes, largest first; with `Peak.gaps` they add up to it.
 
     Arguments and outputs, but an output that takes a donated argument's buffer counts with the argument; then the
     temporaries that are alive at the worst moment. Values that share a buffer count once, as the largest of them.

@@ -201,7 +201,7 @@ class _PageData:
         step = max(1, -(-len(moments) // _MOST_MOMENTS))
         peak = self._report.peak
         return {
-            "always": peak.arguments + peak.outputs - peak.aliased,
+            "always": peak.arguments + peak.outputs - peak.aliased + peak.gaps,
             "temporaries": [max(moments[n : n + step]) for n in range(0, len(moments), step)],
             "step": step,
             "moments": len(moments),

@@ -112,6 +112,9 @@ def totals_rows(report: Counts) -> list[tuple[str, str, str, str]]:
         if peak.aliased:
             named["aliased"] = peak.aliased
         parts = ", ".join(f"{name} {short_size(size)}" for name, size in named.items())
+        compilers = report.compiler_peak_bytes
+        if compilers is not None and _size(compilers) != _size(report.peak_bytes):
+            parts += f"; {_size(compilers)} by the compiler"
         rows.append(("peak memory", _size(report.peak_bytes), "" if peak.status == "exact" else peak.status, parts))
         if report.num_devices > 1 and report.stage != "unpartitioned":
             rows += _all_devices(report)

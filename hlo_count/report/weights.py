@@ -56,7 +56,8 @@ class Weights:
             at = self.measures.index("estimate")
             for kernel, row in self.roofline.kernels:
                 yield kernel, [*nothing[:at], row.estimate, *nothing[at + 1 :]]
-        for instruction, size in self.alive:
+        gaps = (self.report.module.entry.root, self.report.peak.gaps)
+        for instruction, size in (*self.alive, gaps):
             yield instruction, [*nothing[:-1], float(size)]
 
     def _counted(self, cost: Cost) -> list[float]:

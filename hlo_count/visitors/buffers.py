@@ -10,7 +10,9 @@ one, are united in a buffer (hlo_alias_analysis.cc).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.computation import Computation
@@ -23,7 +25,7 @@ from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
 
 _ELEMENTWISE = ELEMENTWISE - {"copy"}
 _REUSING = _ELEMENTWISE | {"fusion", "triangular-solve", "sort"}
-_CALLERS = having("runs") - {"fusion"}
+_CALLERS = having("runs") - {"fusion"} | {"call-start"}
 _SAME_VALUE = having("name") | {"bitcast", "all-reduce-done"}
 
 
@@ -47,6 +49,27 @@ class Buffer:
     is_argument: bool = False
     """Of a donated argument, which may be overwritten, it says nothing."""
     is_output: bool = False
+
+
+Sized = tuple[int, Buffer]
+"""The bytes that a buffer takes, and the buffer."""
+
+
+def live_sums(sized: Iterable[tuple[int, list[Value]]], end: int) -> list[int]:
+    """The bytes that are live at each moment; values of one buffer count once."""
+    change = [0] * (end + 2)
+    for bytes_, values in sized:
+        reached = -1
+        for value in sorted(values, key=_start):
+            if value.end > reached:
+                change[max(value.start, reached + 1)] += bytes_
+                change[value.end + 1] -= bytes_
+                reached = value.end
+    return list(accumulate(change))
+
+
+def _start(value: Value) -> int:
+    return value.start
 
 
 def buffers(module: Module) -> tuple[list[Buffer], int]:
@@ -75,6 +98,8 @@ class _Timeline:
         self._parents: list[int] = []
         self._fixed: list[bool] = []
         """By the first value of a buffer: whether none may overwrite it, a constant or an argument."""
+        self._absorbed: set[int] = set()
+        """Other names for values: what a loop carries and gives unchanged."""
         self._visited: set[Computation] = set()
         entry = module.entry
         self._arguments: list[list[int]] = []
@@ -95,6 +120,8 @@ class _Timeline:
     def buffers(self) -> list[Buffer]:
         found: dict[int, Buffer] = {}
         for index, value in enumerate(self.values):
+            if index in self._absorbed:
+                continue
             buffer = found.setdefault(self._find(index), Buffer())
             buffer.values.append(value)
             buffer.is_constant |= value.definer.opcode == "constant"
@@ -193,7 +220,7 @@ class _Timeline:
             return (yield from self._while(instruction, operands[0]))
         if opcode == "conditional":
             return (yield from self._conditional(instruction, operands))
-        role = {"call": "to_apply", "async-start": "calls"}.get(opcode)
+        role = {"call": "to_apply", "call-start": "to_apply", "async-start": "calls"}.get(opcode)
         callee = self._callee(instruction, role) if role is not None else None
         if callee is None:
             return self._step(instruction, operands)
@@ -219,15 +246,19 @@ class _Timeline:
         state = self._define(body.parameters[0])
         after = yield self._run(body, [state])
         result = self._define(instruction)
-        for before, inside, final, outside in zip(initial, state, after, result, strict=False):
+        for leaf, (before, inside, final, outside) in enumerate(zip(initial, state, after, result, strict=False)):
             if inside == final:
-                # Carried unchanged, it stays where it was, be it an argument or a constant.
+                # Carried unchanged, it is the value that it was, be it an argument or a constant.
                 self._unite(before, inside)
                 self._unite(inside, outside)
+                self.values[before].end = max(self.values[before].end, self.values[inside].end)
+                self._absorbed |= {inside, outside}
+                result[leaf] = before
             else:
                 self._unite_if_free(inside, final)
                 self._unite_if_free(before, inside)
                 self._unite_if_free(inside, outside)
+        self._use(result)
         return result
 
     def _conditional(self, instruction: Instruction, operands: list[list[int]]) -> Task[list[int]]:

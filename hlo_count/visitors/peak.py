@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.shapes import Shape
+from hlo_count.visitors import tpu_arena
 from hlo_count.visitors.buffers import (
-    Buffer,
     Reuse,
+    Sized,
     Value,
     alias_pairs,
     buffers,
     leaf_span,
+    live_sums,
     sequential_computations,
 )
 from hlo_count.visitors.cost import MAIN, Status
@@ -26,9 +27,11 @@ from hlo_count.visitors.memory_spaces import backend_of, space_name
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes of device memory. Arguments and outputs are there throughout; `aliased` are both at once.
+    """Bytes of device memory. Arguments and outputs are there throughout; `aliased` are both at once; `gaps` are those
+    of the temporaries that no array takes.
 
-    An estimate where the text has no schedule, whose order decides what lives at a time.
+    An estimate where the text has no schedule, whose order decides what lives at a time, and of temporaries on TPU,
+    whose places follow from rules that were learnt.
     """
 
     arguments: int
@@ -36,6 +39,7 @@ class Peak:
     temporaries: int
     aliased: int
     status: Status = "exact"
+    gaps: int = 0
 
     @property
     def total(self) -> int:
@@ -59,9 +63,9 @@ def peak_bytes(module: Module) -> Peak:
     It is arguments + outputs + the largest sum of live temporaries − donated arguments that outputs take, as
     `compiled.memory_analysis()` has it. Temporaries share a buffer, or take an operand's that dies, by the
     rules of XLA's buffer assignment, and lie in an output's buffer, or a donated argument's, while that is
-    not needed. Constants are part of the program, arrays in the host's memory or on the chip take no device
-    memory, and tables of pointers to the elements of tuples, scratch inside library calls and alignment are
-    left out.
+    not needed. On TPU they lie in an arena, with gaps (`tpu_arena`). Constants are part of the program, arrays in
+    the host's memory or on the chip take no device memory, and tables of pointers to the elements of tuples, scratch
+    inside library calls and alignment are left out on CPU and GPU.
     """
     size = device_bytes(module)
     root = module.entry.root
@@ -70,12 +74,15 @@ def peak_bytes(module: Module) -> Peak:
         shape = module.entry.parameters[number].shape
         start, count = leaf_span(shape, path)
         aliased += sum(map(size, shape.leaves[start : start + count]))
+    taken, at_once = _temporaries(module)
+    live = sum(bytes_ for bytes_, _ in at_once)
     return Peak(
         arguments=sum(size(leaf) for p in module.entry.parameters for leaf in p.shape.leaves),
         outputs=sum(map(size, root.shape.leaves)),
-        temporaries=sum(bytes_ for bytes_, _ in live_temporaries(module)),
+        temporaries=taken,
         aliased=aliased,
-        status="exact" if module.is_scheduled else "estimate",
+        status="exact" if module.is_scheduled and taken == live else "estimate",
+        gaps=taken - live,
     )
 
 
@@ -83,30 +90,43 @@ def _start(value: Value) -> int:
     return value.start
 
 
-def live_temporaries(module: Module) -> list[tuple[int, Buffer]]:
+def live_temporaries(module: Module) -> list[Sized]:
     """The buffers of temporaries that are alive at the worst moment, with their bytes."""
-    with no_garbage_collection():
-        temporary, end = _temporaries(module)
-        sums = _over_time(temporary, end)
-        worst = sums.index(max(sums))
-        return [item for item in temporary if any(value.start <= worst <= value.end for value in item[1].values)]
+    return _temporaries(module)[1]
 
 
 def temporaries_over_time(module: Module) -> tuple[list[int], Instruction | None]:
     """Bytes of temporaries at each moment of the schedule, and the instruction that runs at the worst; loops once.
 
-    None where nothing is made at that moment.
+    Without gaps. None where nothing is made at that moment.
     """
     with no_garbage_collection():
-        temporary, end = _temporaries(module)
-        sums = _over_time(temporary, end)
+        _, sized, end = _counted(module)
+        sums = live_sums(((bytes_, buffer.values) for bytes_, buffer in sized), end)
     worst = sums.index(max(sums))
-    made = [value.definer for _, buffer in temporary for value in buffer.values if value.start == worst]
+    made = [value.definer for _, buffer in sized for value in buffer.values if value.start == worst]
     return sums, made[0] if made else None
 
 
-def _temporaries(module: Module) -> tuple[list[tuple[int, Buffer]], int]:
-    """The buffers of temporaries that lie in no output's, with their bytes, and the moment at which all ends."""
+def _temporaries(module: Module) -> tuple[int, list[Sized]]:
+    """The bytes that temporaries take, and the buffers that are alive when those take most."""
+    with no_garbage_collection():
+        taken, sized, end = _counted(module)
+        live = _at_the_largest_sum(sized, end)
+        return sum(bytes_ for bytes_, _ in live) if taken is None else taken, live
+
+
+def _counted(module: Module) -> tuple[int | None, list[Sized], int]:
+    """What temporaries take, None where that is the sum of what lives; their buffers; when the program ends."""
+    sized, end = _apart(module)
+    if backend_of(module) != "tpu":
+        return None, sized, end
+    taken = tpu_arena.temporaries(module, sized, end)
+    return taken, tpu_arena.counted(sized) if taken else [], end
+
+
+def _apart(module: Module) -> tuple[list[Sized], int]:
+    """The buffers that are no argument's, output's or constant's, with their bytes, and when the program ends."""
     size = device_bytes(module)
     reuses = Reuse(reshaped=backend_of(module) == "gpu")
     found, end = buffers(module)
@@ -153,14 +173,8 @@ def _reuse_dying_operands(alone: list[Value], may_reuse: MayReuse) -> None:
                 break
 
 
-def _over_time(temporary: list[tuple[int, Buffer]], end: int) -> list[int]:
-    """The sum of sizes at each moment; a buffer of many values counts once."""
-    change = [0] * (end + 2)
-    for bytes_, buffer in temporary:
-        reached = -1
-        for value in sorted(buffer.values, key=_start):
-            if value.end > reached:
-                change[max(value.start, reached + 1)] += bytes_
-                change[value.end + 1] -= bytes_
-                reached = value.end
-    return list(accumulate(change))
+def _at_the_largest_sum(temporary: list[Sized], end: int) -> list[Sized]:
+    """Those that are live when the sum of sizes is largest; a buffer of many values counts once."""
+    sums = live_sums(((bytes_, buffer.values) for bytes_, buffer in temporary), end)
+    worst = sums.index(max(sums))
+    return [item for item in temporary if any(value.start <= worst <= value.end for value in item[1].values)]

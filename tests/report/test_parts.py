@@ -22,7 +22,7 @@ def f32(*dimensions: int) -> jax.ShapeDtypeStruct:
 def test_of_stored_programs(path):
     report = hc.count(path)
     found = [size for _, size in live_at_peak(report.module)]
-    assert sum(found) == report.peak_bytes
+    assert sum(found) == report.peak_bytes - report.peak.gaps
     assert min(found, default=1) > 0
     assert sum(size for _, size in compulsory(report)) == report.compulsory_bytes
     for device in ("h100-sxm", "tpu-v5e"):

