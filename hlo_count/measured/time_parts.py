@@ -41,7 +41,7 @@ def time_parts(program: ProgramTimes) -> list[TimePart]:
         launch = min(program.idle, overhead * sum(float(row.runs) for row in rows))
         parts += [
             TimePart("bound", least, f"no schedule needs less: {program.limits.bottleneck}"),
-            TimePart("unfused", unfused, "kernels one by one: memory above compulsory, resources in turn"),
+            TimePart("unfused", unfused, "what kernels need one by one: memory above compulsory"),
             TimePart("below the roof", computing - least - unfused, "kernels slower than their bounds"),
             TimePart("launch", launch, "between kernels, as long as the profile says"),
         ]
