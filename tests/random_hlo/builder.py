@@ -51,7 +51,7 @@ METADATA = (
     'metadata={op_name="jit(f)/while/body/add" source_file="f.py" source_line=3}',
     r'metadata={op_name="a \"b\" {c} ) , =/d"}',
     'frontend_attributes={a="1",b="{x, y}"}',
-    "sharding={devices=[2,1]<=[2]}",
+    "sharding={replicated}",
     'backend_config={"n":{"m":["1","2"]},"s":"}{"}',
 )
 MAX_DEPTH = 2

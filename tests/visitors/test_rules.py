@@ -275,12 +275,12 @@ CASES = {
     ),
     # four devices in a ring: each adds three quarters of the operand
     "all-reduce": (
-        "p = f32[100] parameter(0) ROOT r = f32[100] all-reduce(p), replica_groups={{0,1,2,3}}, to_apply=add",
+        "p = f32[100] parameter(0) ROOT r = f32[100] all-reduce(p), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=add",
         ADD,
         {"collective.flops.f32.vector": 75},
     ),
     "an integer all-reduce": (
-        "p = s32[100] parameter(0) ROOT r = s32[100] all-reduce(p), replica_groups={{0,1,2,3}}, to_apply=sadd",
+        "p = s32[100] parameter(0) ROOT r = s32[100] all-reduce(p), replica_groups={{0,1,2,3},{4,5,6,7}}, to_apply=sadd",
         SADD,
         {"collective.int_ops.s32.vector": 75},
     ),
