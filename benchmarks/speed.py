@@ -1,153 +1,208 @@
-"""Text to totals against XLA's C++, in one process: `python benchmarks/speed.py [--layers 24] [--repeat 7]`.
+"""Text to totals and tables against XLA's C++, in one process; how that grows with the text; how long a start takes.
 
-Ours: hlo_count.parse and every counter, bytes included. XLA's: its own parser and analysis on the same text.
-Prints medians and their ratio; the program is an unrolled transformer training step, some 5,000 instructions a layer.
-Then what a user sees of the report, each view of a fresh one beside its count, in times of XLA's.
+    python benchmarks/speed.py [--targets cpu,tpu:v5e,h100-sxm] [--layers 8] [--repeat 5] [--text FILE]
+    python benchmarks/speed.py --growth [--most 1000000]
+    python benchmarks/speed.py --start
+    python benchmarks/speed.py --save    # each with --save: into benchmarks/results/speed.json and docs/speed.md
+
+Each figure is the least CPU time of some repeats, alternating, over that of XLA's own parser and analysis on the same
+text: the least, because whatever else runs on the machine only adds. Each view is that of a fresh report, without the
+count before it. The program is an unrolled transformer training step (`unrolled_step.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import statistics
+import json
+import os
+import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+from fresh_process import exponents, growth, start_up
+from tabulate import tabulate
+from unrolled_step import unrolled_step
 
-def unrolled_training_step(layers: int) -> str:
-    """HLO after optimization, on CPU, of a training step with Adam whose layers are unrolled in Python."""
-    import jax
-    import jax.numpy as jnp
+import hlo_count as hc
 
-    width, heads, hidden, vocabulary, length, batch = 256, 4, 1024, 1000, 128, 4
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
+PAGE = ROOT / "docs" / "speed.md"
+TARGETS = ("cpu", "tpu:v5e", "h100-sxm")
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
-    def normalize(x: Any, gain: Any, bias: Any) -> Any:
-        mean = x.mean(-1, keepdims=True)
-        variance = ((x - mean) ** 2).mean(-1, keepdims=True)
-        return (x - mean) * jax.lax.rsqrt(variance + 1e-5) * gain + bias
-
-    def block(p: Any, x: Any) -> Any:
-        h = normalize(x, p["g1"], p["b1"])
-        split = (batch, length, heads, width // heads)
-        q, k, v = ((h @ p[n]).reshape(split).transpose(0, 2, 1, 3) for n in "qkv")
-        scores = (q @ k.swapaxes(-1, -2)) / jnp.sqrt(width / heads)
-        scores = jnp.where(jnp.tril(jnp.ones((length, length), bool)), scores, -1e9)
-        mixed = (jax.nn.softmax(scores, -1) @ v).transpose(0, 2, 1, 3).reshape(batch, length, width)
-        x = x + mixed @ p["o"]
-        h = normalize(x, p["g2"], p["b2"])
-        return x + jax.nn.gelu(h @ p["w1"] + p["c1"]) @ p["w2"] + p["c2"]
-
-    def loss(parameters: Any, tokens: Any, targets: Any) -> Any:
-        x = parameters["embedding"][tokens]
-        for p in parameters["blocks"]:
-            x = block(p, x)
-        logits = jax.nn.log_softmax(x @ parameters["embedding"].T)
-        return -jnp.take_along_axis(logits, targets[..., None], -1).mean()
-
-    def step(parameters: Any, m: Any, v: Any, t: Any, tokens: Any, targets: Any) -> Any:
-        value, g = jax.value_and_grad(loss)(parameters, tokens, targets)
-        m = jax.tree_util.tree_map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
-        v = jax.tree_util.tree_map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
-        new = jax.tree_util.tree_map(
-            lambda p, m, v: p - 1e-3 * (m / (1 - 0.9**t)) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8), parameters, m, v
-        )
-        return new, m, v, t + 1, value
-
-    def weight(*shape: int) -> Any:
-        return jax.ShapeDtypeStruct(shape, jnp.float32)
-
-    def one_block() -> dict[str, Any]:
-        vectors = {n: weight(width) for n in ("g1", "b1", "g2", "b2", "c2")}
-        squares = {n: weight(width, width) for n in "qkvo"}
-        return {
-            **vectors,
-            **squares,
-            "w1": weight(width, hidden),
-            "c1": weight(hidden),
-            "w2": weight(hidden, width),
-        }
-
-    parameters = {"embedding": weight(vocabulary, width), "blocks": [one_block() for _ in range(layers)]}
-    tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    return jax.jit(step).lower(parameters, parameters, parameters, weight(), tokens, tokens).compile().as_text()
+VIEWS: dict[str, Callable[[Any, Any], object]] = {
+    "print": lambda report, other: str(report),
+    "entries": lambda report, other: report.entries,
+    "by scope": lambda report, other: report.by("scope"),
+    "by source": lambda report, other: report.by("source"),
+    "by instruction": lambda report, other: report.by("instruction"),
+    "peak": lambda report, other: report.peak,
+    "compulsory bytes": lambda report, other: report.compulsory_bytes,
+    "roofline": lambda report, other: report.roofline("tpu-v5e"),
+    "what_if": lambda report, other: hc.what_if(report),
+    "reconcile": lambda report, other: report.reconcile(),
+    "diff": lambda report, other: str(hc.diff(report, other)),
+}
+"""Of a report, and of one of another program, a layer shorter."""
 
 
-def ours(text: str) -> None:
-    import hlo_count
-
-    report = hlo_count.count(text)
-    assert report.flops and report.bytes and report.status
+def text_of(target: str, layers: int) -> str:
+    """The training step as a target's compiler prints it; no device is needed."""
+    step, arguments = unrolled_step(layers)
+    return hc.count(step, *arguments, target=target).module.text
 
 
 def xla(text: str) -> None:
+    """XLA's own parser and cost analysis."""
     import jax
     from jaxlib import _hlo, _jax
 
-    module = _hlo.hlo_module_from_text(text)
-    _jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, module)
+    _jax.hlo_module_cost_analysis(jax.devices("cpu")[0].client, _hlo.hlo_module_from_text(text))
 
 
-def _what_if(report: Any) -> object:
-    import hlo_count
-
-    return hlo_count.what_if(report)
-
-
-VIEWS: dict[str, Callable[[Any], object]] = {
-    "print": str,
-    "entries": lambda report: report.entries,
-    "by scope": lambda report: report.by("scope"),
-    "roofline": lambda report: report.roofline("tpu-v5e"),
-    "what_if": _what_if,
-}
+def ours(text: str) -> None:
+    report = hc.count(text)
+    assert report.flops and report.bytes and report.status
 
 
-def views(text: str, repeat: int) -> dict[str, float]:
-    """Median seconds of each view of a report of its own, without the count before it."""
-    import hlo_count
-
-    medians: dict[str, float] = {}
-    for name, view in VIEWS.items():
-        seconds: list[float] = []
-        for _ in range(repeat):
-            report = hlo_count.count(text)
-            start = time.perf_counter()
-            view(report)
-            seconds.append(time.perf_counter() - start)
-        medians[name] = statistics.median(seconds)
-    return medians
+def seconds(run: Callable[..., object], *arguments: object) -> float:
+    start = time.process_time()
+    run(*arguments)
+    return time.process_time() - start
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--layers", type=int, default=24)
-    options.add_argument("--repeat", type=int, default=7)
-    options.add_argument("--text", help="an HLO text file instead of the training step")
-    given = options.parse_args()
-    if given.text:
-        with open(given.text) as file:
-            text = file.read()
-    else:
-        text = unrolled_training_step(given.layers)
-    # The heap that tracing and compiling left behind is no part of either side: keep the collector from walking it.
+def ratios(text: str, other: str, repeat: int) -> dict[str, float]:
+    """How long each takes in times of XLA's parse and analysis, whose own seconds and instructions come first."""
     gc.collect()
-    gc.freeze()
-    print(f"{len(text) / 1e6:.1f} MB, {text.count(' = '):,} instructions; median of {given.repeat}, alternating")
-    times: dict[str, list[float]] = {"hlo_count": [], "XLA": []}
-    for _ in range(given.repeat):
-        for name, run in (("hlo_count", ours), ("XLA", xla)):
-            start = time.perf_counter()
-            run(text)
-            times[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(seconds) for name, seconds in times.items()}
-    for name, seconds in times.items():
-        print(f"{name:>10}  {medians[name]:.3f} s  (fastest {min(seconds):.3f}, slowest {max(seconds):.3f})")
-    counted = medians["hlo_count"] / medians["XLA"]
-    print(f"     ratio  {counted:.2f}")
-    for name, view_seconds in views(text, min(3, given.repeat)).items():
-        alone = view_seconds / medians["XLA"]
-        print(f"{name:>10}  {alone:.2f} × XLA's, with the count {counted + alone:.2f}")
+    gc.freeze()  # what tracing and compiling left behind is no part of either side
+    least: dict[str, float] = {}
+
+    def run(name: str, function: Callable[..., object], *arguments: object) -> None:
+        least[name] = min(least.get(name, float("inf")), seconds(function, *arguments))
+
+    for _ in range(repeat):
+        run("XLA", xla, text)
+        run("parse", hc.parse, text)
+        run("count", ours, text)
+        for name, view in VIEWS.items():
+            run("XLA", xla, text)
+            report = hc.count(text)
+            run(name, view, report, hc.count(other) if name == "diff" else None)
+    unit = least.pop("XLA")
+    found = {name: round(value / unit, 3) for name, value in least.items()}
+    figures = {"instructions": text.count(" = "), "XLA seconds": round(unit, 4), "parse": found.pop("parse")}
+    return {**figures, "count": found["count"], "count + print": round(found["count"] + found["print"], 3), **found}
+
+
+def against_xla(given: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """`ratios` by target."""
+    if given.text:
+        text = Path(given.text).read_text()
+        return {Path(given.text).name: ratios(text, text, given.repeat)}
+    targets = given.targets.split(",")
+    return {t: ratios(text_of(t, given.layers), text_of(t, given.layers - 1), given.repeat) for t in targets}
+
+
+def machine() -> dict[str, str]:
+    """What the figures are of."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        name = next(
+            (x.partition(": ")[2] for x in cpuinfo.read_text().splitlines() if x.startswith("model name")), name
+        )
+    return {
+        "processor": name,
+        "cores": str(os.cpu_count()),
+        "python": platform.python_version(),
+        "jaxlib": version("jaxlib"),
+    }
+
+
+def ratio_table(figures: dict[str, dict[str, float]]) -> str:
+    names = list(next(iter(figures.values())))
+    rows = [[name, *(_shown(name, of[name]) for of in figures.values())] for name in names]
+    return tabulate(rows, ["× XLA's time", *figures], tablefmt="github", disable_numparse=True)
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name == "instructions" else f"{value:.3f} s" if name == "XLA seconds" else f"{value:.2f}"
+
+
+def growth_table(figures: dict[str, dict[str, float]]) -> str:
+    rows = [
+        [f"{int(size):,}", f"{run['count']:.3f} s", f"{run['print']:.3f} s", f"{run['memory']:.1f}"]
+        for size, run in figures.items()
+    ]
+    return tabulate(rows, ["instructions", "count", "print", "peak memory / text"], tablefmt="github")
+
+
+def start_table(figures: dict[str, float]) -> str:
+    return tabulate([[name, f"{value:.2f} s"] for name, value in figures.items()], ["", "CPU time"], tablefmt="github")
+
+
+def filled_page(results: dict[str, Any], page: str) -> str:
+    """docs/speed.md with the tables of these results between its marks."""
+    told = results["machine"]
+    parts = {
+        "machine": f"{told['processor']}, {told['cores']} cores; Python {told['python']}, jaxlib {told['jaxlib']}."
+    }
+    if "ratios" in results:
+        parts["ratios"] = ratio_table(results["ratios"])
+    if "growth" in results:
+        largest = ", ".join(f"{value:.2f} for {name}" for name, value in exponents(results["growth"]).items())
+        parts["growth"] = (
+            f"{growth_table(results['growth'])}\n\nThe largest exponent from one size to the next: {largest}."
+        )
+    if "start" in results:
+        parts["start"] = start_table(results["start"])
+    for name, text in parts.items():
+        before, _, rest = page.partition(f"<!-- {name} -->\n")
+        page = f"{before}<!-- {name} -->\n{text}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
+    return page
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--targets", default=",".join(TARGETS))
+    options.add_argument("--layers", type=int, default=8)
+    options.add_argument("--repeat", type=int, default=5)
+    options.add_argument("--most", type=int, default=SIZES[-1], help="instructions of the largest text of --growth")
+    options.add_argument("--text", help="an HLO text file instead of the training step")
+    options.add_argument("--growth", action="store_true")
+    options.add_argument("--start", action="store_true")
+    options.add_argument("--save", action="store_true")
+    given = options.parse_args(argv)
+    results: dict[str, Any] = {}
+    if not (given.growth or given.start):
+        results["ratios"] = against_xla(given)
+        print(ratio_table(results["ratios"]), "\n")
+    if given.growth:
+        results["growth"] = growth([size for size in SIZES if size <= given.most], given.repeat)
+        print(growth_table(results["growth"]))
+        print(*(f"{name}: n^{value:.2f}" for name, value in exponents(results["growth"]).items()), "\n", sep="\n")
+    if given.start:
+        results["start"] = start_up(given.repeat)
+        print(start_table(results["start"]))
+    if given.save:
+        save(results)
+
+
+def save(results: dict[str, Any]) -> None:
+    """Keep what was measured; what was not stays as it was, where it is of the same machine and versions."""
+    told = machine()
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept = before if before.get("machine") == told else {}
+    if "ratios" in results:
+        results["ratios"] = dict(sorted({**kept.get("ratios", {}), **results["ratios"]}.items()))
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({**kept, "machine": told, **results}, indent=2) + "\n")
+    PAGE.write_text(filled_page(json.loads(RESULTS.read_text()), PAGE.read_text()))
 
 
 if __name__ == "__main__":

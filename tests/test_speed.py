@@ -1,0 +1,74 @@
+"""The speed benchmark: its text is what it says, what repeats in it is read once, and the page shows what was measured."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from xla_reference import reference
+
+import hlo_count as hc
+from hlo_count.hlo.printed import Reader
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("speed")
+
+
+@pytest.fixture
+def fresh_process(speed: ModuleType) -> ModuleType:
+    return importlib.import_module("fresh_process")
+
+
+def test_the_text_that_grows_is_a_chain_of_matmuls_and_fusions(fresh_process: ModuleType) -> None:
+    layers = 6  # of which each bends its values in another way, by tanh, exp, neg, cos, sin or abs
+    text = fresh_process.grown(10 * layers)
+    assert reference(text).refused is None
+    report = hc.count(text)
+    values = 64 * 128
+    # A matmul of 64 x 128 by 128 x 128; a product, a sum and a maximum of each value.
+    assert report.flops == layers * (2 * values * 128 + 3 * values)
+    assert (report.transcendentals, report.other_ops) == (4 * values, 2 * values)
+    assert report.status == "exact"
+
+
+def test_bodies_that_repeat_are_read_once(fresh_process: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: set[int] = set()
+    lines = Reader.lines
+
+    def counted(self: Reader, start: int, stop: int) -> list[tuple[str, str, str, str, str]]:
+        read.add(start)
+        return lines(self, start, stop)
+
+    monkeypatch.setattr(Reader, "lines", counted)
+    assert hc.parse(fresh_process.grown(4000)).num_instructions == 4003
+    assert len(read) == 7 + 1  # seven kinds of bodies among four hundred, and the entry
+
+
+def test_exponents_are_those_of_the_times(fresh_process: ModuleType) -> None:
+    figures = {str(n): {"count": 1e-6 * n, "print": 1e-9 * n**2} for n in (10, 100, 1000)}
+    found = fresh_process.exponents(figures)
+    assert found["count"] == pytest.approx(1.0)
+    # From 100 to 1000 instructions 100 + 10 becomes 1000 + 1000 millionths: a factor of 18.2, 10 to the power of 1.26.
+    assert found["count + print"] == pytest.approx(1.2596, abs=1e-4)
+
+
+def test_the_page_and_the_readme_show_what_was_measured(speed: ModuleType) -> None:
+    results = json.loads(speed.RESULTS.read_text())
+    page = speed.PAGE.read_text()
+    assert speed.filled_page(results, page) == page
+    cpu = results["ratios"]["cpu"]
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"takes {cpu['count']:.1f} times as long as XLA's" in readme
+    assert f"on {cpu['instructions']:,} instructions" in readme
+    assert (
+        f"with its table {cpu['count + print']:.1f}, a roofline beside it {cpu['count'] + cpu['roofline']:.1f}"
+        in readme
+    )
