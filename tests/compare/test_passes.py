@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import jax
@@ -189,3 +190,13 @@ def test_modules_of_passes_know_what_they_are_compiled_for():
 def test_a_plot_of_no_known_kind(dumped, tmp_path):
     with pytest.raises(HloCountError, match=r"p\.xyz: a plot is a file in \.png, \.svg, \.pdf"):
         hc.read_dumps(dumped).plot(tmp_path / "p.xyz")
+
+
+def test_what_is_no_file_in_a_folder_of_dumps_is_passed_over(tmp_path):
+    """Opening a FIFO waits for ever, reading a device never ends, and links may go round."""
+    os.mkfifo(tmp_path / "module_0001.jit_f.before_optimizations.txt")
+    (tmp_path / "module_0002.jit_g.before_optimizations.txt").symlink_to("module_0002.jit_g.before_optimizations.txt")
+    (tmp_path / "module_0003.jit_h.before_optimizations.txt").symlink_to("/dev/zero")
+    (tmp_path / "again").symlink_to(tmp_path)
+    with pytest.raises(HloCountError, match="holds no HLO after passes"):
+        hc.read_dumps(tmp_path)
