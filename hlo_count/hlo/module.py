@@ -90,16 +90,24 @@ class Module:
         """Those of them that are in one slice."""
         return max(self.num_partitions, self.shares) * self.replica_count
 
-    @cached_property
+    # A text is verified before whoever compiled it can say its assignment: what is kept follows from one of the two.
+
+    @property
     def num_slices(self) -> int:
         """Slices of TPUs that it runs on; 1 on anything else."""
-        if self.assignment:
-            return len(set(map(slice_of_id, self.assignment)))
+        return self._slices_assigned if self.assignment else self._slices_named
+
+    @cached_property
+    def _slices_assigned(self) -> int:
+        return len(set(map(slice_of_id, self.assignment)))
+
+    @cached_property
+    def _slices_named(self) -> int:
         return slices_named(self.text)
 
     def device_of_id(self, number: int) -> int:
         """The device, slice by slice, that libtpu gives this id in a program over several slices."""
-        found = self._devices_in_order.get(number)
+        found = self._devices_in_order.get(number) if self.assignment else None
         return slice_of_id(number) * self.devices_of_slice + place_in_slice(number) if found is None else found
 
     @cached_property
