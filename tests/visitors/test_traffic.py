@@ -159,7 +159,7 @@ def test_traffic(name):
     entry, computations, read, written = CASES[name]
     report = hc.count(f"HloModule m\n{computations}ENTRY e {{\n{entry}\n}}\n")
     assert (report.bytes_read, report.bytes_written) == (read, written)
-    assert report.status == "exact"
+    assert report.status == ("exact" if "nothing uses" not in name else "lower bound")  # which XLA's verifier refuses
 
 
 def test_on_chip_memory_is_no_main_memory_on_tpu():

@@ -256,6 +256,8 @@ def _awaited(i: Instruction) -> None:
     """What a native -done gives is a part of what its -start does."""
     started = i.operands[0].shape
     part = {"copy-done": 0, "all-gather-done": 1, "collective-permute-done": 1}.get(i.opcode)
+    if part is None and started.elements and started.elements[0].is_tuple:
+        part = 1  # of an all-reduce that holds its operands, too
     given = started if part is None else started.elements[part]
     if not fits(given, i.shape):
         raise ValueError(f"it waits for {given} and gives {i.shape}")
@@ -284,8 +286,11 @@ def _started(i: Instruction) -> None:
     number = len(i.operands)
     shapes = tuple(operand.shape for operand in i.operands)
     given = shapes[0] if number == 1 else tuple_of(shapes)
-    results = i.shape
-    taken = results if i.opcode == "all-reduce-start" or not results.elements else results.elements[0]
+    results = taken = i.shape
+    if results.elements and results.elements[0].is_tuple:
+        given, taken = tuple_of(shapes), results.elements[0]
+    elif i.opcode != "all-reduce-start" and results.elements:
+        taken = results.elements[0]
     if i.opcode in COLLECTIVE_STARTS and number != 4 and not fits(given, taken, rounded=True):
         raise ValueError(f"it takes {given} and gives {results}")
     if i.opcode in ("all-gather-start", "collective-permute-start") and results.is_tuple:
