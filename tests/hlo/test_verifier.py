@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import ml_dtypes
+import numpy as np
 import pytest
 
 import hlo_count as hc
@@ -161,3 +163,26 @@ def test_a_trip_count_that_is_no_number_of_trips_is_not_believed(text: str) -> N
     assert known.flops == 5 * 4
     report = hc.count(loop.replace("NNN", text).replace("  i = s32[] iota(), iota_dimension=0\n", ""))
     assert (report.flops, report.status) == (4, "lower bound")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "number"),
+    [
+        ("float32", "-3.40282347e+38"),  # the largest, as XLA prints it: what is half a step above is rounded to it
+        ("float32", "3.4028235677973366e38"),
+        ("float16", "65519"),
+        ("float16", "65520"),
+        ("bfloat16", "3.39617e38"),
+        ("bfloat16", "3.3962e38"),
+    ],
+)
+def test_a_number_is_a_literal_where_it_rounds_to_a_finite_one(dtype: str, number: str) -> None:
+    """As NumPy rounds, which is what XLA does before it looks at the range."""
+    with np.errstate(over="ignore"):
+        fits = bool(np.isfinite(np.array(float(number)).astype(getattr(ml_dtypes, dtype, dtype))))
+    text = f"HloModule m\n\nENTRY e {{\n  ROOT c = {dtype.replace('loat', '')}[] constant({number})\n}}\n"
+    if fits:
+        assert hc.parse(text).entry.root.opcode == "constant"
+    else:
+        with pytest.raises(ParseError, match="holds at most"):
+            hc.parse(text)

@@ -64,14 +64,20 @@ def _range_problem(values: str, shape: Shape) -> str:
         return "" if odd is None else f"is a constant of {odd}, and {dtype.name} holds {low} to {high}"
     most = _MOST.get(dtype.name)
     if most is not None and _LARGE.search(values) is not None:
-        odd = next((number for number in _NUMBER.findall(values) if abs(float(number)) > most), None)
-        return "" if odd is None else f"is a constant of {odd}, and {dtype.name} holds at most {most}"
+        largest, half = most  # what is less than half a step above the largest is rounded to it
+        odd = next((number for number in _NUMBER.findall(values) if abs(float(number)) >= largest + half), None)
+        return "" if odd is None else f"is a constant of {odd}, and {dtype.name} holds at most {largest}"
     return ""
 
 
 _INTEGER = re.compile(r"-?\d+", re.A)
 _NUMBER = re.compile(r"-?[\d.]+(?:[eE][+\-]?\d+)?", re.A)
 _LARGE = re.compile(r"[eE]\+?\d|\d{5}", re.A)
-_MOST = {"f16": 65504.0, "bf16": 3.3895313892515355e38, "f32": 3.4028234663852886e38}
+_MOST = {
+    "f16": ((2 - 2.0**-10) * 2.0**15, 2.0**4),
+    "bf16": ((2 - 2.0**-7) * 2.0**127, 2.0**119),
+    "f32": ((2 - 2.0**-23) * 2.0**127, 2.0**103),
+}
+"""The largest finite value, and half of its distance to the next."""
 _ROW = re.compile(r"\{([^{}]*)\}")
 _TO_SPACE = str.maketrans("{},", "   ")
