@@ -17,6 +17,8 @@ Stage = Literal["optimized", "unoptimized", "unpartitioned"]
 
 _TILED = re.compile(r"sharding=\{[^\n]{0,2000}?devices=\[([\d,]+)\]")
 """A sharding that gives devices different parts, with the number of parts of each dimension."""
+_NAMED = re.compile(r"sharding=\{[{ ]{0,4}mesh\[([^\]\n]{0,2000})\][^\n]{0,2000}?\{'")
+"""The same by the axes of a mesh, `{mesh['d'=8], [{'d'}, {}]}`, as newer XLAs print it."""
 _SHARDY = re.compile(r"xla\.sdy\.sharding=\"#sdy\.sharding[^\n>]{0,2000}?\{\\\"")
 """The same as Shardy spells it, by the axes of a mesh."""
 _MESH = re.compile(r"#sdy\.mesh<\[([^\]\n]{0,2000})\]")
@@ -56,6 +58,8 @@ def sharded_for(module: Module) -> int:
     text = module.text
     tiles = [prod(int_list(dims)) for dims in _TILED.findall(text)] if "sharding={" in text else []
     split = max(tiles, default=1)
+    named = [prod(map(int, re.findall(r"=(\d+)", axes))) for axes in _NAMED.findall(text)] if "{mesh[" in text else []
+    split = max([split, *named])
     if split > 1:
         return max(split, module.num_partitions)
     if _SHARDY.search(text) or any(f'"{target}"' in text for target in SHARD_MAPS):

@@ -298,3 +298,20 @@ def test_groups_beyond_the_header_are_said(body: str, replicas: int) -> None:
         (unknown,) = report.unknowns
         assert report.status == "lower bound"
         assert "device 3" in unknown.reason
+
+
+@pytest.mark.parametrize(
+    ("sharding", "stage"),
+    [
+        ("{mesh['d'=8], [{'d'}, {}]}", "unpartitioned"),
+        ("{mesh['a'=2,'b'=4], [{}, {'a','b'}]}", "unpartitioned"),
+        ("{mesh['d'=8], [{}, {}]}", "unoptimized"),  # no axis takes part: every device has all of it
+        ("{mesh[], replicated}", "unoptimized"),
+        ("{single_device[device_id=0]}", "unoptimized"),
+    ],
+)
+def test_shardings_by_the_names_of_axes(sharding: str, stage: str) -> None:
+    """As the XLA of jax 0.12 prints them; eight devices in each mesh that divides something."""
+    text = f"HloModule m\n\nENTRY main {{\n  p = f32[64,128] parameter(0), sharding={sharding}\n  ROOT n = f32[64,128] negate(p)\n}}\n"
+    report = hc.count(text)
+    assert (report.stage, report.num_devices if stage == "unpartitioned" else 8) == (stage, 8)

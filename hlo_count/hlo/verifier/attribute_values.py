@@ -46,7 +46,6 @@ _SHARDED = (
     rf"metadata={_GAP}(?:{_METADATA}|{_listed(_METADATA)}))"
 )
 _SHARDING = rf"\{{(?:{_GAP}{_SHARDED})++{_GAP}\}}"
-_MESH = r"(?:maximal_)?mesh\["
 _WINDOW = (
     rf"\{{(?:{_GAP}(?:(?:size|stride|lhs_dilate|rhs_dilate|rhs_reversal)={_GAP}\d{{1,20}}+(?:x\d{{1,20}}+)*+"
     rf"|pad={_GAP}{_PAD}(?:x{_PAD})*+))*+{_GAP}\}}"
@@ -127,8 +126,12 @@ _SHARDINGS = rf"{_SHARDING}|{_listed(_SHARDING)}"
 _TILED = re.compile(r"devices=\s*\[([^\]]*)\]\s*<=\s*\[([^\]]*)\]")
 
 
+_NAMED_SHARDING = re.compile(r"\{\s*(?:\{\s*)?[a-z_]+\s*\[")
+"""`{mesh['d'=8], [{'d'}, {}]}`, `{single_device[device_id=0]}`: as newer XLAs print them."""
+
+
 def _is_sharding(text: str) -> bool:
-    if re.match(rf"\{{\s*(?:\{{\s*)?{_MESH}", text):
+    if _NAMED_SHARDING.match(text):
         return _is_json(text)
     if _whole(_SHARDINGS)(text) is None:
         return False
