@@ -11,8 +11,12 @@ from functools import lru_cache
 VARIABLE = "HLO_COUNT_LIBRARIES"
 """Patterns of files, separated as in PATH, that stand for libraries in place of what is installed; empty for none."""
 
-_INSTALLED = re.compile(r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib(?:64)?[\\/]python3(?:\.\d+)?[\\/]|\A<frozen ")
-"""Where installers put packages (PEP 370, Debian's policy for Python), and Python its own library (sysconfig)."""
+_INSTALLED = re.compile(
+    r"[\\/](?:site|dist)-packages[\\/]|[\\/]lib(?:64)?[\\/]python3(?:\.\d+)?[\\/]|\A<frozen "
+    r"|[\\/](?:bin|Scripts)[\\/][^\\/.]+\Z"
+)
+"""Where installers put packages (PEP 370, Debian's policy for Python), and Python its own library (sysconfig); and the
+programs that they write to begin with, `bin/pytest`: a command is called by one, and it is nobody's own line."""
 
 
 def is_library(file: str) -> bool:

@@ -18,8 +18,18 @@ LIBRARIES = [
     "/opt/conda/lib/python3.10/contextlib.py",
     r"C:\Users\me\venv\Lib\site-packages\jax\_src\lax.py",
     "<frozen importlib._bootstrap>",
+    "/home/me/.venv/bin/hlo-count",
+    r"C:\Users\me\venv\Scripts\pytest",
 ]
-OWN = ["/home/me/model.py", "model.py", "/home/lib/python/model.py", "/tmp/ipykernel_7/12.py", "<stdin>", ""]
+OWN = [
+    "/home/me/model.py",
+    "/home/me/bin/train.py",
+    "model.py",
+    "/home/lib/python/model.py",
+    "/tmp/ipykernel_7/12.py",
+    "<stdin>",
+    "",
+]
 
 
 @pytest.mark.parametrize(("file", "found"), [*((f, True) for f in LIBRARIES), *((f, False) for f in OWN)])
@@ -58,6 +68,7 @@ def program(*files: str) -> str:
         (("train.py", "model.py", FLAX), None, "model.py:20"),
         (("train.py", FLAX, "model.py"), None, "model.py:30"),
         ((FLAX, FLAX), None, f"{FLAX}:20"),  # nobody's own: the innermost
+        (("/home/me/.venv/bin/hlo-count", FLAX), None, f"{FLAX}:20"),  # as of a program that a package ships
         (("train.py", "model.py", FLAX), "", f"{FLAX}:30"),
         (("train.py", "/repo/mylib/net.py"), f"*/other/*{os.pathsep}*/mylib/*", "train.py:10"),
     ],
