@@ -10,8 +10,6 @@ when any module differs; each is named.
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,26 +20,20 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 
 import fixture_files  # noqa: E402 - the path to it is set just above
+from conformance_modules import conformance_modules  # noqa: E402
 from random_hlo import drawn  # noqa: E402
 from xla_reference import COMPARABLE, FIGURES, reference  # noqa: E402
 
 from hlo_count.hlo import parse  # noqa: E402
 from hlo_count.visitors.xla import xla_cost  # noqa: E402
 
-CONFORMANCE = REPOSITORY.parent / "shared" / "conformance" / "xla-modules.jsonl.gz"
-
 Sample = tuple[str, str, tuple[float, ...]]
 """A name, a text, and XLA's figures of it, as many as can be compared."""
 
 
 def conformance() -> Iterator[Sample]:
-    if not CONFORMANCE.exists():
-        print(f"no conformance modules at {CONFORMANCE}", file=sys.stderr)
-        return
-    with gzip.open(CONFORMANCE, "rt") as file:
-        for line in file:
-            module = json.loads(line)
-            yield module["name"], module["hlo"], tuple(module["xla"].get(name, 0.0) for name in FIGURES)
+    for module in conformance_modules():
+        yield module["name"], module["hlo"], tuple(module["xla"].get(name, 0.0) for name in FIGURES)
 
 
 def asked(name: str, text: str) -> Sample:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import os
 import random
 import resource
@@ -25,11 +24,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
+from conformance_modules import conformance_modules  # noqa: E402
+
 import hlo_count  # noqa: E402 - the path to it is set just above
 from hlo_count.fleet.counting_one import count_one  # noqa: E402
 from hlo_count.fleet.sources import find  # noqa: E402
 
-CONFORMANCE = REPOSITORY.parent / "shared" / "conformance" / "xla-modules.jsonl.gz"
 SCAN = """
 import sys
 sys.path.insert(0, {repository!r})
@@ -43,13 +43,8 @@ def texts() -> Iterator[tuple[str, str]]:
     """Names and HLO: what three compilers and nine versions made of programs, and what XLA's tests hold."""
     for path in sorted((REPOSITORY / "fixtures").rglob("*.hlo.gz")):
         yield path.name.removesuffix(".hlo.gz"), gzip.decompress(path.read_bytes()).decode()
-    if not CONFORMANCE.exists():
-        print(f"no conformance modules at {CONFORMANCE}", file=sys.stderr)
-        return
-    with gzip.open(CONFORMANCE, "rt") as file:
-        for line in file:
-            module = json.loads(line)
-            yield module["name"], module["hlo"]
+    for module in conformance_modules():
+        yield module["name"], module["hlo"]
 
 
 def corpus(folder: Path, modules: int) -> int:

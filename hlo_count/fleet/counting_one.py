@@ -13,7 +13,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.fleet.sources import Source, file_system, is_remote, local_fingerprint
 from hlo_count.hlo.garbage import no_garbage_collection
-from hlo_count.job.module_counts import Held, ModuleCounts, counts_of, modules_in
+from hlo_count.job.module_counts import OF_DATA, OF_PROGRAM, Held, ModuleCounts, counts_of, modules_in
 from hlo_count.lowering.dump_names import Dump, dump_of
 from hlo_count.lowering.files import read_packed, unpacked
 from hlo_count.report.export import COUNTERS
@@ -97,24 +97,15 @@ def _module(
 
 def rows_of(counts: ModuleCounts, about: Row) -> tuple[Row, tuple[Row, ...], tuple[Row, ...]]:
     """A module, its contributors and its unknowns as rows of three tables."""
+    data = {name: getattr(counts, name) for name in OF_DATA}
     module = {
         **about,
         "name": counts.name,
         "status": counts.total.status,
-        "backend": counts.backend,
-        "num_devices": counts.num_devices,
-        "stage": counts.stage,
-        "jax_version": counts.jax_version,
-        "instructions": counts.instructions,
+        **{name: getattr(counts, name) for name in OF_PROGRAM},
         **_amounts(counts.total),
-        "bytes_status": counts.bytes_status,
-        "parameters": number(counts.parameters),
-        "argument_bytes": number(counts.argument_bytes),
-        "output_bytes": number(counts.output_bytes),
-        "compulsory_bytes": number(counts.compulsory_bytes),
-        "peak_bytes": number(counts.peak_bytes),
-        "peak_status": counts.peak_status,
-        "unknowns": sum(kind.instructions for kind in counts.unknowns),
+        **{name: number(value) if isinstance(value, int) else value for name, value in data.items()},
+        "unknowns": counts.unknown_instructions,
     }
     contributors = [
         {"by": key, "contributor": name, **_amounts(cost), "status": cost.status}

@@ -14,7 +14,7 @@ from hlo_count.job.job_diff import JobDiff, paired
 from hlo_count.job.job_page import save_job
 from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup, retraces, total, unknown_groups
 from hlo_count.job.job_table import render
-from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS, largest
+from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS, OF_DATA, OF_PROGRAM, largest
 from hlo_count.report.export import COUNTERS, cost_dict
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.cost import Cost
@@ -144,21 +144,11 @@ def row_dict(row: JobRow) -> dict[str, Any]:
         return {**data, "problem": row.problem}
     return {
         **data,
-        "backend": counts.backend,
-        "num_devices": counts.num_devices,
-        "stage": counts.stage,
-        "jax_version": counts.jax_version,
-        "instructions": counts.instructions,
+        **{name: getattr(counts, name) for name in OF_PROGRAM},
         **cost_dict(counts.total),
-        "bytes_status": counts.bytes_status,
-        "parameters": counts.parameters,
-        "argument_bytes": counts.argument_bytes,
-        "output_bytes": counts.output_bytes,
-        "compulsory_bytes": counts.compulsory_bytes,
-        "peak_bytes": counts.peak_bytes,
-        "peak_status": counts.peak_status,
+        **{name: getattr(counts, name) for name in OF_DATA},
         "xla_peak_bytes": row.xla_peak_bytes,
-        "unknowns": sum(kind.instructions for kind in counts.unknowns),
+        "unknowns": counts.unknown_instructions,
         "before": None if row.before is None else {name: getattr(row.before, name) for name in COUNTERS},
     }
 

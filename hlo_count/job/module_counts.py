@@ -25,6 +25,11 @@ KEYS = ("source", "scope", "class")
 """What contributors are kept by."""
 MOST = 20
 """Contributors that are kept of a key, by FLOP and by bytes; the others are one, so that they add up to the total."""
+OF_PROGRAM = ("backend", "num_devices", "stage", "jax_version", "instructions")
+OF_DATA = (
+    "bytes_status", "parameters", "argument_bytes", "output_bytes", "compulsory_bytes", "peak_bytes", "peak_status",
+)  # fmt: skip
+"""What rows say of a module before and after its costs, by the names of ModuleCounts."""
 EVERYTHING_ELSE = "(everything else)"
 
 
@@ -67,6 +72,10 @@ class ModuleCounts:
     contributors: Mapping[str, Mapping[str, Cost]]
     """Costs by KEYS and by name; each key adds up to the total."""
     unknowns: tuple[UnknownKind, ...]
+
+    @property
+    def unknown_instructions(self) -> int:
+        return sum(kind.instructions for kind in self.unknowns)
 
 
 def counts_of(module: Module, jax_version: str | None = None) -> ModuleCounts:
