@@ -7,11 +7,10 @@ from typing import Any
 
 from hlo_count.compare.pass_states import PassStates
 from hlo_count.compare.signed_numbers import number, scale, signed
-from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, plot_label, printable
 from hlo_count.layout import cut, tabular
 from hlo_count.report.units import amount
-from hlo_count.roofline.plot import SUFFIXES, save
+from hlo_count.roofline.plot import new_figure
 
 _WIDEST = 36
 
@@ -58,17 +57,7 @@ def render(found: PassStates) -> str:
 
 def plot(found: PassStates, path: str | Path | None) -> Any:
     """FLOP and bytes after each pass, one above the other; the largest changes carry the names of their passes."""
-    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
-        raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise HloCountError('plot needs matplotlib: pip install "hlo-count[plot]"') from None
-    with rc_context({"text.usetex": False}):  # names are no TeX, which can read files
-        figure = Figure(figsize=(10, 6), layout="constrained")
-        FigureCanvasAgg(figure)
+    with new_figure(None if path is None else Path(path), (10, 6), 150) as figure:
         panels = figure.subplots(2, 1, sharex=True)
         numbers = [row.index for row in found.states]
         for axes, counter, unit in zip(panels, ("flops", "bytes"), ("FLOP", "bytes"), strict=True):
@@ -82,8 +71,6 @@ def plot(found: PassStates, path: str | Path | None) -> Any:
             _name_largest(axes, found, counter)
         panels[-1].set_xlabel("dumped state, in the order of the compile")
         panels[0].set_title(plot_label(found.module))
-        if path is not None:
-            save(figure, Path(path), dpi=150)
     return figure
 
 

@@ -4,7 +4,8 @@ kernels."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,18 @@ Box = tuple[float, float, float, float]
 
 def plot(plane: Plane, path: Path) -> Path:
     """Draw into `path`, whose suffix is .png, .svg or .pdf; returns it."""
-    if path.suffix.lower() not in SUFFIXES:
+    with new_figure(path, INCHES, DPI) as figure:
+        draw(figure.add_subplot(), plane)
+    return path
+
+
+@contextmanager
+def new_figure(path: Path | None, inches: tuple[float, float], dpi: float) -> Iterator[Any]:
+    """A matplotlib figure to draw on, which then is saved into `path`, where there is one.
+
+    Raises HloCountError for a suffix that is none of SUFFIXES, without matplotlib, and where it cannot be written.
+    """
+    if path is not None and path.suffix.lower() not in SUFFIXES:
         raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
     try:
         from matplotlib import rc_context
@@ -39,18 +51,18 @@ def plot(plane: Plane, path: Path) -> Path:
     except ImportError:
         raise HloCountError("plots need matplotlib: pip install 'hlo-count[plot]'") from None
     with rc_context({"text.usetex": False}):  # names are no TeX, which can read files
-        figure = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+        figure = Figure(figsize=inches, dpi=dpi, layout="constrained")
         FigureCanvasAgg(figure)  # measures the labels, whatever the file's format
-        draw(figure.add_subplot(), plane)
-        save(figure, path)
-    return path
+        yield figure
+        if path is not None:
+            _save(figure, path)
 
 
-def save(figure: Any, path: Path, **options: Any) -> None:
+def _save(figure: Any, path: Path) -> None:
     """A figure into a file, and its folder made if need be. Raises HloCountError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, **options)
+        figure.savefig(path)
     except OSError as problem:
         raise HloCountError(f"{path}: the plot cannot be written ({problem.strerror or problem})") from None
 

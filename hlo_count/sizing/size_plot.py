@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hlo_count.errors import HloCountError
 from hlo_count.harmless import plot_label
-from hlo_count.roofline.plot import DARK, DPI, GREY, LIGHT, SUFFIXES, save
+from hlo_count.roofline.plot import DARK, DPI, GREY, LIGHT, new_figure
 from hlo_count.roofline.roofline_table import seconds
 from hlo_count.sizing.size_rows import SizeRow
 
@@ -19,18 +18,9 @@ _OTHERS = "others"
 
 def plot(name: str, rows: Sequence[SizeRow], path: Path) -> Path:
     """Draw into `path`, whose suffix is .png, .svg or .pdf; returns it."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise HloCountError(f"{path}: a plot is a file in {', '.join(SUFFIXES)}; give it one of these suffixes")
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise HloCountError("plots need matplotlib: pip install 'hlo-count[plot]'") from None
     shown = [row for row in rows if row.estimate is not None]
-    with rc_context({"text.usetex": False}):  # names are no TeX, which can read files
-        figure = Figure(figsize=(10.5, 1.6 + 0.45 * max(2, len(shown))), dpi=DPI, layout="constrained")
+    with new_figure(path, (10.5, 1.6 + 0.45 * max(2, len(shown))), DPI) as figure:
         draw(figure.add_subplot(), name, shown)
-        save(figure, path)
     return path
 
 
