@@ -74,9 +74,10 @@ class CompiledTexts:
         kept = {name: getattr(program, name) for name in _KEPT}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self.folder, prefix="unfinished-", delete=False) as file:
-                file.write(zlib.compress(json.dumps(kept).encode(), 1))
-            os.replace(file.name, self._path(key))
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix="unfinished-") as own:
+                whole = Path(own) / "program"
+                whole.write_bytes(zlib.compress(json.dumps(kept).encode(), 1))
+                os.replace(whole, self._path(key))
             self._drop_oldest()
         except OSError as problem:
             reason = problem.strerror or problem

@@ -319,6 +319,16 @@ def test_a_folder_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert sized.rows[0].flops is not None
 
 
+def test_nothing_half_written_stays(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.warns(UserWarning, match="compiled programs cannot be kept there .No space left on device"):
+        sized_here()
+    assert list(own_cache.iterdir()) == []
+
+
 def test_no_cache(own_cache: Path) -> None:
     sized_here(cache=False)
     assert not own_cache.exists()
