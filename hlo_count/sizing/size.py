@@ -111,8 +111,9 @@ def size(
             f"size compiles a function for each target, and {_shown(fn)} is compiled or none: count takes it as it is"
         )
     prices = _prices(price_per_hour, targets)
-    if tokens is not None and not (isinstance(tokens, int) and tokens > 0):
-        raise HloCountError(f"tokens: how many one execution works on, a whole number above 0, not {tokens!r}")
+    for name, what, given in (("tokens", "one execution works on", tokens), ("workers", "compile at once", workers)):
+        if given is not None and not (isinstance(given, int) and given > 0):
+            raise HloCountError(f"{name}: how many {what}, a whole number above 0, not {given!r}")
     call = Call(
         fn=fn,
         args=args,

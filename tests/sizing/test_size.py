@@ -154,6 +154,7 @@ def test_prices() -> None:
         ({"on": ["cpu"], "price_per_hour": {"h100-sxm": 2}}, "'h100-sxm' is no target of on="),
         ({"on": ["cpu"], "mesh": {"h100-sxm": None}}, "'h100-sxm' is no target of on="),
         ({"on": ["cpu"], "tokens": 0}, "a whole number above 0, not 0"),
+        ({"on": ["cpu"], "workers": 0}, "workers: how many compile at once, a whole number above 0, not 0"),
     ],
 )
 def test_what_is_none_is_refused_in_one_line(given: dict[str, Any], message: str) -> None:
