@@ -55,10 +55,10 @@ def new_figure(path: Path | None, inches: tuple[float, float], dpi: float) -> It
         FigureCanvasAgg(figure)  # measures the labels, whatever the file's format
         yield figure
         if path is not None:
-            _save(figure, path)
+            save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
     """A figure into a file, and its folder made if need be. Raises HloCountError where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
