@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from hlo_count.job.job import Job
     from hlo_count.job.read_job import read_job
     from hlo_count.lowering import targets
-    from hlo_count.measured.measure import measure
-    from hlo_count.measured.recording import Trace, read_trace
-    from hlo_count.measured.track import track
+    from hlo_count.measured.recording.measure import measure
+    from hlo_count.measured.recording.track import track
+    from hlo_count.measured.results.recorded_trace import Trace
+    from hlo_count.measured.results.trace_reading import read_trace
     from hlo_count.report.counting import count, count_parameters
     from hlo_count.report.report import Report
     from hlo_count.roofline.calibrate import calibrate
@@ -60,9 +61,10 @@ _HOMES = {
     "Job": "hlo_count.job.job",
     "read_job": "hlo_count.job.read_job",
     "targets": "hlo_count.lowering",
-    "measure": "hlo_count.measured.measure",
-    "track": "hlo_count.measured.track",
-    **dict.fromkeys(("Trace", "read_trace"), "hlo_count.measured.recording"),
+    "measure": "hlo_count.measured.recording.measure",
+    "track": "hlo_count.measured.recording.track",
+    "Trace": "hlo_count.measured.results.recorded_trace",
+    "read_trace": "hlo_count.measured.results.trace_reading",
     **dict.fromkeys(("count", "count_parameters"), "hlo_count.report.counting"),
     "Report": "hlo_count.report.report",
     "calibrate": "hlo_count.roofline.calibrate",

@@ -14,8 +14,8 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
 
 if TYPE_CHECKING:
-    from hlo_count.measured.recording import Trace
-    from hlo_count.measured.traced_program import TracedProgram
+    from hlo_count.measured.results.recorded_trace import Trace
+    from hlo_count.measured.results.traced_program import TracedProgram
 
 
 def add_commands(found: argparse._SubParsersAction[Any]) -> None:
@@ -64,7 +64,7 @@ def run_and_measure(options: argparse.Namespace) -> Outcome:
 
 def run_script(options: argparse.Namespace) -> Outcome:
     """The table follows on standard error, the JSON on the last line of standard output: the rest is the script's."""
-    from hlo_count.measured import script
+    from hlo_count.measured.recording import script
 
     for name in ("skip", "seconds"):
         if not 0 <= getattr(options, name) < float("inf"):
@@ -91,7 +91,7 @@ def calibrate(options: argparse.Namespace) -> Outcome:
         if options.device is not None:
             raise HloCountError("--device names the profile that --from TRACE fits; else this machine is measured")
         return commands.calibrate(options)
-    from hlo_count.measured.fitting import fit
+    from hlo_count.measured.results.fitting import fit
     from hlo_count.roofline.catalog import user_directory
 
     found = hlo_count.read_trace(options.trace, device=options.device)

@@ -32,6 +32,8 @@ ORDER = (
     "sizing",
 )
 """From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
+ROOMS = {"measured": ("traces", "programs", "tables", "results", "recording")}
+"""Folders whose own folders stand in an order too."""
 FILES_IN_THE_ORDER = {"harmless", "errors", "layout", "whole_file", "text_page"}
 USES_JAX = {
     "command_arguments",  # shapes of --arg
@@ -113,6 +115,19 @@ def test_imports_only_what_stands_to_the_left(path: Path) -> None:
         alone = ("harmless", "errors", here)
         assert here != "lowering" or there in alone, f"{name(path)} imports {module}: jax only"
         assert here != "hlo" or there in alone, f"{name(path)} imports {module}: the language stands alone"
+
+
+@pytest.mark.parametrize("house", ROOMS)
+def test_rooms_import_only_what_stands_to_the_left(house: str) -> None:
+    order = ROOMS[house]
+    inside = [path for path in FILES if folder(name(path)) == house]
+    assert {path.parent.name for path in inside} == {house, *order}
+    for path in inside:
+        here = path.parent.name
+        for module, typing, _ in imports(path):
+            if folder(module) == house and here != house and not typing:
+                there = module.split(".")[2]
+                assert order.index(there) <= order.index(here), f"{name(path)} imports {module}, to its right"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -9,8 +9,8 @@ from hlo_count.budgets.hold import COUNT_KEYWORDS
 from hlo_count.errors import BudgetExceeded, HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.layout import aligned
-from hlo_count.measured.measure import measure
-from hlo_count.measured.traced_program import TracedProgram
+from hlo_count.measured.recording.measure import measure
+from hlo_count.measured.results.traced_program import TracedProgram
 from hlo_count.report.limits import KEYWORDS
 from hlo_count.roofline.roofline_table import seconds
 

@@ -9,7 +9,7 @@ from measured.conftest import needs_thunks
 
 import hlo_count as hc
 from hlo_count.cli import main
-from hlo_count.measured.fitting import fit
+from hlo_count.measured.results.fitting import fit
 from hlo_count.roofline import profile_file
 
 PROFILE = """

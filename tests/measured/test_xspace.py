@@ -8,7 +8,7 @@ import jax
 import pytest
 from measured.conftest import needs_thunks
 
-from hlo_count.measured.xspace import XSpace
+from hlo_count.measured.traces.xspace import XSpace
 
 ProfileData = getattr(jax.profiler, "ProfileData", None)
 

@@ -8,8 +8,8 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text, printable
 from hlo_count.layout import aligned, wrapped
-from hlo_count.measured.recording import Trace
-from hlo_count.measured.traced_program import TracedProgram
+from hlo_count.measured.results.recorded_trace import Trace
+from hlo_count.measured.results.traced_program import TracedProgram
 from hlo_count.report.units import amount
 from hlo_count.roofline.roofline_table import seconds as in_words
 

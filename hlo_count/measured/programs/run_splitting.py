@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import pairwise
 
-from hlo_count.measured.op_events import ENTRIES, OP, START, DeviceRun, ProgramEvents
+from hlo_count.measured.traces.op_events import ENTRIES, OP, START, DeviceRun, ProgramEvents
 
 
 def split_runs(program: ProgramEvents, positions: Mapping[int, int]) -> None:

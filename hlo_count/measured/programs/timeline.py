@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from hlo_count.measured.op_events import ENTRIES, OP, START, DeviceRun
+from hlo_count.measured.traces.op_events import ENTRIES, OP, START, DeviceRun
 
 Span = tuple[int, int]
 """From when to when, in picoseconds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hlo_count.measured.program_times import MeasuredRow, ProgramTimes
+from hlo_count.measured.programs.program_times import MeasuredRow, ProgramTimes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, halved
-from hlo_count.measured.courses_taken import CoursesTaken, completed
+from hlo_count.measured.programs.courses_taken import CoursesTaken, completed
 from hlo_count.report.breakdown import op_class
 from hlo_count.report.report import Report
 from hlo_count.report.scopes import scope_path

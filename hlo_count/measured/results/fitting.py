@@ -19,7 +19,7 @@ from zlib import crc32
 from hlo_count.errors import DeviceError
 from hlo_count.harmless import printable
 from hlo_count.layout import tabular
-from hlo_count.measured.program_times import ProgramTimes
+from hlo_count.measured.programs.program_times import ProgramTimes
 from hlo_count.roofline import profile_file
 from hlo_count.roofline.calibrate import write_profile
 from hlo_count.roofline.device import Device

@@ -9,8 +9,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
-from hlo_count.measured.recording import read_trace
-from hlo_count.measured.tracked import Tracked
+from hlo_count.measured.results.trace_reading import read_trace
+from hlo_count.measured.results.tracked import Tracked
 from hlo_count.roofline.device import Device
 
 

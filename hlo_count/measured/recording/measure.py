@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
-from hlo_count.measured.recording import Trace, read_trace
-from hlo_count.measured.traced_program import TracedProgram
+from hlo_count.measured.results.recorded_trace import Trace
+from hlo_count.measured.results.trace_reading import read_trace
+from hlo_count.measured.results.traced_program import TracedProgram
 from hlo_count.roofline.device import Device
 
 _APART = {"xla_disable_hlo_passes": "small-while-loop-hoisting"}

@@ -1,90 +1,27 @@
-"""A trace as it is read: the programs that ran, how often and how long, joined with their counts."""
+"""Files of a profile to a Trace: the programs that ran, how often and how long, joined with their counts."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from hlo_count.errors import DeviceError, HloCountError
-from hlo_count.harmless import harmless, json_text
-from hlo_count.hlo import Module, parse
+from hlo_count.hlo import parse
 from hlo_count.hlo.garbage import no_garbage_collection
-from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import halved
-from hlo_count.measured.courses_taken import CoursesTaken, courses_taken
-from hlo_count.measured.kept_programs import KeptPrograms
-from hlo_count.measured.op_events import IN_FLIGHT, HostEvents, ProgramEvents, Unattributed, read_events
-from hlo_count.measured.program_times import HOW_TO_RECORD_HLO, PICO, instructions_that_run, report_of, sends
-from hlo_count.measured.run_splitting import split_runs
-from hlo_count.measured.timeline import Span, Spent, Timeline
-from hlo_count.measured.trace_files import trace_files
-from hlo_count.measured.traced_program import TracedProgram
-from hlo_count.measured.xspace import XSpace
+from hlo_count.measured.programs.courses_taken import CoursesTaken, courses_taken
+from hlo_count.measured.programs.program_parts import ProgramPart, added_up
+from hlo_count.measured.programs.program_times import HOW_TO_RECORD_HLO, PICO, report_of
+from hlo_count.measured.programs.timeline import Span
+from hlo_count.measured.results.recorded_trace import Trace
+from hlo_count.measured.results.traced_program import TracedProgram
+from hlo_count.measured.traces.kept_programs import KeptPrograms
+from hlo_count.measured.traces.op_events import IN_FLIGHT, HostEvents, ProgramEvents, Unattributed, read_events
+from hlo_count.measured.traces.trace_files import trace_files
+from hlo_count.measured.traces.xspace import XSpace
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
-from hlo_count.text_page import TextPage
-
-
-class Trace(TextPage):
-    """What a profiler recorded. `programs` are those that ran, that with the most seconds first."""
-
-    def __init__(
-        self,
-        programs: list[TracedProgram],
-        *,
-        path: Path,
-        hosts: int,
-        seconds: float,
-        idle: float,
-        device: Device | None,
-        jax_version: str | None,
-        unattributed: Mapping[str, Unattributed],
-        problems: list[str],
-    ) -> None:
-        self.programs = programs
-        self.path = path
-        self.hosts = hosts
-        self.seconds = seconds
-        """From the first kernel to the last, a mean over the hosts."""
-        self.idle = idle
-        """Seconds of that in which no program ran."""
-        self.device = device
-        self.jax_version = jax_version
-        self.unattributed = dict(unattributed)
-        """Kernels that tell no instruction, by name."""
-        self.problems = problems
-        """What could not be read or used, a sentence each."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as plain data, for JSON."""
-        from hlo_count.measured.trace_export import trace_dict
-
-        return trace_dict(self)
-
-    def to_json(self, *, indent: int | None = 2) -> str:
-        return json_text(self.to_dict(), indent)
-
-    def to_pandas(self) -> Any:
-        """A pandas.DataFrame, a row a kernel of a program; needs the extra `pandas`."""
-        from hlo_count.measured.trace_export import trace_frame
-
-        return trace_frame(self)
-
-    def table(self, by: str = "kernel", *, rows: int = 12) -> str:
-        """The programs, and of the largest where its time went: by "kernel", "scope", "source" or "class"."""
-        from hlo_count.measured.trace_table import trace_table
-
-        return trace_table(self, by, rows)
-
-    def __str__(self) -> str:
-        return self.table()
-
-    def __repr__(self) -> str:
-        return harmless(f"<Trace {self.path}: {len(self.programs)} programs, {self.seconds:.3g} s>")
 
 
 def read_trace(path: str | Path, *, device: str | Path | Device | None = None) -> Trace:
@@ -161,23 +98,8 @@ def _device_of(hosts: Iterable[_Host], problems: list[str]) -> Device | None:
 # Programs
 
 
-@dataclass(slots=True)
-class _Part:
-    """One program on one host, added up."""
-
-    module: Module | None
-    name: str
-    backend: str
-    spent: dict[str, list[int]] = field(default_factory=dict)
-    idle: int = 0
-    spans: dict[tuple[int, int], list[Span]] = field(default_factory=dict)
-    """From when to when it ran, by host and device."""
-    runs: list[list[Span]] = field(default_factory=list)
-    """The same by run."""
-
-
 def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: list[str]) -> Trace:
-    parts: dict[tuple[str, str | None], list[_Part]] = {}
+    parts: dict[tuple[str, str | None], list[ProgramPart]] = {}
     without = Counter[str]()
     first = [min(_starts(host), default=0) for host in hosts]
     covered: dict[tuple[int, int], list[Span]] = {}
@@ -191,7 +113,7 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
                 text = None
             earlier = parts.setdefault((events.name, text), [])
             module = earlier[0].module if earlier else None if text is None else parse(text, filename=events.name)
-            part = _added_up(events, module, number)
+            part = added_up(events, module, number)
             earlier.append(part)
             for where, spans in part.spans.items():
                 covered.setdefault(where, []).extend(spans)
@@ -228,68 +150,7 @@ def _starts(host: _Host) -> Iterator[int]:
             yield from (device.start for device in run.values() if device.is_seen)
 
 
-def _added_up(events: ProgramEvents, module: Module | None, host: int) -> _Part:
-    if events.backend == "gpu":
-        split_runs(events, {} if module is None else _positions(events, module))
-    timeline = _timeline(events, module)
-    spent = Spent()
-    part = _Part(module, events.name, events.backend)
-    for run in events.runs.values():
-        there = {device: each for device, each in run.items() if each.is_seen}
-        if not there:
-            continue
-        spans = []
-        for device, each in there.items():
-            spans.append(timeline.add(each, spent))
-            part.spans.setdefault((host, device), []).append(spans[-1])
-        part.runs.append(spans)
-        run.clear()  # its memory is not needed any more
-    part.idle = spent.idle
-    for name, number in events.numbers.items():
-        part.spent[name] = [counts[number] for counts in (spent.number, spent.own, spent.elapsed, spent.hidden)]
-    return part
-
-
-def _positions(events: ProgramEvents, module: Module) -> dict[int, int]:
-    """Where each instruction that was seen, or what calls it, stands in the entry."""
-    place = {instruction.name: n for n, instruction in enumerate(module.entry.instructions)}
-    found: dict[int, int] = {}
-    for instruction, above in instructions_that_run(module):
-        number = events.numbers.get(instruction.name)
-        if number is not None:
-            found[number] = next(place[name] for name in (instruction.name, *above) if name in place)
-    return found
-
-
-def _timeline(events: ProgramEvents, module: Module | None) -> Timeline:
-    callers: dict[int, frozenset[int]] = {}
-    background: set[int] = {n for name, n in events.numbers.items() if name.startswith(IN_FLIGHT)}
-    needing: dict[int, frozenset[int]] = {}
-    for instruction, above in instructions_that_run(module) if module is not None else ():
-        number = events.numbers.get(instruction.name)
-        if number is not None:
-            callers[number] = frozenset(events.numbers[name] for name in above if name in events.numbers)
-            needing[number] = frozenset(events.numbers[name] for name in _needing(instruction, events.numbers))
-            if sends(instruction) or halved(instruction.opcode)[1]:
-                background.add(number)
-    return Timeline(callers, frozenset(background), needing)
-
-
-def _needing(instruction: Instruction, seen: Mapping[str, int]) -> Iterator[str]:
-    """The first instructions with events that use what one makes, of its own computation."""
-    waiting, known = [instruction], {instruction}
-    while waiting:
-        for user in instruction.computation.users[waiting.pop()]:
-            if user in known:
-                continue
-            known.add(user)
-            if user.name in seen:
-                yield user.name
-            else:
-                waiting.append(user)
-
-
-def _program(parts: list[_Part], device: Device | None, jax_version: str | None, traced: float) -> TracedProgram:
+def _program(parts: list[ProgramPart], device: Device | None, jax_version: str | None, traced: float) -> TracedProgram:
     first = parts[0]
     spent: dict[str, list[int]] = {}
     for part in parts:

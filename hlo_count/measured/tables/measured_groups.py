@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hlo_count.measured.program_times import MeasuredRow, ProgramTimes
+from hlo_count.measured.programs.program_times import MeasuredRow, ProgramTimes
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE
 from hlo_count.report.contributor_rows import runs_text
 from hlo_count.report.contributors import short_source

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import spreadsheet_cell
-from hlo_count.measured.program_times import PICO, MeasuredRow, ProgramTimes
-from hlo_count.measured.time_parts import time_parts
+from hlo_count.measured.programs.program_times import PICO, MeasuredRow, ProgramTimes
+from hlo_count.measured.programs.time_parts import time_parts
 from hlo_count.report.export import to_dict
 
 if TYPE_CHECKING:
-    from hlo_count.measured.recording import Trace
+    from hlo_count.measured.results.recorded_trace import Trace
 
 
 def trace_dict(trace: Trace) -> dict[str, Any]:

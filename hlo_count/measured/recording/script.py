@@ -13,13 +13,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
-from hlo_count.measured.inside_script import SUMMARY
-from hlo_count.measured.recording import read_trace
-from hlo_count.measured.tracked import Tracked
+from hlo_count.measured.recording.inside_script import SUMMARY
+from hlo_count.measured.results.trace_reading import read_trace
+from hlo_count.measured.results.tracked import Tracked
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
 
-_INSIDE = "hlo_count.measured.inside_script"
+_INSIDE = "hlo_count.measured.recording.inside_script"
 
 
 def run_script(
@@ -54,7 +54,7 @@ def run_script(
 
 def _run(command: Sequence[str]) -> int:
     """What the process returned. Ctrl-C is the script's, which gets it from the terminal; what ends us ends it too."""
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))})
     try:

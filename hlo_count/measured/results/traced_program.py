@@ -7,8 +7,8 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text
-from hlo_count.measured.program_times import ProgramTimes
-from hlo_count.measured.time_parts import TimePart, time_parts
+from hlo_count.measured.programs.program_times import ProgramTimes
+from hlo_count.measured.programs.time_parts import TimePart, time_parts
 
 
 class TracedProgram(ProgramTimes):
@@ -16,7 +16,7 @@ class TracedProgram(ProgramTimes):
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""
-        from hlo_count.measured.trace_export import program_dict
+        from hlo_count.measured.tables.trace_export import program_dict
 
         return program_dict(self)
 
@@ -38,7 +38,7 @@ class TracedProgram(ProgramTimes):
 
     def table(self, by: str = "kernel", *, rows: int = 12) -> str:
         """Where its time went, by "kernel", "scope", "source" or "class"."""
-        from hlo_count.measured.trace_table import program_table
+        from hlo_count.measured.tables.trace_table import program_table
 
         return program_table(self, by, rows)
 

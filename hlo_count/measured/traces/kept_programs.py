@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hlo_count.lowering.stored import proto_text
-from hlo_count.measured.op_events import METADATA_PLANE, program_id, with_id
-from hlo_count.measured.xspace import Plane, XSpace
+from hlo_count.measured.traces.op_events import METADATA_PLANE, program_id, with_id
+from hlo_count.measured.traces.xspace import Plane, XSpace
 
 _HLO = "Hlo Proto"
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
 from hlo_count.layout import WIDTH, aligned, cut, joined, tabular, wrapped
-from hlo_count.measured.measured_groups import GROUPINGS, Group, groups
-from hlo_count.measured.program_times import PICO, ProgramTimes
-from hlo_count.measured.time_parts import time_parts
+from hlo_count.measured.programs.program_times import PICO, ProgramTimes
+from hlo_count.measured.programs.time_parts import time_parts
+from hlo_count.measured.tables.measured_groups import GROUPINGS, Group, groups
 from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
 
 if TYPE_CHECKING:
-    from hlo_count.measured.recording import Trace
+    from hlo_count.measured.results.recorded_trace import Trace
 
 _PROGRAMS = 8
 BETWEEN = "(between kernels)"

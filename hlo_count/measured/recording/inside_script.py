@@ -1,6 +1,6 @@
 """What `hlo-count run` starts: the script, in a process of its own, recorded from its first compile on.
 
-    python -m hlo_count.measured.inside_script FOLDER SKIP SECONDS SCRIPT [ARGUMENT ...]
+    python -m hlo_count.measured.recording.inside_script FOLDER SKIP SECONDS SCRIPT [ARGUMENT ...]
 
 JAX is not imported before the script does, and its backend not started: the script may set what they read. What
 happened is written into the folder, as JSON beside the trace.

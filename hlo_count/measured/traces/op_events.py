@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hlo_count.lowering.wire_format import BrokenMessageError
-from hlo_count.measured.xspace import Event, EventMetadata, Line, Plane, XSpace
+from hlo_count.measured.traces.xspace import Event, EventMetadata, Line, Plane, XSpace
 
 CPU_PLANE, METADATA_PLANE = "/host:CPU", "/host:metadata"
 MODULES_LINE, OPS_LINE, ASYNC_LINE = "XLA Modules", "XLA Ops", "Async XLA Ops"
@@ -218,7 +218,7 @@ def _tpu(plane: Plane, device: int, found: HostEvents) -> None:
 
 def _gpu(plane: Plane, device: int, found: HostEvents) -> None:
     """The streams of a GPU. Its kernels tell their instruction and program, but not their run: here a stream stands for
-    one, until `hlo_count.measured.run_splitting` makes runs of them."""
+    one, until `hlo_count.measured.programs.run_splitting` makes runs of them."""
     for stream, line in enumerate(plane.lines):
         if not line.name.startswith("Stream"):
             continue  # what XProf derives from the streams

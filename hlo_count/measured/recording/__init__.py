@@ -1,0 +1,1 @@
+"""Running something under the profiler: a function, a block, a script."""

@@ -1,0 +1,1 @@
+"""Measured programs as text, and as plain data."""
