@@ -14,6 +14,7 @@ from hlo_count.commands import DONE, FAILED, Outcome
 from hlo_count.compare.comparison import check_limits
 from hlo_count.console import is_terminal
 from hlo_count.errors import HloCountError
+from hlo_count.fleet.time_limit import SECONDS
 from hlo_count.harmless import json_text
 
 
@@ -38,6 +39,9 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
         "-o", "--output", required=True, metavar="FILE", help="counts.sqlite, or .csv, .jsonl, .parquet; a scan goes on"
     )
     scan.add_argument("--workers", type=int, metavar="N", help="processes that count; as many as there are cores")
+    scan.add_argument(
+        "--seconds", type=float, default=SECONDS, metavar="S", help=f"what one file may take ({SECONDS:g})"
+    )
     scan.set_defaults(run=run_scan)
 
     query = found.add_parser("query", help="ask a database of a scan")
@@ -81,7 +85,11 @@ def diff(options: argparse.Namespace) -> Outcome:
 def run_scan(options: argparse.Namespace) -> Outcome:
     """Exit code 0 whatever the files hold: those that cannot be counted are rows, and their number is said."""
     found = hlo_count.scan(
-        options.paths, Path(options.output), workers=options.workers, progress=is_terminal(sys.stderr)
+        options.paths,
+        Path(options.output),
+        workers=options.workers,
+        seconds=options.seconds,
+        progress=is_terminal(sys.stderr),
     )
     database = shlex.quote(str(found.database))
     said = (f"hlo-count: {found.failed:,} failed: hlo-count query {database} errors",) if found.failed else ()

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.errors import HloCountError
-from hlo_count.fleet.sources import Source, file_system, is_remote, local_fingerprint
+from hlo_count.fleet import elsewhere
+from hlo_count.fleet.sources import Source, local_fingerprint
+from hlo_count.fleet.time_limit import TooLong, time_limit
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.job.module_counts import OF_DATA, OF_PROGRAM, Held, ModuleCounts, counts_of, modules_in
 from hlo_count.lowering.dump_names import Dump, dump_of
@@ -36,13 +38,21 @@ class Counted:
     """Whether another scan should try it again: what went wrong is not in the file."""
 
 
-def count_all(sources: Sequence[Source]) -> list[Counted]:
-    """What a worker is handed: several small files, or a large one."""
-    return [count_one(source) for source in sources]
+def count_all(sources: Sequence[Source], seconds: float | None = None) -> list[Counted]:
+    """What a worker is handed: several small files, or a large one; `seconds` are the most that one may take."""
+    return [count_one(source, seconds) for source in sources]
 
 
-def count_one(source: Source) -> Counted:
+def count_one(source: Source, seconds: float | None = None) -> Counted:
     """Count every module of a file. Whatever goes wrong is a row that says so."""
+    try:
+        with time_limit(seconds):
+            return _count(source)
+    except TooLong:
+        return failed(source, f"{source.name}: not counted in {seconds:g} s: give it more (seconds=)", again=True)
+
+
+def _count(source: Source) -> Counted:
     try:
         data = _read(source)
     except HloCountError as problem:
@@ -108,7 +118,7 @@ def rows_of(counts: ModuleCounts, about: Row) -> tuple[Row, tuple[Row, ...], tup
         "unknowns": counts.unknown_instructions,
     }
     contributors = [
-        {"by": key, "contributor": name, **_amounts(cost), "status": cost.status}
+        {"key": key, "contributor": name, **_amounts(cost), "status": cost.status}
         for key, costs in counts.contributors.items()
         for name, cost in sorted(costs.items())
     ]
@@ -167,15 +177,8 @@ def _one_line(message: str) -> str:
 
 def _read(source: Source) -> bytes:
     """The bytes of a file as they lie there. Raises HloCountError where it cannot be read, or changes meanwhile."""
-    if is_remote(source.name):
-        fs, inside = file_system(source.name)
-        try:
-            data: bytes = fs.cat_file(inside)
-        except Exception as problem:  # every file system of fsspec has errors of its own
-            raise HloCountError(f"{source.name}: {type(problem).__name__}: {problem}") from None
-        if len(data) != source.size:
-            raise HloCountError(f"{source.name}: it changed while it was read: scan again")
-        return data
+    if elsewhere.is_url(source.name):
+        return elsewhere.read(source.name, source.size)
     path = Path(source.name)
     data = read_packed(path)
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from hlo_count.layout import WIDTH, cut, tabular
 from hlo_count.report.units import amount
 
 _NARROWEST = 16
+_YEAR_10_000 = 253_402_300_800  # where dates of Python end, and times of files do not
 _CUT_AT: dict[str, Literal["start"]] = {"file": "start", "for_example": "start", "source": "start"}
 
 
@@ -121,8 +123,10 @@ def _cell(value: Any, column: str) -> str:
     if value is None:
         return ""
     if isinstance(value, int | float):
+        if column == "modified" and 0 <= value < _YEAR_10_000:
+            return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%S")
         if column.startswith("times_"):
             return f"{value:.4g}"
-        unit = "B" if "bytes" in column or column == "beyond" else ""
+        unit = "B" if "bytes" in column or column in ("beyond", "size") else ""
         return amount(value, unit) if abs(value) >= 10_000 or value != int(value) else str(int(value))
     return harmless(value)

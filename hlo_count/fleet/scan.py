@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
@@ -13,6 +14,7 @@ from hlo_count.fleet.exports import export, is_database
 from hlo_count.fleet.scanned import Scan
 from hlo_count.fleet.sources import Source, find
 from hlo_count.fleet.store import Store
+from hlo_count.fleet.time_limit import SECONDS
 from hlo_count.fleet.workers import counted_by_processes, counted_elsewhere
 
 _COMMIT = 1.0
@@ -25,6 +27,7 @@ def scan(
     executor: Executor | None = None,
     *,
     workers: int | None = None,
+    seconds: float | None = SECONDS,
     progress: bool = False,
 ) -> Scan:
     """Count every module that `paths` lead to, and write a row for each, with its contributors and unknowns.
@@ -32,7 +35,8 @@ def scan(
     `paths`: files, folders with all below them, patterns (`dumps/**/*.txt.gz`), URLs of fsspec (`gs://bucket/dumps`).
     `out`: SQLite (`.sqlite`), or `.csv`, `.jsonl`, `.parquet`. `executor`: any `concurrent.futures.Executor`, such as
     dask.distributed's `client.get_executor()`; processes of its own without one, `workers` of them, else as many as
-    there are cores. `progress` shows a bar with rate and time left, where tqdm is installed.
+    there are cores. `seconds`: what one file may take, None without end; one that takes longer is a row that says so,
+    and is tried again by the next scan. `progress` shows a bar with rate and time left, where tqdm is installed.
 
     A file that cannot be counted is a row with its error. What was interrupted goes on when it is started again with
     the same `out`: files that have not changed since are not read. The bytes of `out` do not depend on the number of
@@ -45,12 +49,17 @@ def scan(
     database = target if is_database(target) else target.with_name(f"{target.name}.scan")
     if workers is not None and workers < 1:
         raise HloCountError(f"workers={workers}: at least one counts")
+    if seconds is not None and not 0 < seconds < threading.TIMEOUT_MAX:
+        raise HloCountError(f"seconds={seconds}: more than 0, or None for no limit")
     found = find(paths)
     began = time.monotonic()
     store = Store(database, _version())
     try:
         todo = [source for source in found.sources if not store.unchanged(source)]
-        results = counted_elsewhere(executor, todo) if executor is not None else counted_by_processes(todo, workers)
+        if executor is not None:
+            results = counted_elsewhere(executor, todo, seconds)
+        else:
+            results = counted_by_processes(todo, workers, seconds)
         _keep(store, _shown(results, todo, progress) if progress else results)
         store.finish()
     finally:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.fleet import elsewhere
 from hlo_count.lowering.dump_folder import sorted_out
 
 _PATTERN = frozenset("*?[")
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
-_STATES = ("ETag", "etag", "md5Hash", "generation", "crc32c", *_TIMES)
-"""What file systems of fsspec call that which changes with the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +25,7 @@ class Source:
     modified: float | None
     """Seconds since 1970; None where the file system does not tell."""
     fingerprint: str
-    """Another one when the file has changed."""
+    """Another one when the file has changed; empty where that cannot be told."""
     named: bool
     """Whether it was named, or matched by a pattern, rather than found in a folder: then it is wrong to hold no HLO."""
 
@@ -54,7 +50,7 @@ def find(paths: str | Path | Iterable[str | Path]) -> Found:
     sources: dict[str, Source] = {}
     passed_over = 0
     for path in map(str, given):
-        found = _remote(path) if is_remote(path) else _local(path)
+        found = _remote(path) if elsewhere.is_url(path) else _local(path)
         passed_over += found.passed_over
         for source in found.sources:
             sources.setdefault(source.name, source)
@@ -64,13 +60,8 @@ def find(paths: str | Path | Iterable[str | Path]) -> Found:
         raise HloCountError(f"{named}: no file that may hold HLO{instead}: name files, folders or patterns, **/*.txt")
     by_place: dict[str, Source] = {}
     for name in sorted(sources):
-        by_place.setdefault(name if is_remote(name) else os.path.realpath(name), sources[name])
+        by_place.setdefault(name if elsewhere.is_url(name) else os.path.realpath(name), sources[name])
     return Found(tuple(by_place.values()), passed_over)
-
-
-def is_remote(path: str) -> bool:
-    """Whether fsspec has to be asked: `gs://bucket/dumps`."""
-    return "://" in path
 
 
 def _local(path: str) -> Found:
@@ -110,7 +101,7 @@ def _walk(top: str) -> Iterator[tuple[str, list[str]]]:
         yield folder, [name for name in files if os.path.isfile(os.path.join(folder, name))]
 
 
-def _found(folders: Iterable[tuple[str, list[str]]], source: Any) -> Found:
+def _found(folders: Iterable[tuple[str, list[str]]], source: Callable[[str], Source]) -> Found:
     sources: list[Source] = []
     passed_over = 0
     for folder, names in folders:
@@ -124,53 +115,17 @@ def _found(folders: Iterable[tuple[str, list[str]]], source: Any) -> Found:
     return Found(tuple(sources), passed_over)
 
 
-# Elsewhere
+def _remote(url: str) -> Found:
+    there = elsewhere.listed(url)
 
+    def described(name: str) -> Source:
+        size, modified, state = elsewhere.state_of(there.files[name])
+        return Source(there.url_of(name), size, modified, state, there.named)
 
-def _remote(path: str) -> Found:
-    fs, inside = file_system(path)
-    protocol = path.partition("://")[0]
-    try:
-        if _PATTERN & {*inside}:
-            there = fs.glob(inside, detail=True)
-            found = {name: info for name, info in there.items() if info["type"] == "file"}
-            return Found(tuple(_described(protocol, name, info, named=True) for name, info in found.items()), 0)
-        if fs.isfile(inside):
-            return Found((_described(protocol, inside, fs.info(inside), named=True),), 0)
-        there = fs.find(inside, detail=True)
-    except Exception as problem:  # every file system of fsspec has errors of its own
-        raise HloCountError(f"{path}: {type(problem).__name__}: {problem}") from None
+    if there.named:
+        return Found(tuple(described(name) for name in there.files), 0)
     folders: dict[str, list[str]] = {}
-    for name in sorted(there):
+    for name in sorted(there.files):
         folder, _, file = name.rpartition("/")
         folders.setdefault(folder, []).append(file)
-    return _found(folders.items(), lambda name: _described(protocol, name, there[name], named=False))
-
-
-def file_system(path: str) -> tuple[Any, str]:
-    """The file system of fsspec that a URL names, and the path in it. Raises HloCountError with the remedy."""
-    try:
-        from fsspec.core import url_to_fs
-    except ImportError:
-        raise HloCountError(f'{path}: reading this needs fsspec: pip install "hlo-count[fleet]"') from None
-    try:
-        fs, inside = url_to_fs(path)
-    except (ImportError, ValueError) as problem:  # the protocol has a package of its own, or is none
-        raise HloCountError(f"{path}: {problem}") from None
-    return fs, inside
-
-
-def _described(protocol: str, name: str, info: Mapping[str, Any], *, named: bool) -> Source:
-    states = [f"{key}={info[key]}" for key in _STATES if info.get(key) is not None]
-    size = int(info.get("size") or 0)
-    return Source(f"{protocol}://{name.lstrip('/')}", size, _time(info), "-".join([str(size), *states]), named)
-
-
-def _time(info: Mapping[str, Any]) -> float | None:
-    for key in _TIMES:
-        value = info.get(key)
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, int | float):
-            return float(value)
-    return None
+    return _found(folders.items(), described)

@@ -32,7 +32,7 @@ class Store:
         """Whether it was counted as it is, by the same version."""
         asked = "SELECT fingerprint, counted_by, again FROM files WHERE file = ?"
         known = self._connection.execute(asked, (text(source.name),)).fetchone()
-        return bool(known == (source.fingerprint, self._counted_by, 0))
+        return bool(source.fingerprint) and bool(known == (source.fingerprint, self._counted_by, 0))
 
     def add(self, results: Iterable[Counted]) -> None:
         """Everything of these files, or where that fails nothing."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hlo_count.report.export import COUNTERS
+from hlo_count.visitors.cost import OP_COUNTERS
 
 APPLICATION = 0x484C4F43
 """What SQLite keeps in the header of a file to say whose it is: "HLOC"."""
-FORMAT = 1
+FORMAT = 2
 """Version of the tables."""
 
 _AMOUNTS = tuple((name, "INTEGER") for name in COUNTERS)
@@ -50,7 +51,7 @@ MODULES = (
 )
 CONTRIBUTORS = (
     ("module_id", "INTEGER NOT NULL"),
-    ("by", "TEXT NOT NULL"),
+    ("key", "TEXT NOT NULL"),
     ("contributor", "TEXT NOT NULL"),
     *_AMOUNTS,
     ("status", "TEXT NOT NULL"),
@@ -82,6 +83,7 @@ class Question:
     sql: str
 
 
+_WITHOUT_OPERATIONS = " AND ".join(f"c.{name} = 0" for name in OP_COUNTERS)
 _NAMED = "m.name, m.file, m.position"
 QUESTIONS = {
     "dearest_modules": Question(
@@ -101,10 +103,10 @@ QUESTIONS = {
         "SELECT * FROM grown ORDER BY max(coalesce(times_flops, 0), coalesce(times_bytes, 0)) DESC, name",
     ),
     "waste": Question(
-        "bytes that classes of operations move without a FLOP, over all modules",
+        "bytes that classes without an operation move, copies above all, over all modules; a fusion's are its work's",
         "SELECT c.contributor AS class, total(c.bytes) AS bytes, count(DISTINCT c.module_id) AS modules "
-        "FROM contributors c WHERE c.\"by\" = 'class' AND c.flops = 0 GROUP BY c.contributor HAVING total(c.bytes) > 0 "
-        "ORDER BY bytes DESC, class",
+        f"FROM contributors c WHERE c.key = 'class' AND c.contributor <> 'fusion' AND {_WITHOUT_OPERATIONS} "
+        "GROUP BY c.contributor HAVING total(c.bytes) > 0 ORDER BY bytes DESC, class",
     ),
     "beyond_compulsory": Question(
         "the modules that move most beyond what any program must: their arguments in, their results out",
@@ -127,7 +129,7 @@ QUESTIONS = {
     "dearest_sources": Question(
         "lines of source with the most FLOP over all modules",
         "SELECT c.contributor AS source, total(c.flops) AS flops, total(c.bytes) AS bytes, "
-        "count(DISTINCT c.module_id) AS modules FROM contributors c WHERE c.\"by\" = 'source' GROUP BY c.contributor "
+        "count(DISTINCT c.module_id) AS modules FROM contributors c WHERE c.key = 'source' GROUP BY c.contributor "
         "ORDER BY flops DESC, bytes DESC, source",
     ),
     "errors": Question(

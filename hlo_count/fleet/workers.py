@@ -49,8 +49,10 @@ def batches(sources: Iterable[Source]) -> list[Batch]:
     return [*found, tuple(together)] if together else found
 
 
-def counted_by_processes(sources: Iterable[Source], workers: int | None) -> Iterator[list[Counted]]:
-    """The results of processes of our own, as they come.
+def counted_by_processes(
+    sources: Iterable[Source], workers: int | None, seconds: float | None
+) -> Iterator[list[Counted]]:
+    """The results of processes of our own, as they come; a file takes `seconds` at most.
 
     Where one ends (the system ran out of memory, or somebody killed it), what was under way is counted again, a file at
     a time: one with which a process ends each time is a row that says so. Raises HloCountError where none starts.
@@ -60,12 +62,12 @@ def counted_by_processes(sources: Iterable[Source], workers: int | None) -> Iter
     while waiting:
         lost: list[Batch] = []
         with _pool(min(number, len(waiting))) as pool:
-            yield from _results(pool, waiting, _AHEAD * number, lost)
-        yield from _one_by_one([source for batch in lost for source in batch])
+            yield from _results(pool, waiting, seconds, _AHEAD * number, lost)
+        yield from _one_by_one([source for batch in lost for source in batch], seconds)
 
 
-def counted_elsewhere(executor: Executor, sources: Iterable[Source]) -> Iterator[list[Counted]]:
-    """The results of somebody else's executor, as they come.
+def counted_elsewhere(executor: Executor, sources: Iterable[Source], seconds: float | None) -> Iterator[list[Counted]]:
+    """The results of somebody else's executor, as they come; a file takes `seconds` at most.
 
     A batch that fails there is handed out again, a file at a time. Raises HloCountError where it takes no more work.
     """
@@ -73,10 +75,10 @@ def counted_elsewhere(executor: Executor, sources: Iterable[Source]) -> Iterator
     ahead = _AHEAD * number if isinstance(number, int) else _AHEAD_ELSEWHERE
     waiting = deque(batches(sources))
     lost: list[Batch] = []
-    yield from _results(executor, waiting, ahead, lost)
+    yield from _results(executor, waiting, seconds, ahead, lost)
     if not waiting:
         waiting, lost = deque((source,) for batch in lost for source in batch), []
-        yield from _results(executor, waiting, ahead, lost)
+        yield from _results(executor, waiting, seconds, ahead, lost)
     if waiting:
         raise HloCountError(
             "the executor's workers ended; what was counted is kept: scan again with another one, or with none, when "
@@ -86,7 +88,9 @@ def counted_elsewhere(executor: Executor, sources: Iterable[Source]) -> Iterator
         yield [_gone(source) for source in batch]
 
 
-def _results(executor: Executor, waiting: deque[Batch], ahead: int, lost: list[Batch]) -> Iterator[list[Counted]]:
+def _results(
+    executor: Executor, waiting: deque[Batch], seconds: float | None, ahead: int, lost: list[Batch]
+) -> Iterator[list[Counted]]:
     """Take from `waiting` until nothing is left, or the executor is broken. What was under way then, and batches whose
     workers failed, are in `lost`."""
     under_way: dict[Future[list[Counted]], Batch] = {}
@@ -95,7 +99,7 @@ def _results(executor: Executor, waiting: deque[Batch], ahead: int, lost: list[B
         while under_way or (waiting and not broken):
             while waiting and not broken and len(under_way) < ahead:
                 try:
-                    under_way[executor.submit(count_all, waiting[0])] = waiting[0]
+                    under_way[executor.submit(count_all, waiting[0], seconds)] = waiting[0]
                 except BrokenExecutor:
                     broken = True
                 except Exception as problem:  # every engine has errors of its own for this
@@ -126,14 +130,14 @@ def _shut_down(problem: BaseException) -> HloCountError:
     return HloCountError(f"the executor takes no work ({what}); what was counted is kept: scan again with another")
 
 
-def _one_by_one(sources: Iterable[Source]) -> Iterator[list[Counted]]:
+def _one_by_one(sources: Iterable[Source], seconds: float | None) -> Iterator[list[Counted]]:
     """Files of which one ended a process, each in turn alone in one."""
     waiting: deque[Batch] = deque((source,) for source in sources)
     tries = dict.fromkeys(waiting, 0)
     while waiting:
         lost: list[Batch] = []
         with _pool(1) as pool:
-            yield from _results(pool, waiting, 1, lost)
+            yield from _results(pool, waiting, seconds, 1, lost)
         for batch in lost:
             tries[batch] += 1
             if tries[batch] < _TRIES:

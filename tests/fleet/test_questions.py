@@ -51,10 +51,26 @@ def test_growth(database: Path) -> None:
     assert (row["flops"], row["times_flops"]) == (flops(12), 3)
 
 
-def test_waste_is_what_moves_bytes_without_a_flop(database: Path) -> None:
+def test_waste_is_what_moves_bytes_without_an_operation(database: Path) -> None:
     found = {row["class"]: row["bytes"] for row in ask(database, "waste").to_dict()["rows"]}
     assert found["movement"] >= 2 * 8 * 4  # the copy reads and writes 8 floats
     assert "matmul" not in found
+
+
+def test_the_bytes_of_a_fusion_are_no_waste(tmp_path: Path) -> None:
+    (tmp_path / "fused.txt").write_text(
+        "HloModule fused\n%body (p: f32[8]) -> f32[8] {\n  %p = f32[8]{0} parameter(0)\n"
+        "  ROOT %e = f32[8]{0} add(%p, %p)\n}\nENTRY %main (x: f32[8]) -> f32[8] {\n  %x = f32[8]{0} parameter(0)\n"
+        "  %f = f32[8]{0} fusion(%x), kind=kLoop, calls=%body\n  ROOT %c = f32[8]{0} copy(%f)\n}\n"
+    )
+    found = hc.scan(tmp_path, tmp_path / "c.sqlite", ThreadPoolExecutor(1))
+    assert found.query("waste").rows == (("movement", 2 * 8 * 4.0, 1),)  # the copy reads and writes 8 floats
+
+
+def test_times_are_dates(database: Path) -> None:
+    shown = str(ask(database, "SELECT modified, size FROM modules WHERE modified = 1700000000 LIMIT 1"))
+    assert "2023-11-14 22:13:20" in shown
+    assert "1 T" in str(ask(database, "SELECT 1e12 AS modified"))  # no file is of the year 33,658
 
 
 def test_what_moves_beyond_what_must(database: Path) -> None:

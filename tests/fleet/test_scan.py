@@ -22,6 +22,7 @@ import pytest
 from job.job_texts import dumped, flops, step
 
 import hlo_count as hc
+from hlo_count.fleet import counting_one
 from hlo_count.fleet.counting_one import count_one, number
 from hlo_count.fleet.sources import find
 from hlo_count.fleet.store import Store
@@ -83,8 +84,8 @@ def test_a_row_a_module(fleet: Path, tmp_path: Path) -> None:
     assert rows(out, "SELECT DISTINCT what, instructions FROM unknowns") == [("custom-call theirs", 1)]
     for key in ("scope", "source", "class"):  # each adds up to the total
         whole = "SELECT sum(flops), sum(bytes) FROM modules"
-        assert rows(out, f"SELECT sum(flops), sum(bytes) FROM contributors WHERE by = '{key}'") == rows(out, whole)
-    assert rows(out, "SELECT DISTINCT contributor FROM contributors WHERE by = 'source' AND contributor LIKE '%:7'")
+        assert rows(out, f"SELECT sum(flops), sum(bytes) FROM contributors WHERE key = '{key}'") == rows(out, whole)
+    assert rows(out, "SELECT DISTINCT contributor FROM contributors WHERE key = 'source' AND contributor LIKE '%:7'")
 
 
 def test_other_formats_hold_the_same(fleet: Path, tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ def test_parquet(fleet: Path, tmp_path: Path) -> None:
     assert table.num_rows == 14
     assert sum(n or 0 for n in table["flops"].to_pylist()) == sum(map(flops, range(1, 13)))
     assert [path.name for path in found.files] == ["c.parquet", "c.contributors.parquet", "c.unknowns.parquet"]
-    names = set(parquet.read_table(tmp_path / "c.contributors.parquet")["by"].to_pylist())
+    names = set(parquet.read_table(tmp_path / "c.contributors.parquet")["key"].to_pylist())
     assert names == {"scope", "source", "class"}
 
 
@@ -273,7 +274,7 @@ def test_paths_of_fsspec(fleet: Path, tmp_path: Path) -> None:
         memory.pipe("/run/rank1/text.hlo.gz", gzip.compress(step(rows=6).encode()))
         assert hc.scan("memory://run", tmp_path / "c.sqlite", here()).counted == 1
         assert rows(found.path, "SELECT flops FROM modules ORDER BY file") == [(flops(3),), (flops(6),)]
-        with pytest.raises(hc.HloCountError, match="no file that may hold HLO"):
+        with pytest.raises(hc.HloCountError, match="there is no such file or folder"):
             hc.scan("memory://nowhere", tmp_path / "c.sqlite", here())
     finally:
         memory.rm("/run", recursive=True)
@@ -309,6 +310,52 @@ def test_amounts_beyond_64_bits_are_doubles() -> None:
     assert number(10**400) == float("inf")
 
 
+# What takes too long
+
+
+def test_a_file_that_takes_too_long_is_a_row(fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a thread of an engine's, which no signal reaches."""
+    real = counting_one.counts_of
+
+    def endless(module: Any, jax_version: str | None) -> Any:
+        while "custom-call" in str(module.entry.instructions):
+            try:
+                sum(range(1000))
+            except Exception:  # what faults of ours are taken for
+                continue
+        return real(module, jax_version)
+
+    monkeypatch.setattr(counting_one, "counts_of", endless)
+    out = tmp_path / "counts.sqlite"
+    found = hc.scan(fleet, out, here(), seconds=0.5)
+    ((error,),) = rows(out, "SELECT error FROM modules WHERE file LIKE '%packed.hlo.gz'")
+    assert error == f"{fleet}/rank2/packed.hlo.gz: not counted in 0.5 s: give it more (seconds=)"
+    assert (found.modules, found.failed) == (12, 2)  # and the one that is cut
+    monkeypatch.setattr(counting_one, "counts_of", real)
+    assert hc.scan(fleet, out, here()).counted == 1  # it is tried again, and counted
+    hc.scan(fleet, tmp_path / "fresh.sqlite", here())
+    assert out.read_bytes() == (tmp_path / "fresh.sqlite").read_bytes()
+
+
+def test_time_limits_of_processes(tmp_path: Path) -> None:
+    chain = "".join(f"  %x{n} = f32[8]{{0}} negate(%x{n - 1})\n" for n in range(1, 10_000))  # some tenths of a second
+    (tmp_path / "chain.txt").write_text(
+        f"HloModule chain\nENTRY %main (x: f32[8]) -> f32[8] {{\n  %x0 = f32[8]{{0}} parameter(0)\n{chain}"
+        f"  ROOT %y = f32[8]{{0}} negate(%x9999)\n}}\n"
+    )
+    out = tmp_path / "counts.sqlite"
+    assert hc.scan(tmp_path / "chain.txt", out, workers=1, seconds=0.001).failed == 1
+    assert "not counted in 0.001 s" in rows(out, "SELECT error FROM modules")[0][0]
+    assert hc.scan(tmp_path / "chain.txt", out, workers=1).modules == 1
+    assert rows(out, "SELECT other_ops FROM modules") == [(8 * 10_000,)]
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), float("inf")])
+def test_a_time_that_is_none(seconds: float, fleet: Path, tmp_path: Path) -> None:
+    with pytest.raises(hc.HloCountError, match="more than 0, or None for no limit"):
+        hc.scan(fleet, tmp_path / "counts.sqlite", here(), seconds=seconds)
+
+
 # What is wrong is one line
 
 
@@ -327,7 +374,7 @@ def newer(path: Path) -> None:
 
 BAD_DATABASES = {
     "of something else": (foreign, "this is a database of something else: name another file"),
-    "of a newer version": (newer, "its tables are of version 99, those of this hlo_count of 1"),
+    "of a newer version": (newer, "its tables are of version 99, those of this hlo_count of 2"),
     "no database": (functools.partial(Path.write_text, data="x" * 5000), "this is no SQLite database"),
     "a folder": (Path.mkdir, "unable to open database file"),
 }

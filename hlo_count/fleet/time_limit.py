@@ -1,0 +1,46 @@
+"""An end to work that takes too long, in whatever thread an engine gives to it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+SECONDS = 600.0
+"""What one file may take: some GB of text, where a core reads more than a MB of it a second."""
+
+
+class TooLong(BaseException):
+    """Raised in the midst of the work: no `except Exception` may take it for a fault of what it counts."""
+
+
+@contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TooLong here when the work within has not ended after `seconds`.
+
+    Python raises it between two steps of the interpreter, in main threads and others (a signal reaches the main thread
+    alone, and engines work in others): work within one call of C code ends when that call does.
+    """
+    if seconds is None:
+        yield
+        return
+    import ctypes  # the command line reads SECONDS alone
+
+    thread = ctypes.c_ulong(threading.get_ident())
+    over, lock = False, threading.Lock()
+
+    def end() -> None:
+        with lock:
+            if not over:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(TooLong))
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        with lock:
+            over = True
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)  # one that was sent, and has not come yet
