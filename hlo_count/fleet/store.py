@@ -182,6 +182,8 @@ def _said(path: Path) -> Iterator[None]:
     except sqlite3.OperationalError as problem:
         if "locked" in str(problem):
             raise HloCountError(f"{path}: another scan writes to it: wait for it, or name another file") from None
+        if "unable to open" in str(problem):  # nothing was written
+            raise HloCountError(f"{path}: {problem}: name a file in a folder that can be written to") from None
         raise HloCountError(f"{path}: {problem}; what was written before is whole: make room, and scan again") from None
     except sqlite3.DatabaseError as problem:
         raise HloCountError(f"{path}: {problem}: remove it, and scan again") from None

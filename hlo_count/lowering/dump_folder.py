@@ -107,11 +107,17 @@ class DumpFolder:
 
     def empty(self) -> str:
         """What there is instead, of a folder without modules, and where to look."""
-        folders = sorted(p.name for p in self.path.iterdir() if p.is_dir() and not p.name.startswith("."))
-        there = f"{self.passed_over} files that are no HLO" if self.passed_over else "no files"
-        deeper = f" and the folders {', '.join(folders[:3])}{', …' if len(folders) > 3 else ''}" if folders else ""
+        there = sorted(self.path.iterdir())
+        folders = [path.name for path in there if path.is_dir() and not path.name.startswith(".")]
+        files = [path.name for path in there if path.is_file()]
+        found = [
+            f"{len(names)} {what}{'s' * (len(names) > 1)} ({', '.join([*names[:3], *['…'] * (len(names) > 3)])})"
+            for what, names in (("file", files), ("folder", folders))
+            if names
+        ]
+        instead = f", but {' and '.join(found)}" if found else ", nor anything else"
         below = "; hlo-count scan reads folders in folders" if folders else ""
-        return f"holds no HLO, but {there}{deeper}: {HOW}{below}"
+        return f"holds no HLO{instead}: {HOW}{below}"
 
 
 def read_folder(path: Path) -> DumpFolder:

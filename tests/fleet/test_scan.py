@@ -376,7 +376,7 @@ BAD_DATABASES = {
     "of something else": (foreign, "this is a database of something else: name another file"),
     "of a newer version": (newer, "its tables are of version 99, those of this hlo_count of 2"),
     "no database": (functools.partial(Path.write_text, data="x" * 5000), "this is no SQLite database"),
-    "a folder": (Path.mkdir, "unable to open database file"),
+    "a folder": (Path.mkdir, "unable to open database file: name a file in a folder that can be written to"),
 }
 
 

@@ -236,13 +236,17 @@ def test_one_of_two_modules_of_a_name_can_be_named(tmp_path: Path, capsys: pytes
 
 
 BAD = {
-    "nothing": (lambda folder: None, "holds no HLO, but no files"),
+    "nothing": (lambda folder: None, "holds no HLO, nor anything else: dump with"),
     "other files": (
         lambda folder: (folder / "module_0001.jit_f.debug_options").write_text("x"),
-        "but 1 files that are",
+        "holds no HLO, but 1 file (module_0001.jit_f.debug_options): dump with",
     ),
-    "only folders": (lambda folder: (folder / "rank0").mkdir(), "no files and the folders rank0"),
-    "a text without HLO": (lambda folder: (folder / "notes.txt").write_text("nothing"), "holds no HLO"),
+    "only folders": (lambda folder: (folder / "rank0").mkdir(), "holds no HLO, but 1 folder (rank0): dump with"),
+    "a text without HLO": (lambda folder: (folder / "notes.txt").write_text("nothing"), "but 1 file (notes.txt)"),
+    "several": (
+        lambda folder: [(folder / f"{n}.log").write_text("x") for n in range(4)],
+        "but 4 files (0.log, 1.log, 2.log, …)",
+    ),
 }
 
 
