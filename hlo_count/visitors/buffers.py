@@ -21,11 +21,11 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
 from hlo_count.hlo.shapes import Shape
+from hlo_count.visitors.positions import CALLERS
 from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
 
 _ELEMENTWISE = ELEMENTWISE - {"copy"}
 _REUSING = _ELEMENTWISE | {"fusion", "triangular-solve", "sort"}
-_CALLERS = having("runs") - {"fusion"} | {"call-start"}
 _SAME_VALUE = having("name") | {"bitcast", "all-reduce-done"}
 
 
@@ -76,19 +76,6 @@ def buffers(module: Module) -> tuple[list[Buffer], int]:
     """The buffers of a module, and the moment at which it ends."""
     layout = _Timeline(module)
     return layout.buffers(), layout.now
-
-
-def sequential_computations(module: Module) -> list[Computation]:
-    """The computations that run one instruction after another, callers before callees."""
-    found = [module.entry]
-    known = {module.entry}
-    for computation in found:
-        for instruction in computation.instructions:
-            if instruction.opcode in _CALLERS:
-                new = [callee for _, callee in instruction.called if callee not in known]
-                found += new
-                known.update(new)
-    return found
 
 
 class _Timeline:
@@ -182,7 +169,7 @@ class _Timeline:
                 operands = [at[operand] for operand in instruction.operands]
                 at[instruction] = (
                     (yield from self._call(instruction, operands))
-                    if instruction.opcode in _CALLERS
+                    if instruction.opcode in CALLERS
                     else self._step(instruction, operands)
                 )
             self.now += 1

@@ -18,11 +18,11 @@ from hlo_count.visitors.buffers import (
     buffers,
     leaf_span,
     live_sums,
-    sequential_computations,
 )
 from hlo_count.visitors.cost import MAIN, Status
 from hlo_count.visitors.first_fit import FirstFit, MayReuse
 from hlo_count.visitors.memory_spaces import backend_of, space_name
+from hlo_count.visitors.positions import positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,32 +134,14 @@ def _apart(module: Module) -> tuple[list[Sized], int]:
     sized = [(bytes_, b) for bytes_, b in sized if bytes_ and not (b.is_constant or b.is_argument)]
     # XLA's order: the largest first, so that small ones do not stand in the way of large ones, then by
     # position.
-    positions = _positions(module)
-    sized.sort(key=lambda item: (-item[0], min(positions[value.definer] for value in item[1].values)))
+    place = positions(module)
+    sized.sort(key=lambda item: (-item[0], min(place[value.definer] for value in item[1].values)))
     outputs = [(bytes_, buffer.values) for bytes_, buffer in reversed(sized) if buffer.is_output]
     temporary = [(bytes_, buffer) for bytes_, buffer in sized if not buffer.is_output]
     into_outputs = FirstFit(outputs, [value for _, buffer in temporary for value in buffer.values], reuses)
     left = [(bytes_, buffer) for bytes_, buffer in temporary if not into_outputs.take(bytes_, buffer.values)]
     _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], reuses)
     return left, end
-
-
-def _positions(module: Module) -> dict[Instruction, int]:
-    """The place of each instruction, callers before callees, and operands in order before users."""
-    found: dict[Instruction, int] = {}
-    for computation in sequential_computations(module):
-        users = computation.users
-        stack = [i for i in reversed(computation.instructions) if not users[i]]
-        entered: set[Instruction] = set()
-        while stack:
-            current = stack[-1]
-            if current in entered:
-                stack.pop()
-                found.setdefault(current, len(found))
-                continue
-            entered.add(current)
-            stack += [operand for operand in reversed(current.operands) if operand not in found]
-    return found
 
 
 def _reuse_dying_operands(alone: list[Value], may_reuse: MayReuse) -> None:

@@ -22,7 +22,8 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import having
 from hlo_count.hlo.shapes import Shape
-from hlo_count.visitors.buffers import Sized, Value, live_sums, sequential_computations
+from hlo_count.visitors.buffers import Sized, Value, live_sums
+from hlo_count.visitors.positions import sequential_computations
 
 ALIGNMENT = 16 * 1024
 _TABLE, _POINTER = 32, 8
