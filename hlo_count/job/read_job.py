@@ -14,9 +14,9 @@ from hlo_count.job.job import Job
 from hlo_count.job.job_rows import JobRow
 from hlo_count.job.module_counts import Held, counts_of, module_in, modules_in
 from hlo_count.job.signature import signature_of
-from hlo_count.job.xla_memory import xla_peak
 from hlo_count.lowering.dump_folder import Compile, read_folder
 from hlo_count.lowering.files import read_file
+from hlo_count.report.xla_memory import xla_peak
 from hlo_count.visitors.memory_spaces import backend_of
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
@@ -129,6 +130,15 @@ def read_folder(path: Path) -> DumpFolder:
     except OSError as problem:
         raise HloCountError(f"{path}: {problem.strerror or problem}") from None
     return sorted_out(path, files)
+
+
+def written_beside(file: Path) -> dict[str, Path]:
+    """What XLA wrote of the last state of a compile, where the file is that state; nothing of any other."""
+    state = dump_of(file)
+    if not isinstance(state, Dump) or state.name != FINAL:
+        return {}
+    there = ((dump_of(each), each) for each in file.parent.glob(f"{escape(state.module)}.*"))
+    return {found.what: each for found, each in there if isinstance(found, Beside)}
 
 
 def sorted_out(path: Path, files: Iterable[Path]) -> DumpFolder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -117,31 +118,39 @@ ALIASES = {
 }  # fmt: skip
 
 
-def target_config(gpu: Gpu) -> str:
+def target_config(gpu: Gpu, known: Callable[[str], bool] = bool) -> str:
     """`gpu` as the text form of XLA's `GpuTargetConfigProto` (xla/stream_executor/device_description.proto).
 
     cuDNN and toolkit versions are those that the plugin was built against; they only choose among library
-    calls. Fields that older XLA releases do not know are left out: they would be a syntax error there.
+    calls. Of the fields only those for which `known`, given one alone in that form, is true: an XLA that does not
+    have one takes it for an error of syntax.
     """
     sm = gpu.architecture
-    return f"""gpu_device_info {{
-  threads_per_block_limit: 1024  threads_per_warp: 32  threads_per_core_limit: {sm.threads}
-  shared_memory_per_block: 49152  shared_memory_per_core: {sm.shared_memory}
-  shared_memory_per_block_optin: {sm.shared_memory_optin}
-  registers_per_core_limit: 65536  registers_per_block_limit: 65536
-  core_count: {gpu.cores}  fpus_per_core: {sm.fp32_lanes}  clock_rate_ghz: {gpu.clock_ghz}
-  memory_bandwidth: {gpu.bandwidth}  l2_cache_size: {gpu.l2}  device_memory_size: {gpu.memory}
-  block_dim_limit_x: 2147483647  block_dim_limit_y: 65535  block_dim_limit_z: 65535
-  thread_dim_limit_x: 1024  thread_dim_limit_y: 1024  thread_dim_limit_z: 64
-  cuda_compute_capability {{ major: {sm.major} minor: {sm.minor} }}
-  device_vendor: "NVIDIA Corporation"  name: "{gpu.device_kind}"
-  driver_version: "12.8.0"  runtime_version: "12.8.0"  compile_time_toolkit_version: "12.8.0"
-  dnn_version: "9.10.0"
-}}
-platform_name: "CUDA"
-dnn_version_info {{ major: 9 minor: 10 patch: 0 }}
-device_description_str: "{gpu.device_kind}"
-"""
+    device = {
+        "threads_per_block_limit": 1024, "threads_per_warp": 32, "threads_per_core_limit": sm.threads,
+        "shared_memory_per_block": 49152, "shared_memory_per_core": sm.shared_memory,
+        "shared_memory_per_block_optin": sm.shared_memory_optin,
+        "registers_per_core_limit": 65536, "registers_per_block_limit": 65536,
+        "core_count": gpu.cores, "fpus_per_core": sm.fp32_lanes, "clock_rate_ghz": gpu.clock_ghz,
+        "memory_bandwidth": gpu.bandwidth, "l2_cache_size": gpu.l2, "device_memory_size": gpu.memory,
+        "block_dim_limit_x": 2147483647, "block_dim_limit_y": 65535, "block_dim_limit_z": 65535,
+        "thread_dim_limit_x": 1024, "thread_dim_limit_y": 1024, "thread_dim_limit_z": 64,
+        "cuda_compute_capability": f"{{ major: {sm.major} minor: {sm.minor} }}",
+        "device_vendor": '"NVIDIA Corporation"', "name": f'"{gpu.device_kind}"',
+        "driver_version": '"12.8.0"', "runtime_version": '"12.8.0"', "compile_time_toolkit_version": '"12.8.0"',
+        "dnn_version": '"9.10.0"',
+    }  # fmt: skip
+    config = {
+        "gpu_device_info": f"{{ {_text(device, lambda field: known(f'gpu_device_info {{ {field} }}'))} }}",
+        "platform_name": '"CUDA"',
+        "dnn_version_info": "{ major: 9 minor: 10 patch: 0 }",
+        "device_description_str": f'"{gpu.device_kind}"',
+    }
+    return _text(config, known)
+
+
+def _text(fields: Mapping[str, object], known: Callable[[str], bool]) -> str:
+    return "  ".join(filter(known, (f"{name}: {value}" for name, value in fields.items())))
 
 
 def installed() -> bool:
@@ -180,27 +189,47 @@ def devices(name: str, count: int) -> tuple[Any, ...]:
     with quiet():
         try:
             try:
-                described = _topology(name, count)
+                described = _described(name, count)
             except NotImplementedError:
                 # The plugin found no CUDA when JAX started and did not register. It needs none to compile.
                 with environment({"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}):
                     for plugin in _plugins():
                         plugin.load().initialize()
-                described = _topology(name, count)
+                described = _described(name, count)
         except RuntimeError as error:
             raise TargetError(f"JAX's CUDA plugin refused {count} x {name}: {error}") from error
     return tuple(described.devices)
 
 
-def _topology(name: str, count: int) -> Any:
+def _described(name: str, count: int) -> Any:
+    whole = target_config(GPUS[name])
+    try:
+        return _topology(name, count, whole)
+    except RuntimeError as error:
+        if not _is_syntax(error):
+            raise
+        return _topology(name, count, target_config(GPUS[name], _is_known))
+
+
+def _topology(name: str, count: int, config: str) -> Any:
     from jax.experimental import topologies
 
     return topologies.get_topology_desc(
-        topology_name=name,
-        platform="cuda",
-        target_config=target_config(GPUS[name]),
-        topology=f"1x{count}x1",
+        topology_name=name, platform="cuda", target_config=config, topology=f"1x{count}x1"
     )
+
+
+def _is_known(field: str) -> bool:
+    """Whether the plugin's XLA has a field of its description of a target: it is asked with that one alone."""
+    try:
+        _topology("", 1, field)
+    except RuntimeError as error:
+        return not _is_syntax(error)
+    return True
+
+
+def _is_syntax(error: RuntimeError) -> bool:
+    return "parse" in str(error)
 
 
 def _plugins() -> list[EntryPoint]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
@@ -120,9 +121,9 @@ def target_context(mesh: Any, device: Any) -> Iterator[None]:
         if not hasattr(jax.sharding, "AbstractDevice"):  # where it has no kernels that ask either
             yield
             return
-        kind = jax.sharding.AbstractDevice(
-            device_kind=device.device_kind, num_cores=getattr(device, "num_cores", None), platform=device.platform
-        )
+        asked = (each.name for each in fields(jax.sharding.AbstractDevice))  # jax 0.10: the platform, too
+        told: dict[str, Any] = {name: getattr(device, name, None) for name in asked}
+        kind = jax.sharding.AbstractDevice(**told)
         with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh().update(abstract_device=kind)):
             yield
 

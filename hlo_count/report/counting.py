@@ -10,7 +10,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.keywords import of_function
-from hlo_count.report.opening import opened
+from hlo_count.report.opening import beside, opened
 from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
 from hlo_count.report.settling import Costs, settings_of
@@ -67,6 +67,8 @@ def count(
     settings = settings_of(trip_counts, branches, costs)
     options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
     if is_stored_text:
+        if isinstance(fn, Path):
+            options["beside"] = beside(fn, wanted)
         with no_garbage_collection():
             fn = opened(fn, wanted)
     if isinstance(fn, Module):

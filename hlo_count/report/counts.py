@@ -17,6 +17,7 @@ from hlo_count.report.breakdown import Group, Naming, breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.report.places import Places, Scopes
 from hlo_count.report.source_lines import SourceLines
+from hlo_count.report.xla_memory import peak_of_compiled, xla_peak
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost, Status, Times, weakest
@@ -63,6 +64,7 @@ class Counts:
         lost_lines: Mapping[str, str] | None = None,
         moves_more: bool = False,
         traced_here: bool = False,
+        beside: Mapping[str, Path] | None = None,
     ) -> None:
         if convention not in CONVENTIONS:
             raise HloCountError(f"convention {convention!r} does not exist: use 'default' or 'xla'")
@@ -79,6 +81,7 @@ class Counts:
         self._lost_lines = dict(lost_lines or {})
         self._moves_more = moves_more
         self._traced_here = traced_here
+        self._beside = dict(beside or {})
         self.notes = list(notes)
         """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
@@ -244,17 +247,13 @@ class Counts:
         """Arguments + outputs + the most that temporaries take at a time over the schedule - aliases."""
         return self.peak.total
 
-    @property
+    @cached_property
     def compiler_peak_bytes(self) -> int | None:
-        """The same by the compiler's own `memory_analysis()`; None where the compile is not at hand, or has none."""
-        try:
-            memory = None if self.compiled is None else self.compiled.memory_analysis()
-        except NotImplementedError:
-            return None
-        if memory is None:
-            return None
-        taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-        return int(taken - memory.alias_size_in_bytes)
+        """The same by the compiler: by `memory_analysis()` where the compile is at hand, of a dump by what XLA wrote of
+        its buffers beside it; else None."""
+        if self.compiled is not None:
+            return peak_of_compiled(self.compiled)
+        return xla_peak(self._beside, self.backend)
 
     # Breakdowns
 
@@ -349,12 +348,13 @@ class Counts:
     def __getstate__(self) -> dict[str, Any]:
         """What it was made with, the program as compressed text, and the totals: all else is worked out again when it
         is asked for. A `jax.stages.Compiled` belongs to its process and stays there."""
-        return {**self._made_with(), "_packed": self._packed}
+        return {**self._made_with(), "compiler_peak_bytes": self.compiler_peak_bytes, "_packed": self._packed}
 
     def _made_with(self) -> dict[str, Any]:
         remade = {name for name, value in vars(Counts).items() if isinstance(value, cached_property)}
         state = {name: value for name, value in vars(self).items() if name not in remade}
-        return {**state, "total": self.total, "compiled": None, "_traced_here": False}
+        gone: dict[str, Any] = {"compiled": None, "_beside": {}, "_traced_here": False}
+        return {**state, "total": self.total, **gone}
 
     @cached_property
     def module(self) -> Module:

@@ -9,7 +9,8 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module, parse
 from hlo_count.lowering import stored
-from hlo_count.lowering.dump_folder import Compile, read_folder
+from hlo_count.lowering.dump_folder import Compile, read_folder, written_beside
+from hlo_count.lowering.dump_names import Dump, dump_of
 from hlo_count.lowering.files import decoded, read_file, unpacked
 
 _FILE_NAME = re.compile(r"[^\s{}()\[\]=%\"]{1,400}\.[A-Za-z][A-Za-z0-9]{0,9}")
@@ -30,7 +31,7 @@ def opened(source: str | bytes | bytearray | Path, module: str | int | None = No
             raise HloCountError(f"{source!r} is taken for HLO text: of a file pass pathlib.Path({source!r})")
         return parse(source, module=module)
     if isinstance(source, Path):
-        return _of_folder(source, module) if source.is_dir() else opened_bytes(read_file(source), str(source), module)
+        return _of_folder(source, module) if source.is_dir() else _of_file(source, module)
     return opened_bytes(unpacked(bytes(source), "<bytes>"), "<bytes>", module)
 
 
@@ -43,6 +44,22 @@ def opened_bytes(data: bytes, name: str, module: str | int | None = None) -> Any
             return parse(stored.proto_text(data, name), filename=name, module=module)
         case _:
             return parse(decoded(data, name), filename=name, module=module)
+
+
+def beside(source: Path, module: str | int | None = None) -> dict[str, Path]:
+    """What XLA wrote beside the program that `opened` gives of a file or a folder: its buffers, its memory."""
+    if source.is_dir():
+        chosen = read_folder(source).chosen(module)
+        return chosen.beside if isinstance(chosen, Compile) else {}
+    return written_beside(source)
+
+
+def _of_file(path: Path, module: str | int | None) -> Any:
+    found = opened_bytes(read_file(path), str(path), module)
+    state = dump_of(path)
+    if isinstance(found, Module) and isinstance(state, Dump):
+        found.backend = state.backend
+    return found
 
 
 def _of_folder(path: Path, module: str | int | None) -> Any:

@@ -72,6 +72,7 @@ def test_a_real_run_adds_up_and_agrees_with_xla_on_memory(run: Path) -> None:
         assert row.before is not None
         assert row.counts is not None
         assert row.xla_peak_bytes == row.counts.peak_bytes  # of programs this small, to the byte
+        assert hc.count(row.path).compiler_peak_bytes == row.xla_peak_bytes
     assert all(
         sum(cost.flops for cost in job.by(key).values()) == job.total.flops for key in ("source", "scope", "class")
     )
@@ -144,8 +145,11 @@ def test_memory_beside_what_xla_assigned(tmp_path: Path) -> None:
     report = path.with_name(path.name.replace(".txt", "-memory-usage-report.txt"))
     report.write_text("Memory Space: default (color=0)\nTotal bytes: 300 (300B)\n  cumulative_size;\n")
     assert hc.read_job(tmp_path).rows[0].xla_peak_bytes == 128 + 32 + 64 + 64  # no constant, no stack
+    assert hc.count(path).compiler_peak_bytes == hc.count(tmp_path).compiler_peak_bytes == 128 + 32 + 64 + 64
+    assert hc.count(path.read_text()).compiler_peak_bytes is None
     beside.unlink()
     assert hc.read_job(tmp_path).rows[0].xla_peak_bytes == 300
+    assert "300 B by the compiler" in " ".join(str(hc.count(path)).split())  # on two lines
     report.write_text("something else")
     assert hc.read_job(tmp_path).rows[0].xla_peak_bytes is None
 

@@ -95,3 +95,19 @@ def test_passes_are_dumped(tmp_path):
 def test_the_list_says_that_they_are_there():
     listed = {info.name: info for info in targets()}
     assert all(listed[name].available for name in gpu.GPUS)
+
+
+def test_what_the_plugin_does_not_know_of_a_gpu_is_left_out(monkeypatch):
+    described = []
+
+    def plugin_of_an_older_jax(name, count, config):
+        if "thread_dim_limit" in config or "device_vendor" in config:
+            raise RuntimeError("FAILED_PRECONDITION: Failed to parse GpuTargetConfigProto")
+        described.append(config)
+        return config
+
+    monkeypatch.setattr(gpu, "_topology", plugin_of_an_older_jax)
+    assert gpu._described("h100-sxm", 1) == described[-1]
+    for left in ("core_count: 132", "cuda_compute_capability: { major: 9 minor: 0 }", 'platform_name: "CUDA"'):
+        assert left in described[-1]
+    assert len(gpu.target_config(gpu.GPUS["h100-sxm"])) > len(described[-1])

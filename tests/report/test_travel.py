@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from typing import Any
 
 import fixture_files
+import jax
 import pytest
 
 import hlo_count as hc
@@ -33,6 +34,12 @@ def test_a_report_arrives_as_it_left(backend: str, name: str) -> None:
     assert arrived.to_json() == report.to_json()
     assert str(arrived) == str(report)
     assert there_and_back(arrived) == report  # once more, without having been read in between
+
+
+def test_what_the_compiler_says_of_memory_arrives() -> None:
+    struct = jax.ShapeDtypeStruct((64, 64), "float32")
+    report = hc.count(lambda x, y: x @ y, struct, struct)
+    assert there_and_back(report).compiler_peak_bytes == report.compiler_peak_bytes == 3 * 64 * 64 * 4
 
 
 def test_totals_arrive_without_the_text_being_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

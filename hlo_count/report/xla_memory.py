@@ -1,10 +1,11 @@
-"""The memory that XLA itself says a module takes, where it wrote that beside the dump."""
+"""The memory that XLA itself says a module takes: of a compile that is at hand, or beside a dump."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.lowering.files import read_file
@@ -15,6 +16,18 @@ _ALLOCATION = re.compile(r"^allocation \d+: (?:0x[0-9a-f]+, )?size (\d+)(?:, col
 _NOT_COUNTED = re.compile(r"\b(?:constant|thread-local)\b")
 """Constants are part of the program, and what is local to a thread is a stack's."""
 _REPORT = re.compile(r"^Memory Space: .*\(color=(\d+)\)\s+Total bytes: (\d+)", re.M)
+
+
+def peak_of_compiled(compiled: Any) -> int | None:
+    """Arguments + outputs + temporaries - aliases of `memory_analysis()`; None where its backend has none."""
+    try:
+        memory = compiled.memory_analysis()
+    except NotImplementedError:
+        return None
+    if memory is None:
+        return None
+    taken = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return int(taken - memory.alias_size_in_bytes)
 
 
 def xla_peak(beside: Mapping[str, Path], backend: str) -> int | None:
