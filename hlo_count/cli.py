@@ -9,12 +9,17 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
 
 from hlo_count.command_options import Asked, command_parser
 from hlo_count.commands import DONE, UNKNOWN, WRONG, Outcome
-from hlo_count.console import Ended, ended_by_signals, flush_all, hold_closed_streams, leave, say, write
+from hlo_count.console import Ended, ended_by_signals, flush_all, hold_closed_streams, is_terminal, leave, say, write
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.harmless import harmless_lines
+from hlo_count.layout import columns
+from hlo_count.project_defaults import project_defaults
+from hlo_count.terminal import told_while_it_lasts
 
 INTERRUPTED = 130
 _LINES = 12
@@ -58,7 +63,10 @@ def _outcome(argv: Sequence[str] | None) -> Outcome:
     except SystemExit as stop:  # the options are wrong, which has been said
         return Outcome(code=int(stop.code or DONE))
     try:
-        with warnings.catch_warnings():
+        defaults = project_defaults(Path.cwd())
+        defaults.fill_in(options)
+        told = told_while_it_lasts() if options.tells and is_terminal(sys.stderr) else nullcontext()
+        with warnings.catch_warnings(), columns(options.width or defaults.width), told:
             warnings.showwarning = _show_warning
             outcome: Outcome = options.run(options)
             return outcome

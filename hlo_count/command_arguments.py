@@ -123,12 +123,19 @@ def _struct(sizes: tuple[int, ...], dtype: str) -> Any:
 
 
 def _refusal(text: str) -> str:
-    meant = _OTHER_NAME.sub(lambda found: _MEANT.get(found[0].lower(), found[0]), text)
+    meant = _OTHER_NAME.sub(lambda found: _meant(found[0]), text)
     near = f"did you mean {meant!r}? " if meant != text else ""
     return (
         f"--arg {text!r} is no argument: {near}write a shape such as f32[128,784] or s32 (a scalar), a number, or a "
         f"list, tuple or dict of these"
     )
+
+
+def _meant(name: str) -> str:
+    """The element type that a name may be for; as it is where none is near."""
+    if name in _DTYPES or name in ("None", "True", "False"):
+        return name
+    return _MEANT.get(name.lower()) or next(iter(get_close_matches(name, _DTYPES, 1, 0.75)), name)
 
 
 _OTHER_NAME = re.compile(r"[A-Za-z]\w*")

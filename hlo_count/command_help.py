@@ -32,6 +32,22 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "hlo-count explain dump.txt fusion.3 --device h100-sxm",
         "hlo-count explain dump.txt fusion.3 --dot | dot -Tsvg > fusion.svg",
     ),
+    "size": (
+        "hlo-count size train.py:step --args-from train.py:arguments --on tpu:v5e,h100-sxm:8",
+        "hlo-count size train.py:step --arg f32[128,784] --on h100-sxm --price-per-hour 3.50 --plot sizes.png",
+    ),
+    "trace": (
+        "hlo-count trace profile-dir --device h100-sxm",
+        "hlo-count trace profile-dir --by source --plot roofline.png",
+    ),
+    "measure": ("hlo-count measure train.py:step --args-from train.py:arguments --runs 20",),
+    "run": ("hlo-count run train.py --steps 100", "hlo-count run --skip 10 --seconds 5 -o profile-dir train.py"),
+    "devices": ("hlo-count devices --json",),
+    "targets": ("hlo-count targets",),
+    "calibrate": (
+        "hlo-count calibrate --output here.toml",
+        "hlo-count calibrate --from profile-dir --device h100-sxm",
+    ),
     "passes": ("hlo-count passes train.py:step --arg f32[128,784] --filter fusion",),
     "job": (
         "hlo-count job xla_dump_dir",

@@ -40,13 +40,32 @@ class _Parser(argparse.ArgumentParser):
         raise Asked(message.rstrip("\n"))
 
 
+class _Completion(argparse.Action):
+    """Asks for a shell's completion of all commands and flags; needs shtab (the extra `terminal`)."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: object, values: Any, option: Any = None) -> NoReturn:
+        try:
+            import shtab
+        except ImportError:
+            say("hlo-count: completion is made with shtab: pip install 'hlo-count[terminal]'")
+            raise SystemExit(2) from None
+        if values not in shtab.SUPPORTED_SHELLS:
+            parser.error(f"argument {option}: invalid choice: {values!r} (choose from bash, zsh, tcsh)")
+        raise Asked(shtab.complete(parser, values))
+
+
 def command_parser() -> argparse.ArgumentParser:
     """All commands with their options; each sets `run`, a function of the options that gives an Outcome."""
     parser = _Parser(
         prog="hlo-count", description="What a compiled JAX program really does: FLOP, bytes, and what limits it."
     )
     parser.add_argument("--version", action="version", version=f"hlo-count {hlo_count.__version__}")
-    found = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    parser.add_argument("--width", type=int, metavar="N", help="columns of tables; as the terminal has without")
+    parser.add_argument(
+        "--print-completion", action=_Completion, metavar="SHELL", help="completion for bash, zsh or tcsh"
+    )
+    parser.set_defaults(tells=False)
+    found = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
 
     count = found.add_parser("count", help="count a function, a dump, or standard input")
     count.add_argument("program", help=_PROGRAM_HELP)
@@ -57,12 +76,12 @@ def command_parser() -> argparse.ArgumentParser:
         count.add_argument(
             f"--max-{name.replace('_', '-')}", metavar="QUANTITY", help=f"fail above this, e.g. {_example(name)}"
         )
-    count.set_defaults(run=commands.count)
+    count.set_defaults(run=commands.count, tells=True)
 
     demo = found.add_parser("demo", help="count a transformer training step that is built in")
     demo.add_argument("--target", help="what to compile for, or several with commas")
     _add_report_options(demo)
-    demo.set_defaults(run=commands.demo)
+    demo.set_defaults(run=commands.demo, tells=True)
 
     diff = found.add_parser("diff", help="compare two programs, one before and after optimization, or two folders")
     diff.add_argument("program", help=_PROGRAM_HELP)
@@ -80,7 +99,7 @@ def command_parser() -> argparse.ArgumentParser:
         metavar="5%",
         help="exit with 1 when a counter grew by more: 5%% for any of them, or peak_bytes=5%%; can be repeated",
     )
-    diff.set_defaults(run=job_commands.diff)
+    diff.set_defaults(run=job_commands.diff, tells=True)
 
     roofline = found.add_parser("roofline", help="time bounds on a device")
     roofline.add_argument("program", help=_PROGRAM_HELP)
@@ -90,7 +109,7 @@ def command_parser() -> argparse.ArgumentParser:
     roofline.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     roofline.add_argument("--json", action="store_true", help="one JSON document on standard output")
     _add_program_options(roofline)
-    roofline.set_defaults(run=commands.roofline)
+    roofline.set_defaults(run=commands.roofline, tells=True)
 
     report = found.add_parser("report", help="the report as an HTML file, or for flame graphs")
     report.add_argument("program", help=_PROGRAM_HELP)
@@ -98,7 +117,7 @@ def command_parser() -> argparse.ArgumentParser:
     report.add_argument("--device", help="show times and the roofline of a device, by name or profile file")
     report.add_argument("--force", action="store_true", help="replace a file that is there")
     _add_program_options(report)
-    report.set_defaults(run=commands.report)
+    report.set_defaults(run=commands.report, tells=True)
 
     explain = found.add_parser("explain", help="what one instruction is, does and costs, and why")
     explain.add_argument("program", help=_PROGRAM_HELP)
@@ -109,11 +128,11 @@ def command_parser() -> argparse.ArgumentParser:
     shown.add_argument("--dot", action="store_true", help="what stands around it, as a graph for Graphviz's dot")
     explain.add_argument("--hops", type=int, default=2, help="how many operands or users away --dot goes (2)")
     _add_program_options(explain)
-    explain.set_defaults(run=commands.explain)
+    explain.set_defaults(run=commands.explain, tells=True)
 
     size = found.add_parser("size", help="compile for several targets: how long on each, does it fit, at what cost")
     size.add_argument("program", help="package.module:function or file.py:function, or a stored StableHLO or export")
-    size.add_argument("--on", required=True, metavar="TARGETS", help="tpu:v5e,h100-sxm:8 ...: targets with commas")
+    size.add_argument("--on", metavar="TARGETS", help="tpu:v5e,h100-sxm:8 ...: targets with commas")
     size.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     size.add_argument("--json", action="store_true", help="one JSON document on standard output")
     size.add_argument(
@@ -166,7 +185,7 @@ def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store"
     group.add_argument(
         "--target",
         help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets); count and roofline take several with commas; "
-        "in count's table one that fails is a row, and the exit code then 2",
+        "in count's table one that fails is a row below the others, and the exit code then 2",
     )
     group.add_argument("--strict", action="store_true", help="fail with 3 when anything is not known")
 

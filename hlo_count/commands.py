@@ -42,7 +42,8 @@ def count(options: argparse.Namespace) -> Outcome:
             f"count takes one program, and {1 + len(options.more)} are named: hlo-count job FOLDER counts all modules "
             f"that are in one"
         )
-    limits = {name: getattr(options, f"max_{name}") for name in LIMITS if getattr(options, f"max_{name}") is not None}
+    flags = {name: getattr(options, f"max_{name}") for name in LIMITS if getattr(options, f"max_{name}") is not None}
+    limits = {**options.budgets, **flags}
     if limits:
         from hlo_count.report.limits import limits_of
 
@@ -167,6 +168,8 @@ def size(options: argparse.Namespace) -> Outcome:
         value = number(price, "--price-per-hour")
         prices = {**(prices or {}), target: value} if target else value
     fn, args, kwargs, keywords = _call(_with(options, module=None), options.program, None)
+    if options.on is None:
+        raise HloCountError("size compiles for targets: --on tpu:v5e,h100-sxm:8; `hlo-count targets` lists them")
     on = _names(options.on, "--on", "target")
     with prints_aside():
         result = hlo_count.size(
@@ -344,7 +347,7 @@ def _standard_input() -> bytes:
 
 
 def _for_targets(
-    options: argparse.Namespace, count: Callable[[str | None], Report], limits: Mapping[str, str] | None = None
+    options: argparse.Namespace, count: Callable[[str | None], Report], limits: Mapping[str, Any] | None = None
 ) -> Outcome:
     """The report for each target: of one alone in full, else as a table, where one that fails is a row.
 
@@ -376,7 +379,7 @@ def _for_targets(
     return Outcome(text, code or (WRONG if len(reports) < len(done) else DONE), said)
 
 
-def _held(reports: Sequence[Report], limits: Mapping[str, str]) -> tuple[int, tuple[str, ...]]:
+def _held(reports: Sequence[Report], limits: Mapping[str, Any]) -> tuple[int, tuple[str, ...]]:
     """The exit code of reports that are held to limits, and what the first says that is over one."""
     for report in reports:
         try:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TextIO
 
 from hlo_count.compare.temporary_folders import remove_temporary_folders
 from hlo_count.harmless import MOST_LINES, for_terminal, printable
+from hlo_count.terminal import make_room, painted
 
 _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 _GRACE = 1.0
@@ -51,11 +52,16 @@ def hold_closed_streams() -> None:
 
 
 def write(text: str, stream: TextIO | None) -> OSError | ValueError | None:
-    """A text and the end of its line, in signs that the stream has, down to where it leads; what went wrong, if any."""
+    """A text and the end of its line, in signs and colours that the stream has, down to where it leads; what went
+    wrong, if any."""
     if stream is None:
         return OSError(errno.EBADF, "it is closed")
     try:
-        stream.write(for_terminal(text, stream) + "\n")
+        shown = for_terminal(text, stream)
+        if is_terminal(stream):
+            make_room()
+            shown = painted(shown, stream)
+        stream.write(shown + "\n")
         stream.flush()
     except (OSError, ValueError) as problem:  # ValueError: the user's own code closed it
         _give_up(stream)

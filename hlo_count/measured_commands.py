@@ -23,7 +23,7 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     trace = found.add_parser("trace", help="where the time of a recorded profile went")
     trace.add_argument("path", help="what jax.profiler wrote: an .xplane.pb file or a folder of profiles")
     _add_shown(trace)
-    trace.set_defaults(run=read_trace)
+    trace.set_defaults(run=read_trace, tells=True)
 
     measure = found.add_parser("measure", help="run a function, and show where its time went")
     measure.add_argument("program", help="package.module:function or file.py:function")
@@ -34,7 +34,7 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     measure.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
     measure.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
     _add_shown(measure)
-    measure.set_defaults(run=run_and_measure)
+    measure.set_defaults(run=run_and_measure, tells=True)
 
     run = found.add_parser("run", help="run a Python script, and show what JAX did in it, as perf stat does")
     run.add_argument("--skip", type=float, default=0.0, metavar="SECONDS", help="record from then on")

@@ -263,6 +263,7 @@ BAD = {
     "a trip count of no loop": (["count", "DUMP", "--trip-count", "w=3"], "matches no while"),
     "a branch that is no number": (["count", "DUMP", "--branch", "c=x"], "neither the index of a branch nor the prob"),
     "a dtype of NumPy": (["count", "PROGRAMS:product", "--arg", "float32[8,4]"], "did you mean 'f32[8,4]'?"),
+    "a dtype misspelt": (["count", "PROGRAMS:product", "--arg", "bf61[8]"], "did you mean 'bf16[8]'?"),
     "a dtype of PyTorch": (["count", "PROGRAMS:product", "--arg", "[fp16[8], i32]"], "did you mean '[f16[8], s32]'?"),
     "an unknown instruction": (["explain", "DUMP", "z"], "linear has no instruction 'z'"),
     "an unknown device": (["roofline", "DUMP", "--device", "h101"], "h100"),
@@ -498,7 +499,25 @@ def test_examples_of_help_can_be_typed(example: str) -> None:
     assert callable(command_parser().parse_args(ours).run)
 
 
-@pytest.mark.parametrize("command", EXAMPLES)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_the_commands_and_their_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert main(["--print-completion", shell]) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("explain", "roofline", "compiler-option", "hlo-count"))
+
+
+def test_completion_is_of_shells_that_are_known(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--print-completion", "fish"]) == 2
+    assert "choose from bash, zsh, tcsh" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert "pip install 'hlo-count[terminal]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(EXAMPLES))
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == 0
     out = capsys.readouterr().out
@@ -519,3 +538,8 @@ def test_a_program_of_an_accelerator_asks_which(dump: Path, capsys: pytest.Captu
         dump.write_text(fixture_files.text(folder, "matmul_bf16"))
         assert main(["roofline", str(dump)]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_every_command_has_examples() -> None:
+    (commands,) = (action for action in command_parser()._actions if action.dest == "command")
+    assert set(commands.choices) == set(EXAMPLES)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hlo_count.budgets.snapshot import COUNTERS, EXPLAINED, Snapshot
 from hlo_count.layout import aligned, cut
-from hlo_count.report.exceeded import WIDTH, place
+from hlo_count.report.exceeded import place, room
 from hlo_count.report.limits import show_counter
 
 _ORDER = (
@@ -130,7 +130,7 @@ def _section(before: Snapshot, after: Snapshot, counter: str, grown: bool) -> li
             for name, _, was, now in moved[:_ROWS]
         ]
         for line, (_, code, *_) in zip(aligned(cells, "><<"), moved, strict=False):
-            lines.append(cut(f"{line}  {code}".rstrip(), WIDTH))
+            lines.append(cut(f"{line}  {code}".rstrip(), room()))
     return lines
 
 

@@ -16,11 +16,11 @@ from hlo_count.layout import aligned, cut
 from hlo_count.report.contributors import short_source
 from hlo_count.report.counting import TEXT_KEYWORDS, count
 from hlo_count.report.exceeded import (
-    WIDTH,
     contributor_sections,
     first_line,
     message,
     program,
+    room,
     unknown_lines,
 )
 from hlo_count.report.limits import KEYWORDS, Limit, Limits, Measured, limits_of, measure, misspelt
@@ -192,7 +192,7 @@ def _made(report: Report, stored: Snapshot, place: Place) -> list[str]:
 
 def _table(found: Sequence[Change]) -> list[str]:
     rows = aligned([("", "snapshot", "now", "change"), *(c.cells() for c in found)], "<>>>")
-    return [cut(row, WIDTH) for row in rows]
+    return [cut(row, room()) for row in rows]
 
 
 def _surety(report: Report, stored: Snapshot, now: Snapshot) -> list[str]:

@@ -34,7 +34,7 @@ class Diff(TextPage, Comparison):
     """
 
     def table(self, by: str | None = None, *, depth: int = 2, rows: int = 8) -> str:
-        """Text of at most 100 columns: the totals, then at most `rows` rows by `by`; by reason, scope, source, opcode
+        """Text: the totals, then at most `rows` rows by `by`; by reason, scope, source, opcode
         and class without it."""
         if by:
             check_key(by)

@@ -1,4 +1,4 @@
-"""A comparison as text of at most 100 columns, and as Markdown."""
+"""A comparison as text, and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hlo_count.compare.change_rows import ChangeRow
 from hlo_count.compare.comparison import Comparison
 from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.harmless import harmless_lines, markdown_prose, printable
-from hlo_count.layout import WIDTH, Style, cut, tabular, wrapped
+from hlo_count.layout import Style, cut, tabular, width, wrapped
 from hlo_count.report.units import column
 from hlo_count.visitors.cost import Cost
 
@@ -58,7 +58,7 @@ def _header(diff: Comparison) -> str:
     else:
         names = f"{one.name} -> {other.name}" if one.name != other.name else f"{one.name}, before -> after"
         text = f"{names} · {' -> '.join(backends)}"
-    return cut(text, WIDTH, "middle")
+    return cut(text, width(), "middle")
 
 
 def _totals(diff: Comparison, style: Style = "plain") -> str:
@@ -67,7 +67,7 @@ def _totals(diff: Comparison, style: Style = "plain") -> str:
         label, unit = _TOTALS[name]
         one, other = getattr(diff.before, name), getattr(diff.after, name)
         if one or other:
-            values = column([one, other, other - one], unit)
+            values = column([one, other, other - one], unit, binary=name == "peak_bytes")
             rows.append((label, values[0], values[1], signed(values[2]), _percent(one, other)))
     align = ("right", "right", "right", "right", "right")
     headers = ("", "before", "after", "change", "%")
@@ -88,7 +88,7 @@ def _table(key: str, rows: list[ChangeRow], style: Style = "plain") -> str:
         columns["change" + blank] = [signed(number(size[2], unit_of[0])) for size in sizes]
     align = ["left", *["right"] * (len(columns) - 1)]
     taken = sum(max(len(heading.strip()), *map(len, cells)) + 2 for heading, cells in columns.items() if cells)
-    room = WIDTH - taken if style == "plain" else 10**6
+    room = width() - taken if style == "plain" else 10**6
     reasons = [row.reason for row in rows] if key != "reason" else []
     wide = max(map(len, [*reasons, "reason"])) if reasons else 0
     widest = max(len(_short(row.name, key)) for row in rows)

@@ -33,7 +33,7 @@ class Passes(TextPage, PassStates):
     """
 
     def table(self) -> str:
-        """Text of at most 100 columns: a row for each pass that changed something, and the sum."""
+        """Text: a row for each pass that changed something, and the sum."""
         return render(self)
 
     def plot(self, path: str | Path | None = None) -> Any:

@@ -13,7 +13,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.fleet.store import reading
 from hlo_count.fleet.tables import QUESTIONS, SHOWN
 from hlo_count.harmless import harmless, printable, spreadsheet_cell
-from hlo_count.layout import WIDTH, cut, tabular
+from hlo_count.layout import cut, tabular, width
 from hlo_count.report.units import amount
 
 _NARROWEST = 16
@@ -64,7 +64,7 @@ class Answer:
         widths = [max(len(name) + 2, *(len(row[n]) for row in cells)) + 2 for n, name in enumerate(self.columns)]
         of_numbers = sum(width for width, is_number in zip(widths, numbers, strict=True) if is_number)
         of_texts = [width for width, is_number in zip(widths, numbers, strict=True) if not is_number]
-        room = _room(of_texts, WIDTH - of_numbers) - 2
+        room = _room(of_texts, width() - of_numbers) - 2
         shown = [
             [cut(cell, room, _CUT_AT.get(name, "middle")) for cell, name in zip(row, self.columns, strict=True)]
             for row in cells

@@ -22,6 +22,7 @@ from hlo_count.hlo.scanner import Scanner
 from hlo_count.hlo.structure import check_calls
 from hlo_count.hlo.twins import Twins
 from hlo_count.hlo.verifier import Verifier
+from hlo_count.under_way import under_way
 
 _NAME = re.compile(r"(ENTRY +)?%?([A-Za-z_][\w.\-]*+)", re.A)
 _ARRAY = rf"(?:{'|'.join(sorted(DTYPES.keys() - {'token', 'opaque'}))})\[(?:\d{{1,18}}(?:,\d{{1,18}})*+)?+\]"
@@ -57,6 +58,7 @@ def parse(text: str, *, filename: str | None = None, module: str | int | None = 
 
 def read(found: Excerpt, filename: str | None) -> Module:
     """The module of one excerpt. Raises HloCountError, as `parse` does."""
+    under_way(f"reading {filename or 'the HLO text'}")
     with no_garbage_collection():
         try:
             module, verifier = _read(found, filename)

@@ -78,7 +78,7 @@ class Job(TextPage):
         return JobDiff(self.path, other.path, paired(self.compiles, other.compiles))
 
     def table(self, by: str | None = None, *, rows: int = 12) -> str:
-        """Text of at most 100 columns: totals, modules, retraces, contributors by `by`, unknowns."""
+        """Text: totals, modules, retraces, contributors by `by`, unknowns."""
         return render(self, by, rows)
 
     def save(self, path: str | Path, *, force: bool = False) -> Path:

@@ -117,7 +117,7 @@ class JobDiff:
         }
 
     def table(self, *, rows: int = 12) -> str:
-        """Text of at most 100 columns: totals, then a row a module that differs."""
+        """Text: totals, then a row a module that differs."""
         return render(self, rows)
 
     def markdown(self, *, rows: int = 12) -> str:

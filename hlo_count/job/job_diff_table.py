@@ -1,4 +1,4 @@
-"""Two runs beside each other, as text of at most 100 columns and as Markdown."""
+"""Two runs beside each other, as text and as Markdown."""
 
 from __future__ import annotations
 

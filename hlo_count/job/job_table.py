@@ -1,4 +1,4 @@
-"""A job as text of at most 100 columns."""
+"""A job as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hlo_count.harmless import printable
 from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup
 from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS
 from hlo_count.job.signature import Changed
-from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.cost import FLOP_PER_FMA, Cost
 
@@ -83,18 +83,20 @@ def modules_table(rows: Sequence[JobRow], total: Cost, limit: int) -> str:
         columns["unoptimized"] = column([*befores, *([None] if rest else [])])
     columns["bytes"] = column([cost.bytes for cost in costs], "B")
     columns["% "] = [percent(cost.bytes, total.bytes) for cost in costs]
-    columns["peak"] = [*(_size(_peak(row)) for row in shown), *([""] if rest else [])]
-    if any(row.xla_peak_bytes is not None for row in shown):
-        xla = ["" if row.xla_peak_bytes is None else _size(row.xla_peak_bytes) for row in shown]
-        columns["XLA's"] = [*xla, *([""] if rest else [])]
+    nothing = [None] if rest else []
+    peaks, theirs = [*map(_peak, shown), *nothing], [*(row.xla_peak_bytes for row in shown), *nothing]
+    both = column([*peaks, *theirs], "B", binary=True)  # in one unit, to be compared
+    columns["peak"] = both[: len(peaks)]
+    if any(value is not None for value in theirs):
+        columns["XLA's"] = both[len(peaks) :]
     statuses = [cost.status for cost in costs]
     align = ["left", *["right"] * (len(columns) - 1)]
     if set(statuses) != {"exact"}:
         columns["status"] = list(statuses)
         align.append("left")
-    room = WIDTH - sum(max(len(name) + 2, *map(len, cells)) + 2 for name, cells in columns.items() if cells)
+    room = width() - sum(max(len(name) + 2, *map(len, cells)) + 2 for name, cells in columns.items() if cells)
     labels = [*(row.label for row in shown), *([f"{len(rest)} more"] if rest else [])]
-    columns["module"] = [cut(label, max(16, room), "middle") for label in labels]
+    columns["module"] = [cut(label, max(SHORTEST_NAME, room), "middle") for label in labels]
     return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
@@ -142,7 +144,7 @@ def contributors_table(key: str, costs: Mapping[str, Cost], total: Cost, limit: 
     rest = Cost.sum(cost for name, cost in costs.items() if name not in shown)
     rows = [*((name, costs[name]) for name in shown), *([("everything else", rest)] if rest else [])]
     if not rows:
-        return "nothing to count: the modules do no operations and move no bytes"
+        return "\n".join(wrapped("nothing to count: the modules do no operations and move no bytes"))
     return tabular(
         zip(
             [cut(name, 56, "start") for name, _ in rows],

@@ -30,6 +30,7 @@ from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.stages import called, can_lower, is_jax_jit, is_pmap, stage_in
 from hlo_count.lowering.stored import export_of, function_of, is_jaxpr, is_stored
 from hlo_count.lowering.targets import Target, resolve
+from hlo_count.under_way import under_way
 
 
 def lower(
@@ -95,6 +96,7 @@ def lower(
         where = found or Target(name="this machine", devices=tuple(default_devices()))
         lowered = _lower_for(where.name, export_of(fn, given, named, where, mesh).lower)
         return _described(lowered, compiler_options, optimized, keep, target=name, place=where.name)
+    under_way("tracing")
     fn, given, named = called(fn, given, named)
     jitted = _jitted(fn, given, named)
     if found is None and _needs_arrays(jitted, given, named):
@@ -139,6 +141,7 @@ def _described(
     if keep and (kept := keep.get(key)):
         before = functools.partial(unoptimized_text, lowered)
         return replace(kept, target=target, mesh=mesh or kept.mesh, unoptimized=before)
+    under_way(f"compiling for {place or target or 'the default backend'}")
     compiled, notes = _compile(lowered, options, place or target)
     program = replace(describe(lowered, compiled, target=target, mesh=mesh), notes=notes)
     if keep:

@@ -9,12 +9,12 @@ from typing import Any
 
 from hlo_count.errors import DeviceError
 from hlo_count.harmless import printable
-from hlo_count.layout import WIDTH, cut, tabular, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, tabular, width, wrapped
 from hlo_count.report.counts import Counts
 from hlo_count.report.export import to_dict
 from hlo_count.report.scopes import scope_path
 from hlo_count.report.table import unknowns_text
-from hlo_count.report.units import amount, column
+from hlo_count.report.units import column
 from hlo_count.roofline.roofline_table import times
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.cost import Cost
@@ -54,7 +54,7 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
         "sent": column([report.network_bytes for report in rows], "B"),
         "bound": both[: len(rows)],
         "estimate": both[len(rows) :],
-        "peak memory": [amount(report.peak_bytes, "B", binary=True) for report in rows],
+        "peak memory": column([report.peak_bytes for report in rows], "B", binary=True),
         "status": [str(report.status) for report in rows],
     }
     if not any(report.network_bytes for report in rows):
@@ -66,14 +66,10 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
     if len(set(devices)) == 1:
         number = f" of {devices[0]}" if devices[0] > 1 else ""
         del columns["devices"]
-    while len(_plain(columns).partition("\n")[0]) > WIDTH and not columns.keys().isdisjoint(_DISPENSABLE):
-        del columns[next(name for name in _DISPENSABLE if name in columns)]
-    counted = iter(_plain(columns).splitlines())
-    lines = [next(counted)]
-    width = max(len(str(name)) for name in done)
-    for name in done:
-        lines += [_problem_row(str(name), problems[name], width)] if name in problems else [next(counted)]
-    table = "\n".join(lines)
+    longest = max(len(str(name)) for name in done)
+    align = ["left", *["right"] * (len(columns) - 2), "left"]
+    counted = tabular(zip(*columns.values(), strict=True), tuple(columns), align)
+    table = "\n".join([counted, *(_problem_row(str(name), said, longest) for name, said in problems.items())])
     parts = [f"{rows[0].name}: counts are for one device{number}", "", table]
     if len(reports) > 1:
         parts += ["", differences(reports)]
@@ -86,10 +82,10 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
     return printable("\n".join(parts))
 
 
-def _problem_row(name: str, problem: str, width: int) -> str:
+def _problem_row(name: str, problem: str, longest: int) -> str:
     """A target without a report, and why, on the one line that a row is."""
     reason = " ".join(problem.split()).replace(f" for {name}:", ":")
-    return cut(f"{name:<{max(width, len('target') + 2)}}  {reason}", WIDTH)
+    return cut(f"{name:<{max(longest, len('target') + 2)}}  {reason}", width())
 
 
 def _seconds(report: Counts) -> tuple[float | None, float | None]:
@@ -99,15 +95,6 @@ def _seconds(report: Counts) -> tuple[float | None, float | None]:
     except DeviceError:
         return None, None
     return found.bound, found.estimate
-
-
-_DISPENSABLE = ("FLOP/B", "peak memory", "bound")
-"""What a table that is too wide goes without."""
-
-
-def _plain(columns: Mapping[str, list[str]]) -> str:
-    align = ["left", *["right"] * (len(columns) - 2), "left"]
-    return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 
 
 def differences(reports: Mapping[str, Counts]) -> str:
@@ -130,7 +117,7 @@ def differences(reports: Mapping[str, Counts]) -> str:
             alike.setdefault("\n".join(lines + _changes(expected, found)), []).append(name)
     texts = [f"{', '.join(names)}: {text}" for text, names in alike.items()]
     if apart:
-        texts.append(f"{', '.join(apart)}: not compared with {first}, which runs on another number of devices")
+        texts += wrapped(f"{', '.join(apart)}: not compared with {first}, which runs on another number of devices")
     return "\n".join(texts) if texts else "matmul FLOP agree to the operation"
 
 
@@ -201,7 +188,7 @@ def _change(old: Contraction | None, new: Contraction | None) -> str:
     # One that the other side lacks altogether has a sign before its operations.
     amounts = " -> ".join(f"{c.flops:,}" for c in found) if old and new else f"{'+' if new else '-'}{found[0].flops:,}"
     text = f"{amounts}  {' -> '.join(dict.fromkeys(c.shape for c in found))}"
-    place, room = found[0].place, max(12, WIDTH - len(text) - 10)
+    place, room = found[0].place, max(SHORTEST_NAME, width() - len(text) - 10)
     return f"  {cut(place, room, 'start')}  {text}"
 
 

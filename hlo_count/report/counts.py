@@ -18,6 +18,7 @@ from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.report.places import Places, Scopes
 from hlo_count.report.source_lines import SourceLines
 from hlo_count.report.xla_memory import peak_of_compiled, xla_peak
+from hlo_count.under_way import under_way
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost, Status, Times, weakest
@@ -85,6 +86,7 @@ class Counts:
         self.notes = list(notes)
         """What a reader must know of how the program was compiled and counted, a sentence each."""
         self.settings = settings or Settings()
+        under_way(f"counting {module.name}")
         with making_sense_of(module):
             self.walk.total  # noqa: B018  counted here, so that what is wrong with the input is said by count()
         if strict and self.unknowns:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hlo_count.errors import BudgetExceeded
-from hlo_count.layout import aligned, cut
+from hlo_count.layout import aligned, cut, width, wrapped
 from hlo_count.report.contributors import Contributor, amount_text, contributors, short_source
 from hlo_count.report.counts import Counts
 from hlo_count.report.limits import Limits, Measured, limits_of, measure
 
-WIDTH = 90
-"""What pytest puts before each line comes on top."""
+
+def room() -> int:
+    """Columns of a line: what pytest puts before each comes on top."""
+    return min(90, width())
+
+
 HEADLINE = 100 - len("E       hlo_count.errors.BudgetExceeded: ")
 """The first line shares its own with the name of the error."""
 _SHOWN = 5
@@ -33,7 +37,7 @@ def message(report: Counts, measured: Sequence[Measured], limits: Limits, grown:
         parts += ["", grown]
     if any(m.limit.kind == "status" for m in exceeded):
         head = "not known, so that the true cost may be larger (or pass allow_lower_bound=True)"
-        parts += ["", head, *unknown_lines(report)]
+        parts += ["", *wrapped(head, room()), *unknown_lines(report)]
     return "\n".join([*parts, *contributor_sections(report, exceeded, limits)])
 
 
@@ -71,14 +75,14 @@ def program(report: Counts) -> str:
     if report.num_devices != 1:
         parts.append(f"one of {report.num_devices} devices")
     parts.append(f"jax {report.jax_version}" if report.jax_version else "from text")
-    return cut(" · ".join(parts), WIDTH)
+    return cut(" · ".join(parts), room())
 
 
 def verdicts(measured: Sequence[Measured]) -> str:
     """Actual, limit and excess, a line a limit."""
     rows = [("", "actual", "limit", "excess")]
     rows += [(m.limit.name, m.shown, ("≥ " if m.limit.lower else "≤ ") + m.limit.shown, m.excess) for m in measured]
-    return "\n".join(cut(line, WIDTH) for line in aligned(rows, "<>>>"))
+    return "\n".join(cut(line, room()) for line in aligned(rows, "<>>>"))
 
 
 def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]:
@@ -88,9 +92,9 @@ def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]
     cells = [(amount_text(measured, c.amount), f"{100 * c.amount / total:.1f} %", place(c.source)) for c in shown]
     lines = []
     for line, c in zip(aligned(cells, ">><"), shown, strict=True):
-        lines.append(cut(f"{line}  {c.code or c.what}", WIDTH))
+        lines.append(cut(f"{line}  {c.code or c.what}", room()))
         if c.code:
-            lines.append(cut(f"      {c.what}", WIDTH))
+            lines.append(cut(f"      {c.what}", room()))
     if rest:
         lines.append(f"  everything else ({len(rest)} lines): {amount_text(measured, sum(c.amount for c in rest))}")
     return lines
@@ -117,11 +121,11 @@ def unknown_lines(report: Counts) -> list[str]:
         first, more = group.unknowns[0], len(group.unknowns) - 1
         place = f" ({short_source(first.source)})" if first.source else ""
         others = f" and {more} more" if more else ""
-        lines.append(cut(f"  {first.instruction}{place}{others} {first.reason}", WIDTH))
+        lines.append(cut(f"  {first.instruction}{place}{others} {first.reason}", room()))
         settle = "    settle them: " if more else "    settle it: "
-        head, *rest = group.call_lines(WIDTH - len(settle))
+        head, *rest = group.call_lines(room() - len(settle))
         lines += [
-            settle + head if group.can_be_pasted else cut(settle + head, WIDTH),
+            settle + head if group.can_be_pasted else cut(settle + head, room()),
             *(len(settle) * " " + each for each in rest),
         ]
     return lines

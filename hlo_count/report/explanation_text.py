@@ -1,4 +1,4 @@
-"""The explanation of an instruction as text of at most 100 columns."""
+"""The explanation of an instruction as text."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from hlo_count.harmless import printable
 from hlo_count.hlo.metadata import without_metadata
-from hlo_count.layout import WIDTH, aligned, cut, wrapped
+from hlo_count.layout import SHORTEST_NAME, aligned, cut, width, wrapped
 from hlo_count.report.contributor_rows import runs_text
 from hlo_count.report.contributors import short_source
 from hlo_count.report.scopes import scope_path
-from hlo_count.report.units import amount
+from hlo_count.report.units import amount, column
 from hlo_count.roofline.roofline_table import seconds
 from hlo_count.visitors.cost import MAIN, Cost
 
@@ -125,21 +125,15 @@ def _moves(it: Explanation) -> Iterator[str]:
     if it.bytes_by:
         yield from _sentence(it.bytes_by)
     if it.moves:
-        cells = [_moved(moved) for moved in it.moves]
-        room = WIDTH - sum(2 + max(len(row[n]) for row in cells) for n in range(4)) - 2
-        lines = [
-            (*(row[:4] if not n else ("", "", "", "")), line)
-            for row in cells
-            for n, line in enumerate(wrapped(row[4], room, others=""))
-        ]
-        yield from aligned(lines, "<>><<")
+        sizes, wholes = column([moved.bytes for moved in it.moves], "B"), column([m.whole for m in it.moves], "B")
+        cells = [_moved(*each) for each in zip(it.moves, sizes, wholes, strict=True)]
+        yield from aligned(cells, "<>><<")
 
 
-def _moved(moved: Moved) -> tuple[str, ...]:
-    of = f"of {amount(moved.whole, 'B')}" if moved.bytes != moved.whole else ""
+def _moved(moved: Moved, size: str, whole: str) -> tuple[str, ...]:
+    of = f"of {whole}" if moved.bytes != moved.whole else ""
     where = "" if moved.space == MAIN else f" ({moved.space} memory)"
-    size = amount(moved.bytes, "B") if moved.bytes else ""
-    return (moved.how, size, of, cut(moved.value, 26, "middle"), moved.why + where)
+    return (moved.how, size if moved.bytes else "", of, cut(moved.value, 26, "middle"), moved.why + where)
 
 
 def _neighbours(found: tuple[Neighbour, ...]) -> list[str]:
@@ -153,8 +147,8 @@ def _neighbours(found: tuple[Neighbour, ...]) -> list[str]:
 
 def _fitted(rows: Sequence[tuple[str, ...]], at: Literal["start", "end"] = "end") -> list[str]:
     """Rows as lines, the last column cut to the room that is left."""
-    room = WIDTH - 2 - sum(2 + max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1))
-    return aligned(((*row[:-1], cut(row[-1], room, at)) for row in rows), "<" * len(rows[0]))
+    room = width() - 2 - sum(2 + max(len(row[n]) for row in rows) for n in range(len(rows[0]) - 1))
+    return aligned(((*row[:-1], cut(row[-1], max(room, SHORTEST_NAME), at)) for row in rows), "<" * len(rows[0]))
 
 
 def _roofline(place: Place | None) -> Iterable[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from hlo_count.errors import HloCountError
@@ -25,6 +26,7 @@ def of_function(
     twice = sorted({*named} & {*(kwargs or ())})
     if twice:
         raise HloCountError(f"{twice[0]}= is given twice, as a keyword and in kwargs=")
+    _refuse_misspelt(fn, named, own, caller)
     keywords = {**named, **(kwargs or {})}
     given = {name: value for name, value in own.items() if value is not None and value is not False}
     unbound = _unbound(fn, args, keywords)
@@ -40,6 +42,21 @@ def of_function(
                 stacklevel=3,
             )
     return keywords
+
+
+def _refuse_misspelt(fn: Any, named: Mapping[str, Any], own: Mapping[str, Any], caller: str) -> None:
+    """Where the function has no such keyword and we have one that is near, it was meant for us."""
+    try:
+        parameters = inspect.signature(fn).parameters.values() if callable(fn) else ()
+    except (TypeError, ValueError):
+        return
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    theirs = {p.name for p in parameters}
+    for name in named:
+        near = get_close_matches(name, own, 1, 0.75)
+        if name not in theirs and near:
+            raise HloCountError(f"{name}=: neither {caller} nor the function has it, did you mean {near[0]}=?")
 
 
 def _unbound(fn: Any, args: Sequence[Any], keywords: Mapping[str, Any]) -> dict[str, bool]:

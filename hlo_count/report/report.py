@@ -82,8 +82,9 @@ class Report(Counts):
         return to_pandas(self, key, depth)
 
     def table(self, by: str | Sequence[str] | None = None, *, depth: int = 3, rows: int = 12) -> str:
-        """The report as text of at most 100 columns, its contributors by `by`, one key of `Report.by` or several (else
-        what tells most): scopes and stacks as a tree, in which what is alike is one row, `Block_* ×12`."""
+        """The report as text, as wide as the terminal or $COLUMNS says, else 100: its contributors by `by`, one key of
+        `Report.by` or several (else what tells most), scopes and stacks as a tree, in which what is alike is one row,
+        `Block_* ×12`."""
         from hlo_count.report.table import render
 
         return render(self, by, depth, rows)

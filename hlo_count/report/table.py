@@ -1,4 +1,4 @@
-"""A report as text of at most 100 columns."""
+"""A report as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
-from hlo_count.layout import WIDTH, cut, joined, tabular, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
 from hlo_count.report.collectives import collectives_table
 from hlo_count.report.contributor_rows import ContributorRow, contributor_rows, default_key, runs_text
 from hlo_count.report.counts import Counts
@@ -67,7 +67,7 @@ def _whom(report: Counts) -> str:
 def totals(report: Counts) -> str:
     """The counters with their statuses, and what they are made of."""
     rows = totals_rows(report)
-    room = WIDTH - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
+    room = width() - sum(max(len(row[n]) for row in rows) + 2 for n in range(3))
     lines = [
         (*(row[:3] if not n else ("", "", "")), line)
         for row in rows
@@ -158,8 +158,6 @@ def _all_devices(report: Counts) -> list[tuple[str, str, str, str]]:
     return [("all devices", amount(total.flops, "FLOP"), total.status, moved), ("", "", "", each)]
 
 
-_ROOM_FOR_BOTH = 38
-"""Columns that a name and a line of source take together at least."""
 RUNS = "runs: how often a row's parts run, the least of those that are 1 % of it"
 _OPS = {"transcendentals": "evaluations", "int_ops": "int ops", "other_ops": "other ops"}
 
@@ -175,7 +173,7 @@ def contributors_table(report: Counts, by: str | Sequence[str] | None, depth: in
         return _memory_spaces(report.by(key))
     rows = contributor_rows(report, keys, depth, limit)
     if not rows:
-        return "nothing to count: the program does no operations and moves no bytes"
+        return "\n".join(wrapped("nothing to count: the program does no operations and moves no bytes"))
     with_runs, with_source = any(r.runs is not None for r in rows), any(r.source for r in rows)
     columns: dict[str, list[str]] = {key: []}
     if with_runs:
@@ -195,14 +193,14 @@ def contributors_table(report: Counts, by: str | Sequence[str] | None, depth: in
     if report.network_bytes:
         columns["sent"] = column([row.cost.network_bytes for row in rows], "B")
     align = ["left", *["right"] * (len(columns) - 1)]
-    room = WIDTH - sum(_width(name, cells) for name, cells in columns.items() if cells)
-    if with_source and room >= _ROOM_FOR_BOTH:
-        columns["source"] = [cut(_short_path(row.source), max(16, min(30, room // 2 - 2)), "start") for row in rows]
+    room = width() - sum(_width(name, cells) for name, cells in columns.items() if cells)
+    if with_source:
+        columns["source"] = [_place(row.source, max(_SHORTEST_PLACE, room // 2 - 2)) for row in rows]
         align.append("left")
         room -= _width("source", columns["source"])
     columns[key] = [_label(row, room) for row in rows]
     table = tabular(zip(*columns.values(), strict=True), tuple(columns), align)
-    return f"{table}\n\n{RUNS}" if with_runs else table
+    return "\n".join([table, "", *wrapped(RUNS)]) if with_runs else table
 
 
 def _memory_spaces(spaces: dict[str, Cost]) -> str:
@@ -245,7 +243,7 @@ def _settlement_lines(group: Settlement, verb: str) -> list[str]:
     """What it is, wrapped, and what to paste, which is not."""
     them = "it" if len(group.unknowns) == 1 else "them"
     move = f"{verb} {them}{' otherwise' if verb == 'Count' else ''}:"
-    pasted = [*group.call_lines(WIDTH - 4), *group.flag_lines(WIDTH - 4)] if group.can_be_pasted else []
+    pasted = [*group.call_lines(width() - 4), *group.flag_lines(width() - 4)] if group.can_be_pasted else []
     text = f"{group}. {move}" + ("" if pasted else f" {group.advice}")
     lines = wrapped(text, first="  ", others="    ", hyphens=False)
     return lines + [f"    {line}" for line in pasted]
@@ -257,12 +255,16 @@ def _width(name: str, cells: list[str]) -> int:
 
 
 def _label(row: ContributorRow, room: int) -> str:
-    return 2 * row.depth * " " + cut(row.name, max(12, room - 2 * row.depth), "middle")
+    return 2 * row.depth * " " + cut(row.name, max(SHORTEST_NAME, room - 2 * row.depth), "middle")
 
 
-def _short_path(source: str) -> str:
-    """A file by its last folder and name."""
-    return "/".join(source.split("/")[-2:])
+_SHORTEST_PLACE = 20
+
+
+def _place(source: str, room: int) -> str:
+    """A line of a file by its last folder and name, where there is room for the folder."""
+    with_folder = "/".join(source.split("/")[-2:])
+    return with_folder if len(with_folder) <= min(room, 30) else cut(source.split("/")[-1], min(room, 30), "start")
 
 
 def _shares(total: Cost) -> str:

@@ -18,12 +18,12 @@ def amount(value: float, unit: str = "", *, binary: bool = False) -> str:
     return f"{_digits(value / size)} {prefix}{unit}".rstrip()
 
 
-def column(values: Sequence[float | None], unit: str = "") -> list[str]:
+def column(values: Sequence[float | None], unit: str = "", *, binary: bool = False) -> list[str]:
     """Values in one unit, that of the largest, so that they can be compared down a column; None is empty."""
     known = [abs(value) for value in values if value is not None]
     if max(known, default=0) >= _LARGE:
         return ["" if v is None else f"{float(v):.3e} {unit}".rstrip() if v else "0" for v in values]
-    size, prefix = _scale(max(known, default=0), False)
+    size, prefix = _scale(max(known, default=0), binary)
     if size == 1:
         return ["" if v is None else f"{v:,} {unit}".rstrip() for v in values]
     return ["" if v is None else f"{_fixed(v / size)} {prefix}{unit}".rstrip() if v else "0" for v in values]

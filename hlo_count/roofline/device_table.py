@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hlo_count.harmless import printable
-from hlo_count.layout import tabular
+from hlo_count.layout import tabular, wrapped
 
 _COLUMNS = {
     "device": "name",
@@ -23,14 +23,16 @@ _COLUMNS = {
 
 
 def device_table(rows: Sequence[Mapping[str, str | float | None]]) -> str:
-    """`rows` as text within 100 columns; a row is what `Device.to_row` gives."""
+    """`rows` as text; a row is what `Device.to_row` gives."""
     cells = [[_cell(row[key]) for key in _COLUMNS.values()] for row in rows]
     align = ["left", *["right"] * (len(_COLUMNS) - 2), "left"]
     body = tabular(cells, list(_COLUMNS), align)
-    return printable(
-        f"{body}\n\nTFLOP/s dense, per jax device, 1 FMA = 2 FLOP; f32 at default precision; "
-        "memory in 10⁹ bytes;\nridge in FLOP/byte; - is not in the profile. Sources stand in the profiles."
+    units = wrapped(
+        "TFLOP/s dense, per jax device, 1 FMA = 2 FLOP; f32 at default precision; memory in 10⁹ bytes; ridge in "
+        "FLOP/byte; - is not in the profile. Sources stand in the profiles.",
+        others="",
     )
+    return printable("\n".join([body, "", *units]))
 
 
 def _cell(value: str | float | None) -> str:

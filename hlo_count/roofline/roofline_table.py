@@ -1,11 +1,11 @@
-"""Rooflines as text within 100 columns."""
+"""Rooflines as text."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from hlo_count.harmless import printable
-from hlo_count.layout import WIDTH, cut, tabular, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
 from hlo_count.roofline.time_rows import Answer, KernelRow, WhatIfRow
 
 ROWS = 12
@@ -16,22 +16,22 @@ AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, 
 def table(answer: Answer) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
     on = f"{answer.num_devices} devices, each" if answer.num_devices > 1 else "1 device"
-    lines = [f"{answer.program} · {answer.device} · {on} · 1 FMA = 2 FLOP", ""]
+    lines = [*joined([answer.program, answer.device, on, "1 FMA = 2 FLOP"]), ""]
     if answer.compiled_for:
         lines = [*another_compilers(answer.compiled_for, answer.device), "", *lines]
     if answer.bound is None:
-        lines.append(f"   bound  {'withheld':>9}   not partitioned: what one device does is not known")
+        lines += _answer("   bound", "withheld", "not partitioned: what one device does is not known")
     else:
         weak = ", a lower bound of itself" if answer.is_lower_bound else ""
         label = "as it is" if answer.compiled_for else "   bound"
-        lines.append(f"{label}  {seconds(answer.bound):>9}   limited by {answer.bottleneck}{weak}")
+        lines += _answer(label, seconds(answer.bound), f"limited by {answer.bottleneck}{weak}")
     calling = f", {seconds(answer.calling)} for calling it and waking threads" if answer.calling else ""
     how = "kernel after kernel" if answer.shares == 1 else f"1/{answer.shares} of it, kernel after kernel"
-    lines.append(f"estimate  {seconds(answer.estimate):>9}   {how}{calling}")
+    lines += _answer("estimate", seconds(answer.estimate), f"{how}{calling}")
     if answer.compiler_estimate is not None:
         carry, kernels = answer.compiler_estimate_kernels, len(answer.rows)
         of = "" if carry == kernels else f", of {carry} of {kernels} kernels"
-        lines.append(f"compiler  {seconds(answer.compiler_estimate):>9}   its estimated_cycles over the clock{of}")
+        lines += _answer("compiler", seconds(answer.compiler_estimate), f"its estimated_cycles over the clock{of}")
     shown = [f"{what} {seconds(least)}" for what, least in answer.least if least]
     if shown:
         lines += ["", *wrapped(" · ".join(shown), first="at least  ", others=10 * " ")]
@@ -41,6 +41,10 @@ def table(answer: Answer) -> str:
         lines.append("")
     lines += [line for note in answer.notes for line in wrapped(note, first="- ")]
     return printable("\n".join(lines))
+
+
+def _answer(label: str, value: str, text: str) -> list[str]:
+    return wrapped(text, first=f"{label}  {value:>9}   ", others=22 * " ")
 
 
 def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
@@ -59,7 +63,7 @@ def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
     columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
     columns["limit"] = [row.limit.removesuffix(" bandwidth").removesuffix(" overhead") for row in every]
     taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
-    columns = {"kernel": [cut(row.name, max(12, WIDTH - taken)) for row in every], **columns}
+    columns = {"kernel": [cut(row.name, max(SHORTEST_NAME, width() - taken), "middle") for row in every], **columns}
     align = ["left", *["right"] * (len(columns) - 2), "left"]
     return tabular(zip(*columns.values(), strict=True), list(columns), align)
 

@@ -1,17 +1,15 @@
-"""A size as text within 100 columns."""
+"""A size as text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from hlo_count.harmless import printable
-from hlo_count.layout import WIDTH, cut, tabular, wrapped
+from hlo_count.layout import cut, joined, tabular, width, wrapped
 from hlo_count.report.units import amount, column
 from hlo_count.roofline.roofline_table import seconds, times
 from hlo_count.sizing.size_rows import SizeRow
 
-_DISPENSABLE = ("bytes", "sent", "HFU", "FLOP")
-"""What a table that is too wide goes without, the first first."""
 _GIGA = 10**9
 _LEAST = 0.5
 """Percent that is worth a word."""
@@ -22,18 +20,19 @@ def table(name: str, rows: Sequence[SizeRow]) -> str:
     counted = [row for row in rows if row.report is not None]
     failed = [row for row in rows if row.report is None]
     several = any((row.num_devices or 1) > 1 for row in counted)
-    lines = [f"{name} · compiled for each target · per device{' and execution' if several else ', one execution'}", ""]
-    width = max(len(row.target) for row in rows)
-    lines += _cells(counted, width).splitlines()
-    lines += [cut(f"{row.target:<{width}}  {_without_target(row)}", WIDTH) for row in failed]
+    per = f"per device{' and execution' if several else ', one execution'}"
+    lines = [*joined([name, "compiled for each target", per]), ""]
+    longest = max(len(row.target) for row in rows)
+    lines += _cells(counted, longest).splitlines()
+    lines += [cut(f"{row.target:<{longest}}  {_without_target(row)}", width()) for row in failed]
     below = [line for row in counted for line in _sentences(row)]
     return printable("\n".join([*lines, *([""] if below else []), *below]))
 
 
-def _cells(rows: Sequence[SizeRow], width: int) -> str:
+def _cells(rows: Sequence[SizeRow], longest: int) -> str:
     both = times([*(row.estimate for row in rows), *(row.bound for row in rows)])  # in one unit, to be compared
     columns: dict[str, list[str]] = {
-        "target": [f"{row.target:<{width}}" for row in rows],
+        "target": [f"{row.target:<{longest}}" for row in rows],
         "devices": [str(row.num_devices) for row in rows],
         "estimate": both[: len(rows)],
         "bound": both[len(rows) :],
@@ -57,14 +56,6 @@ def _cells(rows: Sequence[SizeRow], width: int) -> str:
     ):
         if not has_some:
             del columns[name]
-    for name in _DISPENSABLE:
-        if len(_plain(columns).partition("\n")[0]) <= WIDTH:
-            break
-        columns.pop(name, None)
-    return _plain(columns)
-
-
-def _plain(columns: Mapping[str, Sequence[str]]) -> str:
     align = ["left" if name in ("target", "mostly") else "right" for name in columns]
     return tabular(zip(*columns.values(), strict=True), tuple(columns), align)
 

@@ -1,4 +1,4 @@
-"""A trace as text within 100 columns: the programs that ran, and where the time of the largest went."""
+"""A trace as text: the programs that ran, and where the time of the largest went."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
-from hlo_count.layout import WIDTH, aligned, cut, joined, tabular, wrapped
+from hlo_count.layout import SHORTEST_NAME, aligned, cut, joined, tabular, width, wrapped
 from hlo_count.measured.programs.program_times import PICO, ProgramTimes
 from hlo_count.measured.programs.time_parts import time_parts
 from hlo_count.measured.tables.measured_groups import GROUPINGS, Group, groups
@@ -197,12 +197,12 @@ def _laid_out(first: str, labels: Sequence[str], columns: dict[str, list[str]]) 
     columns = {name: cells for name, cells in columns.items() if any(cells)}
     source = columns.pop("source", None)
     taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
-    room = WIDTH - taken
+    room = width() - taken
     if source is None:
-        columns = {first: [cut(label, max(12, room), "middle") for label in labels], **columns}
+        columns = {first: [cut(label, max(SHORTEST_NAME, room), "middle") for label in labels], **columns}
     else:
-        name_room = min(max(map(len, labels)), max(12, room * 3 // 5))
-        left = max(8, room - name_room - 4)
+        name_room = min(max(map(len, labels)), max(SHORTEST_NAME, room * 3 // 5))
+        left = max(SHORTEST_NAME, room - name_room - 4)
         columns = {
             first: [cut(label, name_room, "middle") for label in labels],
             **columns,
