@@ -50,7 +50,8 @@ class _Completion(argparse.Action):
             say("hlo-count: completion is made with shtab: pip install 'hlo-count[terminal]'")
             raise SystemExit(2) from None
         if values not in shtab.SUPPORTED_SHELLS:
-            parser.error(f"argument {option}: invalid choice: {values!r} (choose from bash, zsh, tcsh)")
+            known = ", ".join(shtab.SUPPORTED_SHELLS)
+            parser.error(f"argument {option}: invalid choice: {values!r} (choose from {known})")
         raise Asked(shtab.complete(parser, values))
 
 
