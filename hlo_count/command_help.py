@@ -27,10 +27,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "report": (
         "hlo-count report dump.txt -o report.html --device h100-sxm",
         "hlo-count report dump.txt -o stacks.folded",
+        "hlo-count report dump.txt -o schedule.trace.json --device h100-sxm",
     ),
     "explain": (
         "hlo-count explain dump.txt fusion.3 --device h100-sxm",
-        "hlo-count explain dump.txt fusion.3 --dot | dot -Tsvg > fusion.svg",
+        "hlo-count explain dump.txt fusion.3 --svg > fusion.svg",
     ),
     "size": (
         "hlo-count size train.py:step --args-from train.py:arguments --on tpu:v5e,h100-sxm:8",

@@ -94,6 +94,9 @@ def command_parser() -> argparse.ArgumentParser:
     shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
     shown.add_argument("--markdown", action="store_true", help="a table for a pull request comment")
     diff.add_argument("--by", help="rows by scope, source, opcode or class")
+    diff.add_argument("--save", metavar="FILE.html", help="write a page with both programs, too")
+    diff.add_argument("--device", help="with --save: show estimated times on a device, by name or profile file")
+    diff.add_argument("--force", action="store_true", help="replace a file that is there")
     diff.add_argument(
         "--fail-above",
         action="append",
@@ -114,7 +117,13 @@ def command_parser() -> argparse.ArgumentParser:
 
     report = found.add_parser("report", help="the report as an HTML file, or for flame graphs")
     report.add_argument("program", help=_PROGRAM_HELP)
-    report.add_argument("-o", "--output", metavar="FILE", required=True, help=".html, .speedscope.json or .folded")
+    report.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        required=True,
+        help=".html, .speedscope.json, .trace.json (Perfetto) or .folded",
+    )
     report.add_argument("--device", help="show times and the roofline of a device, by name or profile file")
     report.add_argument("--force", action="store_true", help="replace a file that is there")
     _add_program_options(report)
@@ -127,7 +136,8 @@ def command_parser() -> argparse.ArgumentParser:
     shown = explain.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="one JSON document on standard output")
     shown.add_argument("--dot", action="store_true", help="what stands around it, as a graph for Graphviz's dot")
-    explain.add_argument("--hops", type=int, default=2, help="how many operands or users away --dot goes (2)")
+    shown.add_argument("--svg", action="store_true", help="the same drawn, by Graphviz; of a computation, too")
+    explain.add_argument("--hops", type=int, default=2, help="how many operands or users away --dot and --svg go (2)")
     _add_program_options(explain)
     explain.set_defaults(run=commands.explain, tells=True)
 

@@ -78,7 +78,11 @@ def diff(options: argparse.Namespace) -> Outcome:
             text = json_text(result.to_dict())
         else:
             text = result.markdown() if options.markdown else result.table(by=options.by)
-    return Outcome(text, FAILED if failures else DONE, tuple(f"hlo-count: {failure}" for failure in failures))
+        saved = (
+            [f"wrote {result.save(options.save, device=options.device, force=options.force)}"] if options.save else []
+        )
+    said = (*(f"hlo-count: {failure}" for failure in failures), *saved)
+    return Outcome(text, FAILED if failures else DONE, said)
 
 
 def _compared(options: argparse.Namespace) -> Diff:
@@ -155,6 +159,8 @@ def explain(options: argparse.Namespace) -> Outcome:
     report = _report(options, options.program, options.target)
     if options.dot:
         return Outcome(report.dot(options.name, options.hops).rstrip("\n"))
+    if options.svg:
+        return Outcome(report.svg(options.name, options.hops).rstrip("\n"))
     found = report.explain(options.name, options.device)
     return Outcome(json_text(found.to_dict()) if options.json else str(found))
 

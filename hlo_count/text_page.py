@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, html_text
+from hlo_count.layout import USUAL, columns
 from hlo_count.whole_file import save_text
 
 _PAGE = """<!DOCTYPE html>
@@ -51,7 +52,8 @@ class TextPage:
         except ImportError:
             raise HloCountError("a page is made with Jinja2: pip install 'hlo-count[html]'") from None
         template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-        return template.render(title=self._title(), text=Markup(html_text(self)), drawing=Markup(self._drawing()))
+        with columns(USUAL):
+            return template.render(title=self._title(), text=Markup(html_text(self)), drawing=Markup(self._drawing()))
 
     def _title(self) -> str:
         first = next((line for line in str(self).splitlines() if line.strip()), type(self).__name__)
@@ -70,4 +72,5 @@ class TextPage:
         return text[text.index("<svg") :]
 
     def _repr_html_(self) -> str:
-        return f'<pre class="tex2jax_ignore mathjax_ignore">{html_text(self)}</pre>'
+        with columns(USUAL):
+            return f'<pre class="tex2jax_ignore mathjax_ignore">{html_text(self)}</pre>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import types
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hlo_count.compare.change_rows import KEYS
 from hlo_count.compare.comparison import Comparison, check_key
@@ -21,6 +21,10 @@ from hlo_count.report.opening import opened
 from hlo_count.report.report import Report
 from hlo_count.report.settling import SETTLING, settings_of
 from hlo_count.text_page import TextPage
+from hlo_count.whole_file import save_text
+
+if TYPE_CHECKING:
+    from hlo_count.roofline.device import Device
 
 _TEXTS = (str, Path, bytes, bytearray)
 _COUNT_KEYWORDS = ("target", *SETTLING, "compiler_options", "strict", "mesh", "in_specs")
@@ -34,12 +38,19 @@ class Diff(TextPage, Comparison):
     """
 
     def table(self, by: str | None = None, *, depth: int = 2, rows: int = 8) -> str:
-        """Text: the totals, then at most `rows` rows by `by`; by reason, scope, source, opcode
-        and class without it."""
+        """Text: the totals, then at most `rows` rows by `by`; by reason, scope, source, opcode and class without it."""
         if by:
             check_key(by)
         with no_garbage_collection():
             return render(self, (by,) if by else KEYS, depth, rows)
+
+    def save(self, path: str | Path, *, device: str | Path | Device | None = None, force: bool = False) -> Path:
+        """The page of `after` (`Report.save`) below what differs, with both programs in its icicle: as wide as the
+        larger, blue where it became less and red where more. Times are there with a `device`. Raises HloCountError as
+        `Report.save` does."""
+        from hlo_count.compare.diff_page import render_diff_page
+
+        return save_text(path, (".html", ".htm"), lambda: render_diff_page(self, device), force=force)
 
     def markdown(self, *, rows: int = 8) -> str:
         """The totals and what changed by reason and scope, as tables for a pull request comment."""

@@ -15,6 +15,7 @@ from hlo_count.fleet.tables import QUESTIONS, SHOWN
 from hlo_count.harmless import harmless, printable, spreadsheet_cell
 from hlo_count.layout import cut, tabular, width
 from hlo_count.report.units import amount
+from hlo_count.text_page import TextPage
 
 _NARROWEST = 16
 _YEAR_10_000 = 253_402_300_800  # where dates of Python end, and times of files do not
@@ -22,7 +23,7 @@ _CUT_AT: dict[str, Literal["start"]] = {"file": "start", "for_example": "start",
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(TextPage):
     """Rows under the names of their columns."""
 
     question: str

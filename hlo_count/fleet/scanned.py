@@ -13,10 +13,11 @@ from hlo_count.fleet.store import reading
 from hlo_count.harmless import printable
 from hlo_count.layout import joined
 from hlo_count.report.units import amount
+from hlo_count.text_page import TextPage
 
 
 @dataclass(frozen=True, slots=True)
-class Scan:
+class Scan(TextPage):
     """A scan that is done."""
 
     path: Path

@@ -20,7 +20,16 @@ def dominant(total: Cost) -> str:
 def rank(cost: Cost, by: str) -> tuple[int, ...]:
     """Sorts costs by a counter, then by the others."""
     first: int = getattr(cost, by)
-    return (first, cost.flops, cost.bytes, cost.transcendentals, cost.int_ops, cost.other_ops, cost.network_bytes)
+    return (
+        first,
+        cost.flops,
+        cost.bytes,
+        cost.transcendentals,
+        cost.int_ops,
+        cost.other_ops,
+        cost.network_bytes,
+        cost.dcn_bytes,
+    )
 
 
 def weight(cost: Cost, total: Cost, by: str) -> float:

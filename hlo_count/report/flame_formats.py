@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from hlo_count.harmless import harmless, json_text
-from hlo_count.report.weights import OPERATIONS, Path, Weights
+from hlo_count.report.weights import LABELS, SENT, Path, Weights
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-_NAMES = {"flops": "FLOP", "bytes": "bytes moved", "estimate": "estimated time", "peak": "peak memory", **OPERATIONS}
-_UNITS = {"bytes": "bytes", "estimate": "seconds", "peak": "bytes"}
+_UNITS = dict.fromkeys(("bytes", *SENT, "peak"), "bytes") | dict.fromkeys(("estimate", "measured"), "seconds")
 
 
 def speedscope(weights: Weights) -> str:
@@ -23,7 +22,7 @@ def speedscope(weights: Weights) -> str:
         profiles.append(
             {
                 "type": "sampled",
-                "name": _NAMES[measure],
+                "name": LABELS[measure],
                 "unit": _UNITS.get(measure, "none"),
                 "startValue": 0,
                 "endValue": sum(value for _, value in found),

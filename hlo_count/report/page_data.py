@@ -14,9 +14,7 @@ from hlo_count.harmless import harmless
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE
-from hlo_count.report.counts import Counts
-from hlo_count.report.weights import OPERATIONS, PATHS, Weights
-from hlo_count.roofline.roofline import Roofline
+from hlo_count.report.weights import LABELS, PATHS, SENT, Weights
 from hlo_count.visitors.peak import temporaries_over_time
 
 _MOST_NODES = 6000
@@ -40,14 +38,16 @@ class _Node:
     children: dict[str, int] = field(default_factory=dict)
 
 
-def page_data(report: Counts, roofline: Roofline | None) -> dict[str, Any]:
-    """All that the page is drawn from; amounts of all runs together, times in seconds on the roofline's device."""
-    return _PageData(Weights(report, roofline)).data()
+def page_data(weights: Weights, before: Weights | None = None) -> dict[str, Any]:
+    """All that the page is drawn from; amounts of all runs together, times in seconds on the roofline's device. With
+    `before`, of the same measures, trees hold the values of both."""
+    return _PageData(weights, before).data()
 
 
 class _PageData:
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, before: Weights | None) -> None:
         self._weights = weights
+        self._before = before
         self._report = weights.report
         self._roofline = weights.roofline
         self._measures = weights.measures
@@ -68,9 +68,8 @@ class _PageData:
         }
 
     def _measure(self, name: str) -> dict[str, str]:
-        label = {"flops": "FLOP", "bytes": "bytes moved", "estimate": "estimated time", "peak": "peak memory"}
-        unit = {"bytes": "B", "estimate": "s", "peak": "iB"}.get(name, "")
-        return {"key": name, "label": label.get(name) or OPERATIONS[name], "unit": unit}
+        units = {"estimate": "s", "measured": "s", "peak": "iB", **dict.fromkeys(("bytes", *SENT), "B")}
+        return {"key": name, "label": LABELS[name], "unit": units.get(name, "")}
 
     def _shown(self, text: str) -> int:
         """A text by its number."""
@@ -79,23 +78,32 @@ class _PageData:
     # Trees
 
     def _tree(self, by: str) -> dict[str, Any]:
-        nodes = [_Node("", -1, [0.0] * len(self._measures))]
-        for instruction, values in self._weights.shares:
-            at = 0
-            for name in self._weights.path(by, instruction):
-                child = nodes[at].children.get(name)
-                if child is None:
-                    child = nodes[at].children[name] = len(nodes)
-                    nodes.append(_Node(name, at, [0.0] * len(self._measures)))
-                at = child
-            nodes[at].values = [one + other for one, other in zip(nodes[at].values, values, strict=True)]
+        sides = [self._weights, *([] if self._before is None else [self._before])]
+        size = len(self._measures)
+        nodes = [_Node("", -1, [0.0] * size * len(sides))]
+        for side, weights in enumerate(sides):
+            first = side * size
+            for instruction, values in weights.shares:
+                at = 0
+                for name in weights.path(by, instruction):
+                    child = nodes[at].children.get(name)
+                    if child is None:
+                        child = nodes[at].children[name] = len(nodes)
+                        nodes.append(_Node(name, at, [0.0] * size * len(sides)))
+                    at = child
+                into = nodes[at].values
+                for n, value in enumerate(values, first):
+                    into[n] += value
         return self._columns(_kept(nodes, _MOST_NODES))
 
     def _columns(self, nodes: list[_Node]) -> dict[str, Any]:
+        columns = [[_short(node.values[n]) for node in nodes] for n in range(len(nodes[0].values))]
+        size = len(self._measures)
         return {
             "name": [self._shown(node.name) for node in nodes],
             "parent": [node.parent for node in nodes],
-            "values": [[_short(node.values[n]) for node in nodes] for n in range(len(self._measures))],
+            "values": columns[:size],
+            **({"before": columns[size:]} if self._before is not None else {}),
         }
 
     # Kernels
@@ -129,6 +137,7 @@ class _PageData:
                 moved,
                 _short(estimate),
                 _short(bound),
+                _short(self._weights.measured.get(i.name, 0.0)),
                 self._shown(limit),
                 code,
                 self._neighbours(dict.fromkeys(i.operands), numbers),
@@ -143,6 +152,7 @@ class _PageData:
                 "flops": sum(row[2] for row in rest),
                 "bytes": sum(row[3] for row in rest),
                 "estimate": _short(sum(row[4] for row in rest)),
+                "measured": _short(sum(self._weights.measured.get(row[0].name, 0.0) for row in rest)),
             },
         }
 
@@ -223,7 +233,7 @@ class _PageData:
 
 
 _KERNEL_COLUMNS = (
-    *("name", "opcode", "shape", "scope", "source", "runs", "flops", "bytes", "estimate", "bound", "limit"),
+    *("name", "opcode", "shape", "scope", "source", "runs", "flops", "bytes", "estimate", "bound", "measured", "limit"),
     *("code", "operands", "users"),
 )
 

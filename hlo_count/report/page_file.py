@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text
-from hlo_count.report.counts import Counts
 from hlo_count.report.html import render_html
 from hlo_count.report.page_data import page_data
-from hlo_count.roofline.roofline import Roofline
+from hlo_count.report.weights import Weights
 
 _SCRIPTS = ("base.js", "icicle.js", "kernels.js", "roofline.js", "source.js", "memory.js")
 """In their order: the first defines what the others use, the last begins."""
@@ -18,15 +18,19 @@ _MARKUP = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 """How JSON spells what would end a script."""
 
 
-def render_page(report: Counts, roofline: Roofline | None = None) -> str:
-    """The page as text, with times and the roofline where one is given. Raises HloCountError without Jinja2 (the extra
-    `html`)."""
+def render_page(weights: Weights) -> str:
+    """The page of a report as text. Raises HloCountError without Jinja2 (the extra `html`)."""
+    return render(weights.report.name, render_html(weights.report), page_data(weights))
+
+
+def render(title: str, summary: str, data: Mapping[str, Any]) -> str:
+    """A page with its data (`page_data`), below a summary in HTML. Raises HloCountError without Jinja2."""
     template, Markup = page_template("page.html.jinja")  # noqa: N806  a class of a package that may not be there
     page: str = template.render(
-        title=f"{harmless(report.name, 200)} · hlo_count",
+        title=f"{harmless(title, 200)} · hlo_count",
         css=Markup(part("page.css")),
-        summary=Markup(render_html(report)),
-        data=Markup(json_text(page_data(report, roofline), None).translate(_MARKUP)),
+        summary=Markup(summary),
+        data=Markup(json_text(data, None).translate(_MARKUP)),
         library=Markup(part("d3.v7.min.js")),
         license=part("d3.LICENSE").partition("\n")[0],
         script=Markup("\n".join(map(part, _SCRIPTS))),

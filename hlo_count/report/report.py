@@ -38,14 +38,22 @@ class Report(Counts):
         return explain_instruction(self, name, device)
 
     def dot(self, name: str, hops: int = 2) -> str:
-        """What stands around an instruction, at most `hops` operands or users away, as a graph for Graphviz."""
+        """What stands around an instruction, at most `hops` operands or users away, or all of a computation, as a graph
+        for Graphviz."""
         from hlo_count.report.neighbourhood import dot
 
         return dot(self, name, hops)
 
+    def svg(self, name: str, hops: int = 2) -> str:
+        """The same drawn, as SVG. Raises HloCountError where Graphviz's `dot` is not installed."""
+        from hlo_count.report.neighbourhood import svg
+
+        return svg(self, name, hops)
+
     def save(self, path: str | Path, *, device: str | Path | Device | None = None, force: bool = False) -> Path:
         """Write the report as one HTML file that needs no network, and return its path: `report.save("x.html")`; for
-        other tools as `x.speedscope.json`, or as the collapsed stacks of flame graphs, `x.folded`.
+        other tools as `x.speedscope.json`, as the collapsed stacks of flame graphs, `x.folded`, or as the estimated
+        schedule for Perfetto, `x.trace.json`.
 
         An icicle by scope, calls and source lines, the kernels with their code, source with what each line costs,
         memory over the schedule, and with a device (the one given, else that of the target) the roofline and times.

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.report.counts import Counts
 from hlo_count.report.flame_formats import folded, speedscope
 from hlo_count.report.page_file import render_page
+from hlo_count.report.schedule_events import trace_events
 from hlo_count.report.weights import Weights
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.whole_file import save_text
 
-FORMATS: dict[str, Callable[[Counts, Roofline | None], str]] = {
+FORMATS: dict[str, Callable[[Weights], str]] = {
     ".html": render_page,
-    ".speedscope.json": lambda report, roofline: speedscope(Weights(report, roofline)),
-    ".folded": lambda report, roofline: folded(Weights(report, roofline)),
+    ".speedscope.json": speedscope,
+    ".trace.json": lambda weights: trace_events(weights.report, weights.roofline, weights.measured),
+    ".folded": folded,
 }
 """What a file's name may end with."""
 
 
-def save(report: Counts, path: str | Path, device: str | Path | Device | None, *, force: bool) -> Path:
-    """Writes the file; what is wrong with the place is said before anything is worked out."""
+def save(
+    report: Counts,
+    path: str | Path,
+    device: str | Path | Device | None,
+    *,
+    force: bool,
+    measured: Mapping[str, float] | None = None,
+) -> Path:
+    """Writes the file; what is wrong with the place is said before anything is worked out. `measured` are seconds in a
+    run of the program by the name of the instruction."""
     if report.convention == "xla":
         raise HloCountError("save() writes our own count; in the 'xla' convention use reconcile()")
 
     def text() -> str:
         render = next(made for ending, made in FORMATS.items() if str(path).lower().endswith(ending))
-        return render(report, _roofline(report, device))
+        return render(Weights(report, roofline_for(report, device), measured))
 
     return save_text(path, tuple(FORMATS), text, force=force)
 
 
-def _roofline(report: Counts, device: str | Path | Device | None) -> Roofline | None:
+def roofline_for(report: Counts, device: str | Path | Device | None) -> Roofline | None:
     """That of the device; without one that of the target, None where no profile is of it, as of this machine's CPU."""
     if device is not None:
         return report.roofline(device)

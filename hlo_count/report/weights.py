@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from hlo_count.hlo.instruction import Instruction
@@ -21,6 +21,19 @@ OPERATIONS = {
     "other_ops": "other operations",
 }
 """Counters that a program may be made of instead of FLOP, and what they are called."""
+SENT = ("network_bytes", "dcn_bytes")
+"""Counters of what is sent, of programs that send."""
+LABELS = {
+    "flops": "FLOP",
+    "bytes": "bytes moved",
+    "network_bytes": "bytes sent",
+    "dcn_bytes": "bytes sent to other slices",
+    "estimate": "estimated time",
+    "measured": "measured time",
+    "peak": "peak memory",
+    **OPERATIONS,
+}
+"""What measures are called."""
 PATHS = ("scope", "calls", "source")
 
 Path = tuple[str, ...]
@@ -30,13 +43,25 @@ Of = Instruction | Alike
 class Weights:
     """The measures of a program, and each part of each of them: what it is of, and its values."""
 
-    def __init__(self, report: Counts, roofline: Roofline | None) -> None:
+    def __init__(
+        self,
+        report: Counts,
+        roofline: Roofline | None = None,
+        measured: Mapping[str, float] | None = None,
+        beside: Counts | None = None,
+    ) -> None:
+        """`measured`: seconds in a run by the name of the instruction. `beside`: a program with which this is compared,
+        which may have what this has not."""
         self.report = report
         self.roofline = roofline
-        self.main = dominant(report.total)
-        self._counters = [*([self.main] if self.main in OPERATIONS else []), "flops", "bytes"]
-        self.measures = [*self._counters, *(["estimate"] if roofline is not None else []), "peak"]
-        """Counters of `Cost`, seconds of the estimate where there is a roofline, and bytes alive at the peak."""
+        self.measured = measured or {}
+        totals = [report.total, *([] if beside is None else [beside.total])]
+        self.main = dominant(Cost.sum(totals))
+        sent = [name for name in SENT if any(getattr(total, name) for total in totals)]
+        self._counters = [*([self.main] if self.main in OPERATIONS else []), "flops", "bytes", *sent]
+        timed = [*(["estimate"] if roofline is not None else []), *(["measured"] if measured else [])]
+        self.measures = [*self._counters, *timed, "peak"]
+        """Counters of `Cost`, seconds where there is a roofline or they were measured, and bytes alive at the peak."""
 
     @cached_property
     def alive(self) -> list[tuple[Instruction, int]]:
@@ -52,13 +77,22 @@ class Weights:
         nothing = [0.0] * len(self.measures)
         for instruction, _, cost in self.report.rows:
             yield instruction, [*self._counted(cost), *nothing[len(self._counters) :]]
-        if self.roofline is not None:
-            at = self.measures.index("estimate")
-            for kernel, row in self.roofline.kernels:
-                yield kernel, [*nothing[:at], row.estimate, *nothing[at + 1 :]]
+        for measure, seconds in self._seconds():
+            at = self.measures.index(measure)
+            for kernel, value in seconds:
+                yield kernel, [*nothing[:at], value, *nothing[at + 1 :]]
         gaps = (self.report.module.entry.root, self.report.peak.gaps)
         for instruction, size in (*self.alive, gaps):
             yield instruction, [*nothing[:-1], float(size)]
+
+    def _seconds(self) -> Iterator[tuple[str, Iterable[tuple[Instruction, float]]]]:
+        if self.roofline is not None:
+            yield "estimate", ((kernel, row.estimate) for kernel, row in self.roofline.kernels)
+        if self.measured:
+            yield (
+                "measured",
+                ((i, self.measured[i.name]) for i in self.report.module.instructions() if i.name in self.measured),
+            )
 
     def _counted(self, cost: Cost) -> list[float]:
         return [float(getattr(cost, counter)) for counter in self._counters]

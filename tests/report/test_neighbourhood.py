@@ -63,3 +63,24 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_graphviz_reads_it() -> None:
     done = subprocess.run(["dot", "-Tsvg"], input=hc.count(CHAIN).dot("b"), capture_output=True, text=True, check=True)
     assert done.stdout.count('<g id="node') == 5
+
+
+def test_a_computation_is_drawn_whole() -> None:
+    report = hc.count(CHAIN)
+    assert edges(report.dot("main")) == edges(report.dot("b", 9))
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+def test_it_is_drawn_as_svg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dump = tmp_path / "dump.txt"
+    dump.write_text(CHAIN)
+    assert main(["explain", str(dump), "b", "--svg", "--hops", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.rstrip().endswith("</svg>") and out.count('class="node"') == 3 and out.count('class="edge"') == 2
+    assert hc.count(CHAIN).svg("main").count('class="node"') == 5
+
+
+def test_without_graphviz_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(hc.HloCountError, match="Graphviz, whose `dot` is not installed"):
+        hc.count(CHAIN).svg("b")

@@ -18,6 +18,7 @@ import hlo_count as hc
 from hlo_count.cli import main
 from hlo_count.report.page_data import page_data
 from hlo_count.report.page_file import render_page
+from hlo_count.report.weights import Weights
 
 pytest.importorskip("jinja2", reason="a page is made with Jinja2, the extra `html`")
 
@@ -48,7 +49,7 @@ def embedded(html: str) -> Any:
 def test_trees_and_kernels_add_up(path: Path) -> None:
     report = hc.count(path)
     roofline = report.roofline("h100-sxm") if "h100" in path.parts else None
-    data = page_data(report, roofline)
+    data = page_data(Weights(report, roofline))
     wanted = {"flops": report.flops, "bytes": report.bytes, "peak": report.peak_bytes}
     for tree in data["trees"].values():
         assert all(parent < child for child, parent in enumerate(tree["parent"]))
@@ -88,7 +89,7 @@ def test_it_is_small_however_large_the_program(tmp_path: Path) -> None:
 
 def test_it_asks_no_network_and_holds_its_data_once() -> None:
     report = hc.count(TEXT)
-    html = render_page(report, report.roofline("h100-sxm"))
+    html = render_page(Weights(report, report.roofline("h100-sxm")))
     assert "default-src 'none'" in html
     outside = html.replace("http://www.w3.org/", "").replace("https://d3js.org v7", "")
     assert not re.search(
@@ -100,7 +101,7 @@ def test_it_asks_no_network_and_holds_its_data_once() -> None:
 
 def test_it_is_harmless() -> None:
     report = hc.count(hostile_text())
-    html = render_page(report, report.roofline("h100-sxm"))
+    html = render_page(Weights(report, report.roofline("h100-sxm")))
     head, _, rest = html.partition('<script type="application/json" id="data">')
     data, _, scripts = rest.partition("</script>")
     assert offences(head) == []
@@ -111,7 +112,7 @@ def test_it_is_harmless() -> None:
 
 def test_markup_in_names_is_text() -> None:
     report = hc.count(hostile_text(hostile="</script><script>alert(1)</script>"))
-    html = render_page(report, report.roofline("h100-sxm"))
+    html = render_page(Weights(report, report.roofline("h100-sxm")))
     assert "<script>alert" not in html
     assert any("</script><script>alert(1)</script>" in each for each in embedded(html)["strings"])
 
@@ -135,7 +136,7 @@ def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("x.pdf", "saved as .html, .speedscope.json, .folded"),
+        ("x.pdf", "saved as .html, .speedscope.json, .trace.json, .folded"),
         ("no/such/x.html", "there is no folder"),
         ("folder.html", "is a folder"),
         ("y" * 300 + ".html", "File name too long"),
@@ -252,6 +253,44 @@ def test_it_works_in_a_browser(page: Page, tmp_path: Path) -> None:
     page.it.click("#kernel-table tbody tr")
     assert page.it.query_selector(".point.chosen").get_attribute("aria-label") == with_point
     assert page.problems == []
+
+
+def test_two_programs_stand_in_one_icicle(page: Page, tmp_path: Path) -> None:
+    after = (
+        TEXT.replace("64,64", "32,32")
+        .replace("f)/mlp", "f)/block")
+        .replace("tanh.1 = f32[32,32]{1,0} tanh", "tanh.1 = f32[32,32]{1,0} negate")
+    )
+    comparison = hc.diff(hc.count(TEXT), hc.count(after))
+    page.open(comparison.save(tmp_path / "x.html", device="h100-sxm"))
+    told = page.texts("#icicle-at")[0]
+    assert told == "step: 524.3 k → 65.54 k (−87.5 %), FLOP"  # 2·64³ and 2·32³
+    labels = [each.get_attribute("aria-label") for each in page.it.query_selector_all("#icicle .node")]
+    assert "f / mlp, 524.3 k → 0 (−100.0 %), FLOP" in labels
+    assert "f / block, 0 → 65.54 k (new), FLOP" in labels
+    assert "jit" not in page.it.title() and "All else is of the second program" in page.it.text_content("#summary")
+    with pytest.raises(hc.HloCountError, match="exists"):
+        comparison.save(tmp_path / "x.html")
+    assert page.problems == []
+
+
+def test_measured_times_are_a_measure(page: Page, tmp_path: Path) -> None:
+    report = hc.count(TEXT)
+    file = tmp_path / "x.html"
+    file.write_text(render_page(Weights(report, None, {"dot.1": 3e-6, "tanh.1": 1e-6, "not there": 1.0})))
+    page.open(file)
+    page.it.select_option("#measure", label="measured time")
+    assert page.it.text_content("#icicle-at") == "step: 4 µs, 100.0 % of measured time"
+    assert page.texts("#kernel-table tbody tr td:nth-child(5)") == ["3 µs", "1 µs"]
+    assert page.problems == []
+
+
+def test_what_is_sent_is_a_measure_of_programs_that_send() -> None:
+    assert "network_bytes" not in Weights(hc.count(TEXT)).measures
+    report = hc.count(fixture_files.text("cpu", "psum"))
+    data = page_data(Weights(report))
+    at = [each["key"] for each in data["measures"]].index("network_bytes")
+    assert all(sum(tree["values"][at]) == report.network_bytes > 0 for tree in data["trees"].values())
 
 
 def test_search_and_keys(page: Page, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text
 from hlo_count.measured.programs.program_times import ProgramTimes
 from hlo_count.measured.programs.time_parts import TimePart, time_parts
+from hlo_count.text_page import TextPage
 
 
-class TracedProgram(ProgramTimes):
+class TracedProgram(TextPage, ProgramTimes):
     """What a trace holds of one program: all that `ProgramTimes` holds, for people."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -35,6 +36,15 @@ class TracedProgram(ProgramTimes):
             raise HloCountError(self.limits or f"{self.name}: no bounds to draw: pass device=, --device")
         measured = {row.name: row.elapsed / self.runs for row in self.rows}
         return self.limits.plot(path, seconds=self.typical, kernels=kernels, measured=measured)
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """The page of its report (`Report.save`) with what a mean run took beside what is estimated; for other tools by
+        the name's ending, as there. Raises HloCountError as there, and where the trace lacks its HLO."""
+        from hlo_count.report.saving import save
+
+        spent = {row.name: row.seconds / self.runs for row in self.rows}
+        device = self.device if not isinstance(self.limits, str) else None
+        return save(self._counted, path, device, force=force, measured=spent)
 
     def table(self, by: str = "kernel", *, rows: int = 12) -> str:
         """Where its time went, by "kernel", "scope", "source" or "class"."""

@@ -12,10 +12,11 @@ from hlo_count.measured.results.recorded_trace import Trace
 from hlo_count.measured.results.traced_program import TracedProgram
 from hlo_count.report.units import amount
 from hlo_count.roofline.roofline_table import seconds as in_words
+from hlo_count.text_page import TextPage
 
 
 @dataclass(slots=True, repr=False)
-class Tracked:
+class Tracked(TextPage):
     """What JAX compiled and ran inside. Of a `with hc.track() as t:` there is a result when it is over."""
 
     name: str = ""

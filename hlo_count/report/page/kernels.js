@@ -3,10 +3,10 @@
   const PAGE = 150, columns = data.kernels, number = columns.name.length;
   let most = PAGE;
   const key = () => (measure().key in columns ? measure().key : data.measures[data.main].key in columns ? data.measures[data.main].key : "bytes");
-  const timed = data.device !== null;
-  const numeric = ["runs", "flops", "bytes", ...(timed ? ["estimate", "bound"] : [])];
-  const units = { bytes: "B", estimate: "s", bound: "s" };
-  const heads = { runs: "runs", flops: "FLOP", bytes: "bytes", estimate: "estimate", bound: "bound" };
+  const timed = data.device !== null, measured = data.measures.some((each) => each.key === "measured");
+  const numeric = ["runs", "flops", "bytes", ...(timed ? ["estimate", "bound"] : []), ...(measured ? ["measured"] : [])];
+  const units = { bytes: "B", estimate: "s", bound: "s", measured: "s" };
+  const heads = { runs: "runs", flops: "FLOP", bytes: "bytes", estimate: "estimate", bound: "bound", measured: "measured" };
 
   function chosen() {
     const found = d3.range(number).filter((n) => matches(text(columns.name[n]), text(columns.scope[n]), text(columns.source[n]), text(columns.opcode[n])));
@@ -49,7 +49,8 @@
         ...entry("source", link), ...entry("runs", amount(columns.runs[n], "")), ...entry("FLOP", amount(columns.flops[n], "")),
         ...entry("bytes", amount(columns.bytes[n], "B")), ...entry("intensity", intensity),
         ...(timed ? entry("estimate", `${amount(columns.estimate[n], "s")}, limited by ${text(columns.limit[n])}`) : []),
-        ...(timed ? entry("bound", amount(columns.bound[n], "s")) : [])),
+        ...(timed ? entry("bound", amount(columns.bound[n], "s")) : []),
+        ...(measured ? entry("measured", amount(columns.measured[n], "s")) : [])),
       ...neighbours("made from", columns.operands[n]), ...neighbours("used by", columns.users[n]),
       make("pre", {}, columns.code[n] || "its code is left out of this page: hlo-count explain has it"),
     ];
