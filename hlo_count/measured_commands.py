@@ -38,7 +38,8 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
 
     run = found.add_parser("run", help="run a Python script, and show what JAX did in it, as perf stat does")
     run.add_argument("--skip", type=float, default=0.0, metavar="SECONDS", help="record from then on")
-    run.add_argument("--seconds", type=float, default=0.0, metavar="SECONDS", help="record so long (to the end)")
+    run.add_argument("--seconds", type=float, default=0.0, metavar="SECONDS", help="record so long, in one piece")
+    run.add_argument("--whole", action="store_true", help="record to the end, whatever it costs")
     run.add_argument("-o", "--output", metavar="FOLDER", help="keep the trace here")
     _add_shown(run)
     run.add_argument("script", help="a Python file")
@@ -71,7 +72,7 @@ def run_script(options: argparse.Namespace) -> Outcome:
             raise HloCountError(f"--{name}: a number of seconds, 0 or more")
     found, code = script.run_script(
         options.script, options.arguments, folder=options.output, skip=options.skip, seconds=options.seconds,
-        device=options.device,
+        whole=options.whole, device=options.device,
     )  # fmt: skip
     wrote = _plotted(found.programs, options) if found.result is not None else ()
     if options.json:

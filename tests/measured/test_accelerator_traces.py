@@ -165,6 +165,24 @@ def test_bounds_are_of_the_device(trace):
     assert program.mfu(model_flops=2 * TRIPS * 2 * N**3) == pytest.approx(program.hfu(), rel=1e-6)
 
 
+def test_calls_that_launch_a_kernel_are_no_kernels(tmp_path):
+    """A driver's calls stand on the host's lines and tell the instruction too: found in traces of MI300X."""
+    pytest.importorskip("jaxlib._hlo", reason="this jaxlib makes no HLO proto of a text")
+    about = {"hlo_module": "jit_step", "program_id": ID - 2**64}
+    calls = [
+        event("hipModuleLaunchKernel", at - 1, 1, **about, hlo_op=name, correlation_id=number)
+        for number, (name, at, _) in enumerate(schedule(10) + schedule(110))
+    ]
+    traces = []
+    for name, host in (("without", b""), ("with", plane("/host:CPU", {"Host Threads/7": calls}))):
+        file = tmp_path / f"{name}.xplane.pb"
+        file.write_bytes(metadata() + gpu(0) + host)
+        traces.append(hc.read_trace(file, device="h100-sxm").programs)
+    (without,), (with_calls,) = traces
+    assert with_calls.runs == without.runs == len(STARTS)
+    assert with_calls.rows == without.rows
+
+
 def test_kernels_of_command_buffers_are_shown_with_the_flag_that_helps(tmp_path):
     pytest.importorskip("jaxlib._hlo", reason="this jaxlib makes no HLO proto of a text")
     file = tmp_path / "host.xplane.pb"

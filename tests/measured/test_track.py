@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -86,7 +87,7 @@ def run(
 
 @needs_thunks
 def test_a_script_keeps_its_output_arguments_and_exit_code(tmp_path):
-    options = ("--json", "--device", "cpu-avx512", "-o", str(tmp_path / "kept"))
+    options = ("--json", "--whole", "--device", "cpu-avx512", "-o", str(tmp_path / "kept"))
     done = run(tmp_path, SCRIPT, "--json", "a b", options=options)
     assert done.returncode == 7
     *own, document = done.stdout.splitlines()
@@ -97,6 +98,49 @@ def test_a_script_keeps_its_output_arguments_and_exit_code(tmp_path):
     assert 0 < found["running_s"] < found["wall_s"]
     trace = hc.read_trace(tmp_path / "kept")
     assert {each.name for each in trace.programs} == {each["name"] for each in found["trace"]["programs"]}
+
+
+@needs_thunks
+def test_a_window_of_a_block_is_recorded(tmp_path):
+    """Programs that ran before the window, or after it, are not in it."""
+    early, inside, late = (jax.jit(lambda x, by=by: x @ x * by) for by in (2.0, 3.0, 4.0))
+    x = jnp.ones((N, N))
+    for each in (early, inside, late):
+        jax.block_until_ready(each(x))
+    with hc.track(skip=0.2, seconds=0.4, folder=tmp_path) as t:
+        begun = time.perf_counter()
+        jax.block_until_ready(early(x))
+        time.sleep(max(0.0, begun + 0.4 - time.perf_counter()))
+        jax.block_until_ready(inside(x))
+        time.sleep(0.5)
+        jax.block_until_ready(late(x))
+    assert [program.runs for program in t.programs] == [1]
+    assert 0.4 <= t.recorded_seconds < t.wall_seconds
+    assert "recorded" in t.table() and "in one window" in t.table()
+
+
+@pytest.mark.parametrize("window", [{"seconds": 0}, {"seconds": -1}, {"skip": -1}, {"skip": float("nan")}])
+def test_a_window_has_a_length(window):
+    with pytest.raises(hc.HloCountError, match="numbers of seconds"), hc.track(**window):
+        pass
+
+
+PROFILES_ITSELF = """
+import sys, jax, jax.numpy as jnp
+product = jax.jit(lambda x: x @ x)
+for _ in range(3):
+    product(jnp.ones((64, 64))).block_until_ready()
+with jax.profiler.trace(sys.argv[1]):
+    product(jnp.ones((64, 64))).block_until_ready()
+"""
+
+
+@needs_thunks
+def test_a_script_may_profile_itself(tmp_path):
+    done = run(tmp_path, PROFILES_ITSELF, str(tmp_path / "own"), options=("--whole",))
+    assert done.returncode == 0, done.stderr
+    assert hc.read_trace(tmp_path / "own").programs
+    assert "started a profiler itself" in done.stderr and "jit" in done.stderr
 
 
 @needs_thunks

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hlo_count.hlo import Module
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import halved
+from hlo_count.measured.programs.cut_runs import leave_out_cut_runs
 from hlo_count.measured.programs.program_times import instructions_that_run, sends
 from hlo_count.measured.programs.run_splitting import split_runs
 from hlo_count.measured.programs.timeline import Span, Spent, Timeline
@@ -27,14 +28,22 @@ class ProgramPart:
     """From when to when it ran, by host and device."""
     runs: list[list[Span]] = field(default_factory=list)
     """The same by run."""
+    cut: int = 0
+    """Runs that the recording cut, and that were left out."""
+    is_cut: bool = False
+    """Whether all were, so that what is told is of parts of runs."""
 
 
-def added_up(events: ProgramEvents, module: Module | None, host: int) -> ProgramPart:
+def added_up(events: ProgramEvents, module: Module | None, host: int, windows: Sequence[int]) -> ProgramPart:
+    """`windows`: when what was recorded began, once or more often."""
     if events.backend == "gpu":
         split_runs(events, {} if module is None else _positions(events, module))
     timeline = _timeline(events, module)
     spent = Spent()
     part = ProgramPart(module, events.name, events.backend)
+    if module is not None:
+        part.cut, left = leave_out_cut_runs(events, module, windows)
+        part.is_cut = not left and bool(part.cut)
     for run in events.runs.values():
         there = {device: each for device, each in run.items() if each.is_seen}
         if not there:

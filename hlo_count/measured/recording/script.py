@@ -13,9 +13,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
-from hlo_count.measured.recording.inside_script import SUMMARY
-from hlo_count.measured.results.trace_reading import read_trace
+from hlo_count.measured.recording.outcome import take
 from hlo_count.measured.results.tracked import Tracked
+from hlo_count.measured.traces.trace_files import SUMMARY
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
 
@@ -29,13 +29,15 @@ def run_script(
     folder: str | Path | None = None,
     skip: float = 0.0,
     seconds: float = 0.0,
+    whole: bool = False,
     device: str | Path | Device | None = None,
 ) -> tuple[Tracked, int]:
     """What a Python script did, and its exit code as a shell has it: 128 and the signal's number for one that a signal
     ended. Its output and input are those of this process.
 
-    The profiler runs from the first compile that is over after `skip` seconds, for `seconds` (0: to the end). `folder`
-    keeps the trace. Raises HloCountError where there is no such script.
+    The profiler runs from the first compile that is over after `skip` seconds: for `seconds`, to the end with `whole`,
+    else in windows that cost little (`recorder`). `folder` keeps the trace. Raises HloCountError where there is no such
+    script.
     """
     path = Path(script)
     if not path.is_file():
@@ -45,7 +47,8 @@ def run_script(
     with made as name:
         target = Path(name)
         (target / SUMMARY).unlink(missing_ok=True)
-        command = [sys.executable, "-m", _INSIDE, str(target.absolute()), str(skip), str(seconds), script, *arguments]
+        options = json.dumps({"skip": skip, "seconds": seconds, "whole": whole})
+        command = [sys.executable, "-m", _INSIDE, str(target.absolute()), options, script, *arguments]
         returned = _run(command)
         found = Tracked(name=" ".join([script, *arguments]))
         _read(found, target, given, returned)
@@ -72,24 +75,16 @@ def _run(command: Sequence[str]) -> int:
 
 def _read(found: Tracked, folder: Path, device: Device | None, returned: int) -> None:
     """What the script left in the folder."""
+    how = f"by {signal.Signals(-returned).name}" if returned < 0 else "by os._exit, or in C code"
     try:
         summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        how = f"by {signal.Signals(-returned).name}" if returned < 0 else "by os._exit, or in C code"
         found.problems.append(
             f"the script was ended {how} before its trace was written: nothing is told; --seconds writes it earlier"
         )
         return
-    found.wall_seconds, found.recorded_seconds = summary["wall_s"], summary["recorded_s"]
-    found.compile_seconds, found.compiles = summary["compile_s"], summary["compiles"]
-    if summary["problem"]:
-        found.problems.append(summary["problem"])
-    if not found.compiles:
+    if not summary["is_over"]:
+        found.problems.append(f"the script was ended {how}: what is told is what was recorded before")
+    if not summary["compiles"]:
         found.problems.append("the script compiled nothing with JAX")
-    elif not found.recorded_seconds:
-        found.problems.append("nothing was recorded: the script was over before --skip, or ran another profiler")
-    else:
-        try:
-            found.result = read_trace(folder, device=device)
-        except HloCountError as problem:
-            found.problems.append(str(problem))
+    take(found, summary, folder, device)

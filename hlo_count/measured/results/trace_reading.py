@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -32,15 +33,15 @@ def read_trace(path: str | Path, *, device: str | Path | Device | None = None) -
     what of it cannot is said in `problems`.
     """
     given = None if device is None else find_device(device)
-    files = trace_files(Path(path))
+    of_hosts = trace_files(Path(path))
     problems: list[str] = []
     hosts: list[_Host] = []
-    for file in files:
+    for files in of_hosts:
         try:
             with no_garbage_collection():
-                hosts.append(_Host(XSpace(file)))
+                hosts.append(_Host(_opened(files, problems)))
         except HloCountError as problem:
-            if len(files) == 1:
+            if len(of_hosts) == 1:
                 raise
             problems.append(str(problem))
     if not hosts:
@@ -52,22 +53,41 @@ def read_trace(path: str | Path, *, device: str | Path | Device | None = None) -
     return _joined(Path(path), hosts, given, problems)
 
 
-class _Host:
-    """One file: its events, and the HLO of the programs in it."""
+def _opened(files: Sequence[Path], problems: list[str]) -> list[XSpace]:
+    """The windows of one host that can be read. Raises HloCountError where none can."""
+    found: list[XSpace] = []
+    for file in files:
+        try:
+            found.append(XSpace(file))
+        except HloCountError as problem:
+            if file == files[-1] and not found:
+                raise
+            problems.append(str(problem))
+    return found
 
-    def __init__(self, space: XSpace) -> None:
-        self.space = space
-        self.events: HostEvents = read_events(space)
-        self.kept = KeptPrograms(space)
+
+class _Host:
+    """The files of one host: their events, and the HLO of the programs in them."""
+
+    def __init__(self, spaces: Sequence[XSpace]) -> None:
+        self.spaces = spaces
+        self.events: HostEvents = read_events(spaces)
+        self.kept = [KeptPrograms(space) for space in spaces]
+
+    @property
+    def jax_version(self) -> str | None:
+        return next((kept.jax_version for kept in self.kept if kept.jax_version), None)
 
     def text_of(self, program: ProgramEvents) -> str | None:
-        """The HLO of a program as text; None where the file lacks it. Raises HloCountError where it is damaged."""
-        return self.kept.text_of(program.name, program.program_id)
+        """The HLO of a program as text; None where the files lack it. Raises HloCountError where it is damaged."""
+        texts = (kept.text_of(program.name, program.program_id) for kept in self.kept)
+        return next((text for text in texts if text is not None), None)
 
     def problems(self) -> Iterator[str]:
-        events, path = self.events, self.space.path
-        if self.space.broken is not None:
-            yield f"{path}: breaks off at byte {self.space.broken:,}: the program ended while it was written"
+        events, path = self.events, self.spaces[0].path
+        for space in self.spaces:
+            if space.broken is not None:
+                yield f"{space.path}: breaks off at byte {space.broken:,}: the program ended while it was written"
         if events.unread:
             yield f"{path}: {events.unread:,} lines of it break off and were read up to there"
         if events.backwards:
@@ -113,7 +133,7 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
                 text = None
             earlier = parts.setdefault((events.name, text), [])
             module = earlier[0].module if earlier else None if text is None else parse(text, filename=events.name)
-            part = added_up(events, module, number)
+            part = added_up(events, module, number, host.events.windows)
             earlier.append(part)
             for where, spans in part.spans.items():
                 covered.setdefault(where, []).extend(spans)
@@ -123,12 +143,9 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
             f"the HLO of {', '.join(+without)} is not in the trace, so that they have times and no counts: "
             f"{HOW_TO_RECORD_HLO}"
         )
-    lasts = [0] * len(hosts)
-    for (at, _), spans in covered.items():
-        lasts[at] = max(lasts[at], *(end for _, end in spans))
-    seconds = sum(last - begun for last, begun in zip(lasts, first, strict=True)) * PICO / len(hosts)
+    seconds = sum(_lasted(host, covered, number) for number, host in enumerate(hosts)) * PICO / len(hosts)
     idle = seconds - sum(map(_covered, covered.values())) * PICO / max(1, len(covered))
-    jax_version = next((host.kept.jax_version for host in hosts if host.kept.jax_version), None)
+    jax_version = next((host.jax_version for host in hosts if host.jax_version), None)
     programs = [_program(group, device, jax_version, seconds) for group in parts.values()]
     unattributed: dict[str, Unattributed] = {}
     for host in hosts:
@@ -142,6 +159,15 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
         path=path, hosts=len(hosts), seconds=seconds, idle=idle, device=device, jax_version=jax_version,
         unattributed=unattributed, problems=problems,
     )  # fmt: skip
+
+
+def _lasted(host: _Host, covered: Mapping[tuple[int, int], list[Span]], number: int) -> int:
+    """Picoseconds from the first kernel to the last, of each window of a host."""
+    windows: dict[int, list[Span]] = {}
+    for (at, _), spans in covered.items():
+        for span in spans if at == number else ():
+            windows.setdefault(bisect_right(host.events.windows, span[0]), []).append(span)
+    return sum(max(end for _, end in spans) - min(start for start, _ in spans) for spans in windows.values())
 
 
 def _starts(host: _Host) -> Iterator[int]:
@@ -167,11 +193,13 @@ def _program(parts: list[ProgramPart], device: Device | None, jax_version: str |
     devices = len({device for part in parts for device in part.spans})
     courses = CoursesTaken()
     report = None
-    if first.module is not None:
+    cut = sum(part.cut for part in parts)
+    is_cut = all(part.is_cut for part in parts)
+    if first.module is not None and not is_cut:
         seen = {name: figures[0] for name, figures in spent.items()}
         courses = courses_taken(first.module, seen, device_runs)
         report = report_of(first.module, first.backend, courses, jax_version)
-    return TracedProgram(
+    program = TracedProgram(
         first.name, report,
         seconds=[sum(end - start for start, end in run) * PICO / len(run) for run in runs],
         starts=[min(start for start, _ in run) * PICO for run in runs],
@@ -179,6 +207,14 @@ def _program(parts: list[ProgramPart], device: Device | None, jax_version: str |
         idle=sum(part.idle for part in parts) * PICO / devices,
         devices=devices, device=device, courses=courses, backend=first.backend, traced_seconds=traced,
     )  # fmt: skip
+    if is_cut:
+        program.notes.append(NONE_WHOLE.format(name=first.name))
+    elif cut:
+        program.notes.append(f"{cut:,} runs of it were cut where the recording began or ended, and are left out")
+    return program
+
+
+NONE_WHOLE = "no run of {name} was recorded whole, so that it has times and no counts: record for longer"
 
 
 def _covered(spans: list[Span]) -> int:

@@ -24,7 +24,9 @@ class Tracked(TextPage):
     compile_seconds: float = 0.0
     compiles: int = 0
     recorded_seconds: float = 0.0
-    """How long the profiler ran: all of it, or a window."""
+    """How long the profiler ran: all of it, or a window, or many."""
+    windows: int = 0
+    """Of a sample: in how many windows that was; 0 where it was one piece."""
     result: Trace | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -59,6 +61,7 @@ class Tracked(TextPage):
             "compile_s": self.compile_seconds,
             "compiles": self.compiles,
             "recorded_s": self.recorded_seconds,
+            "windows": self.windows,
             "running_s": self.seconds if ran else None,
             "flops": self.flops if ran else None,
             "problems": self.problems,
@@ -89,14 +92,24 @@ class Tracked(TextPage):
             what = f"{len(self.programs):,} programs, {runs:,} runs"
             if self.flops:
                 what += f", {amount(self.flops, 'FLOP')}, {amount(self.flops / self.seconds, 'FLOP/s')}"
-            rows.append(("running", in_words(self.seconds), self._share(self.seconds), what))
-            left = self.wall_seconds - compiling - self.seconds
-            if left > 0:
+            if self.is_part:
+                rows.append(self._recorded())
+                share = f"{100 * self.seconds / self.recorded_seconds:.1f} %"
+                rows.append(("running", in_words(self.seconds), share, f"of what was recorded: {what}"))
+            else:
+                rows.append(("running", in_words(self.seconds), self._share(self.seconds), what))
+                left = max(0.0, self.wall_seconds - compiling - self.seconds)
                 rows.append(("elsewhere", in_words(left), self._share(left), "Python, dispatch, transfers, starting"))
-            if self.recorded_seconds < 0.99 * self.wall_seconds:
-                recorded = "of it the profiler ran; programs outside of that are not told"
-                rows.append(("recorded", in_words(self.recorded_seconds), self._share(self.recorded_seconds), recorded))
         return aligned(rows, "<>><")
+
+    @property
+    def is_part(self) -> bool:
+        """Whether only a part was recorded."""
+        return bool(self.windows) or self.recorded_seconds < 0.99 * (self.wall_seconds - self.compile_seconds)
+
+    def _recorded(self) -> tuple[str, str, str, str]:
+        windows = f"in {self.windows:,} windows, so that it costs little" if self.windows > 1 else "in one window"
+        return "recorded", in_words(self.recorded_seconds), self._share(self.recorded_seconds), windows
 
     def _share(self, seconds: float) -> str:
         return f"{100 * seconds / self.wall_seconds:.1f} %" if self.wall_seconds else ""

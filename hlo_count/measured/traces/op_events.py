@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hlo_count.lowering.wire_format import BrokenMessageError
 from hlo_count.measured.traces.xspace import Event, EventMetadata, Line, Plane, XSpace
 
-CPU_PLANE, METADATA_PLANE = "/host:CPU", "/host:metadata"
+CPU_PLANE, METADATA_PLANE, _ABOUT_PLANE = "/host:CPU", "/host:metadata", "Task Environment"
 MODULES_LINE, OPS_LINE, ASYNC_LINE = "XLA Modules", "XLA Ops", "Async XLA Ops"
 _DEVICE = re.compile(r"/device:(GPU|TPU):(\d+)")
 _ID = re.compile(r"(.*)\((\d+)\)")
@@ -90,6 +90,8 @@ class HostEvents:
     """Events that end before they begin."""
     unread: int = 0
     """Lines that break off."""
+    windows: list[int] = field(default_factory=list)
+    """When what each file holds began to be recorded: picoseconds since the first did."""
 
     def program(self, program_id: int | None, name: str, backend: str) -> ProgramEvents:
         key = (program_id, name)
@@ -102,9 +104,23 @@ class HostEvents:
         return event.end >= event.start
 
 
-def read_events(space: XSpace) -> HostEvents:
-    """The events of all planes of a file."""
+def read_events(spaces: Sequence[XSpace]) -> HostEvents:
+    """The events of all planes of the files of one host, which were recorded one after the other."""
     found = HostEvents()
+    begun = [_begun(space) for space in spaces]
+    for space, at in zip(spaces, begun, strict=True):
+        found.windows.append((at - begun[0]) * 1000)
+        _read_planes(space, found)
+    return found
+
+
+def _begun(space: XSpace) -> int:
+    """When the profiler started, in nanoseconds since the epoch: 0 where that is not told."""
+    stats = (plane.stats for plane in space.planes if plane.name == _ABOUT_PLANE)
+    return next((int(each["profile_start_time"]) for each in stats if "profile_start_time" in each), 0)
+
+
+def _read_planes(space: XSpace, found: HostEvents) -> None:
     for plane in space.planes:
         device = _DEVICE.match(plane.name)
         if plane.name.startswith(CPU_PLANE):
@@ -112,11 +128,11 @@ def read_events(space: XSpace) -> HostEvents:
         elif device is not None:
             found.device_kind = found.device_kind or plane.stats.get("device_type_string")
             (_tpu if device[1] == "TPU" else _gpu)(plane, int(device[2]), found)
-    return found
 
 
 def _events(plane: Plane, line: Line, found: HostEvents, wanted: Any = lambda _: True) -> Iterator[Event]:
     """The events of a line up to where it can be read, those that run backwards left out."""
+    line = replace(line, timestamp=line.timestamp + found.windows[-1])
     try:
         for event in plane.events(line, wanted):
             if found.is_sound(event):
@@ -144,6 +160,8 @@ def _is_no_function_of_python(metadata: EventMetadata) -> bool:
 
 
 _END = "end: "
+_CALL_OF_DRIVER = "correlation_id"
+"""What launches a GPU's kernel tells the instruction too, on the host's lines, and by this which kernel."""
 
 
 class _CpuThreads:
@@ -160,7 +178,7 @@ class _CpuThreads:
         self._ends = any(metadata.name.startswith(_END) for _, metadata in plane.metadata)
         for line in plane.lines:
             for event in _events(plane, line, self._found, _is_no_function_of_python):
-                if "hlo_op" in event.stats:
+                if "hlo_op" in event.stats and _CALL_OF_DRIVER not in event.stats:
                     self._add(event)
                 elif event.metadata.name.startswith(_END) and "_c" in event.stats:
                     self._end(event.stats["_c"], event.start)
