@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import split_attributes
+from hlo_count.hlo.calls import Call, may_call
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.printed import Line, Printed
@@ -81,6 +82,15 @@ class Computation:
         by_id = {id(i.shape): i.shape for i in self.instructions}
         made = Counter([(i.opcode, id(i.shape)) for i in self.instructions])
         return [(opcode, by_id[shape], number) for (opcode, shape), number in made.items()]
+
+    @property
+    def calls(self) -> list[Call]:
+        """The computations that its instructions name, in the order of the text. Raises HloCountError for one that a
+        text read token by token does not have."""
+        if self._printed is not None:
+            return self._printed.calls
+        calling = [i for i in self.instructions if may_call(i.opcode)]
+        return [Call(i.opcode, role, callee.name) for i in calling for role, callee in i.called]
 
     @property
     def printed(self) -> Printed:

@@ -23,13 +23,14 @@ def post_order(start: Node, below: Callable[[Node], Iterable[Node]], known: Cont
     path = [(start, iter(below(start)))]
     while path:
         node, left = path[-1]
-        following = next((each for each in left if each not in entered and each not in known), None)
-        if following is None:
+        for following in left:
+            if following not in entered and following not in known:
+                entered.add(following)
+                path.append((following, iter(below(following))))
+                break
+        else:
             done.append(node)
             path.pop()
-        else:
-            entered.add(following)
-            path.append((following, iter(below(following))))
     return done
 
 

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo.attributes import int_list, parse_config, skip_value, split_attributes, without_comments
+from hlo_count.hlo.calls import called_names
 from hlo_count.hlo.metadata import Frame, Metadata
-from hlo_count.hlo.opcodes import CALLING_ATTRIBUTES, LEAVES, OPCODES
+from hlo_count.hlo.opcodes import LEAVES, OPCODES
 from hlo_count.hlo.shapes import Shape
 
 if TYPE_CHECKING:
     from hlo_count.hlo.computation import Computation
 
 _NAMES = re.compile(r"%([\w.\-]+)")
-_CALLEE = re.compile(
-    r", (calls|to_apply|body|condition|select|scatter|true_computation|false_computation)=%?([\w.\-]+)"
-)
-"""Opcodes whose parentheses hold a number or a literal, no operands."""
 
 
 class Instruction:
@@ -194,21 +191,6 @@ class Instruction:
 
     def __repr__(self) -> str:
         return harmless(f"<Instruction %{self.name} = {self.shape} {self.opcode}>")
-
-
-def called_names(attribute_text: str) -> list[tuple[str, str]]:
-    """(attribute, name) of each computation that the attributes of an instruction name, in the order of the text."""
-    head, _, tail = attribute_text.partition(", metadata={")
-    plain = '"' not in head and "branch_" not in head and "called_" not in head
-    if plain and not any(f"{name}=" in tail for name in ("calls", "to_apply", "body", "condition")):
-        return _CALLEE.findall(head)
-    return [
-        (name, callee.strip().lstrip("%"))
-        for name, value in split_attributes(attribute_text).items()
-        if name in CALLING_ATTRIBUTES
-        for callee in value.strip("{}").split(",")
-        if callee.strip()
-    ]
 
 
 def _split_operands(text: str) -> list[str]:

@@ -120,8 +120,8 @@ def _printed_computation(
     body = "" if is_entry else text[start:end]
     said = twins.said(body) if body else None
     twin = twins.first(said)
-    if twin is not None:  # it is verified, and all that counts of it is known
-        computation = Computation(module, header[2], reader.again(start, end, twin.printed.outline))
+    if said is not None and twin is not None:  # it is verified, and all that counts of it is known
+        computation = Computation(module, header[2], reader.again(start, end, twin.printed, said.callees))
         computation.twin = twin
         module.computations[header[2]] = computation
     else:

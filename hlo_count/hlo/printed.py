@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 
+from hlo_count.hlo.calls import Call, called_names, may_call
 from hlo_count.hlo.metadata import without_scheduling_names
 from hlo_count.hlo.shapes import Shape, parse_shape, static, tuple_of
 
@@ -86,6 +87,9 @@ class DistinctLines(dict[tuple[str, str], int]):
         self.attributes: list[str] = []
         """By number, without the scheduling names of fused instructions."""
         self.parameters: set[int] = set()
+        self.calling: set[int] = set()
+        """Those that may call computations."""
+        self._calls: dict[int, list[Call]] = {}
 
     def __missing__(self, line: tuple[str, str]) -> int:
         kind = self._kinds[line[0]]
@@ -94,7 +98,17 @@ class DistinctLines(dict[tuple[str, str], int]):
         self.attributes.append(line[1])
         if kind[0] == "parameter":
             self.parameters.add(number)
+        elif may_call(kind[0]):
+            self.calling.add(number)
         return number
+
+    def calls(self, number: int) -> list[Call]:
+        """What a line calls. Raises HloCountError for an attribute that stands twice."""
+        found = self._calls.get(number)
+        if found is None:
+            opcode = self.kinds[number][0]
+            found = self._calls[number] = [Call(opcode, *each) for each in called_names(self.attributes[number])]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +148,10 @@ class Printed:
         """Which of the module's distinct lines each is."""
         return self._reader.numbers(self.lines())
 
-    @property
-    def text(self) -> str:
-        return self._reader.text[self.start : self._stop]
+    @cached_property
+    def calls(self) -> list[Call]:
+        """What its lines call, in the order of the text. Raises HloCountError for an attribute that stands twice."""
+        return self._reader.calls(self.numbers)
 
     def lines(self) -> list[Line]:
         return self._reader.lines(self.start, self._stop)
@@ -158,6 +173,11 @@ class Columns:
     def uses(self) -> list[str]:
         """The names as operands have them, line by line."""
         return ("%" + ", %".join(self.names)).split(", ")
+
+    @cached_property
+    def kind_of(self) -> dict[str, str]:
+        """The kind of each line by its name."""
+        return dict(zip(self.names, self.kinds, strict=True))
 
     @cached_property
     def operand_lists(self) -> list[list[str]]:
@@ -211,9 +231,16 @@ class Reader:
         printed.numbers = columns.numbers
         return printed
 
-    def again(self, start: int, stop: int, outline: Outline) -> Printed:
-        """Other lines of the same outline."""
-        return Printed(self, start, stop, outline)
+    def again(self, start: int, stop: int, first: Printed, callees: Sequence[str]) -> Printed:
+        """Other lines that say the same, and call others that do."""
+        printed = Printed(self, start, stop, first.outline)
+        printed.calls = [Call(*call[:2], name) for call, name in zip(first.calls, callees, strict=True)]
+        return printed
+
+    def calls(self, numbers: Sequence[int]) -> list[Call]:
+        """What lines call, by their numbers."""
+        distinct = self._distinct
+        return [call for number in numbers if number in distinct.calling for call in distinct.calls(number)]
 
     def lines(self, start: int, stop: int) -> list[Line]:
         """The lines between `start` and `stop` of which all are whole instructions."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from itertools import count
+from typing import NamedTuple
 
+from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.metadata import without_scheduling_names
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, having
@@ -31,8 +32,16 @@ _CALLEE = re.compile(r"=%([\w.\-]+)")
 _CALLEE_WITHOUT_SIGN = re.compile(r"\b(?:calls|to_apply|select|scatter)=\w")
 _LINE_START = re.compile(r"^[ \t]*+(?:ROOT )?+%", re.M)
 
-Said = tuple[str, tuple[int, ...]]
+_Content = tuple[str, tuple[int, ...]]
 """A body without its names and metadata, and which of its names, by number, stands in each of the gaps."""
+
+
+class Said(NamedTuple):
+    """What the lines of a computation say."""
+
+    content: _Content
+    callees: list[str]
+    """The names of the computations that they call, in the order of the text."""
 
 
 class Twins:
@@ -40,7 +49,7 @@ class Twins:
 
     def __init__(self, computations: Mapping[str, Computation], text: str) -> None:
         self._computations = computations
-        self._firsts: dict[Said, Computation] = {}
+        self._firsts: dict[_Content, Computation] = {}
         self._has_scheduling_names = "scheduling_name=" in text
         self.metadata: set[str] = set()
         """All metadata of what was looked at, without scheduling names."""
@@ -54,21 +63,25 @@ class Twins:
         parts = _ANY_METADATA.split(body)
         said, metadata = "".join(parts[::2]), parts[1::2]
         if '"' in said:
-            said = _METADATA_OUTSIDE_STRINGS.sub(r"\1", body)
-            metadata = [found for _, found in _METADATA_OUTSIDE_STRINGS.findall(body)]
+            parts = _METADATA_OUTSIDE_STRINGS.split(body)
+            metadata = parts[2::3]
+            del parts[2::3]
+            said = "".join(parts)
             if "\\" in said or "%" in "".join(said.split('"')[1::2]):
                 return None
         self.metadata.update(metadata)
+        callees: list[str] = []
         if "=%" in said:
-            said = twins_called(said, self._computations)
+            said, callees = twins_called(said, self._computations)
         parts = _NAME.split(said)
         names = parts[1::2]
-        numbers = dict(zip(dict.fromkeys(names), count()))
-        return "%".join(parts[::2]), tuple(map(numbers.__getitem__, names))
+        numbers: dict[str, int] = {}
+        content = "%".join(parts[::2]), tuple([numbers.setdefault(name, len(numbers)) for name in names])
+        return Said(content, callees)
 
     def first(self, said: Said | None) -> Computation | None:
         """The first computation that says so; None where there is none yet."""
-        return self._firsts.get(said) if said is not None else None
+        return self._firsts.get(said.content) if said is not None else None
 
     def add(self, said: Said | None, computation: Computation, body: str) -> None:
         """Take a computation as the first that says so, where all that counts of it is in its text."""
@@ -76,19 +89,19 @@ class Twins:
             return
         # Names without % are not numbered.
         if len(_LINE_START.findall(body)) == len(computation) and not _CALLEE_WITHOUT_SIGN.search(body):
-            self._firsts[said] = computation
+            try:
+                calls = computation.printed.calls
+            except HloCountError:
+                return  # which whoever checks the calls says
+            if [call.name for call in calls] == said.callees:
+                self._firsts[said.content] = computation
 
 
-def callees_in(body: str) -> list[str]:
-    """The names of the computations that the lines of a twin call: that they are written with % was seen to."""
-    return list(dict.fromkeys(_CALLEE.findall(_ANY_METADATA.sub("", body))))
-
-
-def twins_called(attributes: str, computations: Mapping[str, Computation]) -> str:
-    """The text of attributes with the first of its twins for each computation that they call."""
-
-    def twin_of(callee: re.Match[str]) -> str:
-        called = computations.get(callee[1])
-        return f"=?{callee[1]}" if called is None else f"={called.twin.name}"
-
-    return _CALLEE.sub(twin_of, attributes)
+def twins_called(attributes: str, computations: Mapping[str, Computation]) -> tuple[str, list[str]]:
+    """The text of attributes with the first of its twins for each computation that they call; the names of these."""
+    parts = _CALLEE.split(attributes)
+    callees = parts[1::2]
+    for number, name in enumerate(callees):
+        called = computations.get(name)
+        parts[2 * number + 1] = f"=?{name}" if called is None else f"={called.twin.name}"
+    return "".join(parts), callees

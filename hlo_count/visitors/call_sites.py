@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import OPCODES, async_sugar, having
+from hlo_count.hlo.opcodes import async_sugar, having
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.raising import raises
@@ -17,7 +18,14 @@ from hlo_count.visitors.unknowns import Unknown, settled_by
 
 CALLS = having("runs")
 """Opcodes that run what they call as a caller does."""
-_CALL_NOTHING = OPCODES.keys() - CALLS
+
+
+@lru_cache(maxsize=1024)
+def _run_as(opcode: str) -> str:
+    """Which of `CALLS` an opcode is, or starts; "" for none."""
+    sugar = async_sugar(opcode)
+    ran = sugar[0] if sugar is not None and sugar[1] == "start" else opcode
+    return ran if ran in CALLS else ""
 
 
 def runs_kernels(caller: Instruction) -> bool:
@@ -57,24 +65,42 @@ class CallSites:
         self.settled: dict[Instruction, Unknown] = {}
         """Conditionals that were settled without being asked: as raising no error."""
         self._edges: dict[Computation, list[tuple[Instruction, list[Edge]]]] = {}
+        self._runs: dict[Computation, list[Edge]] = {}
+        self._ways_of: dict[Computation, Set[str]] = {}
+
+    def runs(self, computation: Computation) -> list[Edge]:
+        """What a computation runs, in the order of the text."""
+        found = self._runs.get(computation)
+        if found is None:
+            if computation.is_printed and self._ways(computation) <= {"fusion"}:  # no instruction has to be made
+                calls = computation.calls
+                names = [call.name for call in calls if call.role == "calls" and _run_as(call.opcode)] if calls else []
+                found = [Edge(computation.module.computations[name], 1, False) for name in names]
+            else:
+                found = [edge for _, edges in self.edges(computation) for edge in edges]
+            self._runs[computation] = found
+        return found
 
     def edges(self, computation: Computation) -> list[tuple[Instruction, list[Edge]]]:
         """The call sites of a computation that execute, with what each runs."""
         found = self._edges.get(computation)
         if found is None:
             found = self._edges[computation] = []
-            if computation.opcodes <= _CALL_NOTHING:
+            if not self._ways(computation):
                 return found
             for instruction in computation.instructions:
-                opcode = instruction.opcode
-                if opcode not in CALLS:
-                    sugar = async_sugar(opcode)
-                    if sugar is None or sugar[1] != "start" or sugar[0] not in CALLS:
-                        continue
-                    opcode = sugar[0]
-                edges = self._edges_of(instruction, opcode)
+                opcode = _run_as(instruction.opcode)
+                edges = self._edges_of(instruction, opcode) if opcode else ()
                 if edges:
                     found.append((instruction, edges))
+        return found
+
+    def _ways(self, computation: Computation) -> Set[str]:
+        """Those of `CALLS` that occur in a computation, or starts of them."""
+        twin = computation.twin
+        found = self._ways_of.get(twin)
+        if found is None:
+            found = self._ways_of[twin] = {way for opcode in twin.opcodes if (way := _run_as(opcode))}
         return found
 
     def _edges_of(self, instruction: Instruction, opcode: str) -> list[Edge]:

@@ -80,10 +80,10 @@ class Walk:
         runs: dict[_Node, Times] = dict.fromkeys(reversed(order), 0)
         runs[start] = 1
         for node in list(runs):
-            for _, edges in self.edges(node[0]):
-                for edge in edges:
-                    runs[(edge.callee, node[1] and edge.kernels)] += runs[node] * edge.times
-            self._check_counts(runs[node])
+            times = runs[node]
+            for edge in self._sites.runs(node[0]):
+                runs[(edge.callee, node[1] and edge.kernels)] += times * edge.times
+            self._check_counts(times)
         return runs
 
     @property
@@ -113,7 +113,7 @@ class Walk:
             computation = bodies.pop()
             if computation not in running:
                 running.add(computation)
-                bodies += [edge.callee for _, edges in self.edges(computation) for edge in edges if edge.times]
+                bodies += [edge.callee for edge in self._sites.runs(computation) if edge.times]
         return [unknown for i, unknown in found.items() if i.computation in running]
 
     def executed(self) -> Iterator[tuple[Instruction, Times, Cost]]:
@@ -202,7 +202,7 @@ class Walk:
     def _total(self, computation: Computation, kernels: bool) -> Cost:
         """The same, once all that it may call is known."""
         found = self.own_cost(computation, kernels)
-        edges = [edge for _, edges in self.edges(computation) for edge in edges]
+        edges = self._sites.runs(computation)
         if edges:
             called = (self._totals[(e.callee, kernels and e.kernels)] * e.times for e in edges)
             found = Cost.sum([found, *called])
@@ -223,7 +223,7 @@ class Walk:
         return [(callee, runs_kernels(i)) for i in computation.instructions for _, callee in i.called]
 
     def _executed_below(self, node: _Node) -> list[_Node]:
-        return [(e.callee, node[1] and e.kernels) for _, edges in self.edges(node[0]) for e in edges]
+        return [(e.callee, node[1] and e.kernels) for e in self._sites.runs(node[0])]
 
     def own_cost(self, computation: Computation, kernels: bool) -> Cost:
         """The instructions of a computation, once each, without what they call."""

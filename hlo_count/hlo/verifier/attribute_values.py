@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from math import prod
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list, split_attributes
+from hlo_count.hlo.metadata import without_scheduling_names
 from hlo_count.hlo.shapes import parse_shape
 
 _GAP = r"[ \t\r\n]*+"
@@ -90,7 +92,14 @@ def _json_end(text: str, at: int) -> int:
 
 
 def _is_json(text: str) -> bool:
-    return text.startswith("{") and _json_end(text, 0) == len(text)
+    """Whether it is in braces that close at its end; whatever else JSON asks, XLA does not."""
+    if not text.startswith("{"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return _json_end(text, 0) == len(text)
+    return text.endswith("}")
 
 
 _IS_STRING = re.compile(_ANY_STRING).fullmatch
@@ -192,8 +201,12 @@ _LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)")
 
 def _is_metadata(text: str) -> bool:
     """Fields that are known of their types, each once. Of those that a newer XLA has nothing is read."""
+    return _whole(_METADATA)(text) is not None and not _has_field_twice(text) and not _is_long(text)
+
+
+def _has_field_twice(text: str) -> bool:
     names = _FIELD_NAME.findall(text)
-    return _whole(_METADATA)(text) is not None and len(set(names)) == len(names) and not _is_long(text)
+    return len(set(names)) < len(names)
 
 
 def _is_long(text: str) -> bool:
@@ -305,8 +318,9 @@ def _whole_metadata() -> re.Pattern[str]:
 
 def all_metadata_problem(attributes: Sequence[str]) -> tuple[str, str]:
     """Of the attributes of many instructions those whose metadata is not right, and what is wrong; two "" of none."""
-    text = "\n".join(attributes)
-    if text.count(", metadata=") == len(_whole_metadata().findall(text)) and not _is_long(text):
+    text = without_scheduling_names("\n".join(attributes))
+    found = _whole_metadata().findall(text)
+    if text.count(", metadata=") == len(found) and not _is_long(text) and not any(map(_has_field_twice, set(found))):
         return "", ""
     for each in attributes:
         metadata = split_attributes(each).get("metadata")

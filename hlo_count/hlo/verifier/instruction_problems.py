@@ -10,6 +10,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import (
     ATTRIBUTES,
     COLLECTIVE_STARTS,
+    COLLECTIVES,
     LEAVES,
     OPCODES,
     asked_of,
@@ -28,33 +29,36 @@ from hlo_count.hlo.verifier.sharding_ranks import sharding_problem
 _IS_NAME = re.compile(r"[A-Za-z_][\w.\-]*+", re.A).fullmatch
 _WAITED_FOR = COLLECTIVE_STARTS | {"copy-start", "async-start"}
 _SENT = {"send-done": ("send", "get-tuple-element"), "recv-done": ("recv", "get-tuple-element")}
+_GROUPED = COLLECTIVES | COLLECTIVE_STARTS
 _MOST_BYTES = 2**63
 
 
 def parser_problem(i: Instruction) -> str:
     """What XLA's parser has against an instruction, in words that follow its name; "" where it has nothing."""
+    opcode = i.opcode
     try:
-        row = asked_of(i.opcode)
+        row = asked_of(opcode)
         attributes = i.attributes  # raises where one stands twice
-        problem = _attribute_problem(i.opcode, attributes)
+        problem = _attribute_problem(opcode, attributes) if attributes else ""
         if problem or row is None:
             return problem
-        if i.opcode not in LEAVES:
+        if opcode not in LEAVES:
             number = len(i.operands)
             if number < row.fewest or (row.most is not None and number > row.most):
                 amount = "few" if number < row.fewest else "many"
                 wanted = f"{row.fewest}" if row.most == row.fewest else f"at least {row.fewest}"
-                return f"is a {i.opcode} with too {amount} operands: {number}, it takes {wanted}"
-        missing = next((name for name in row.needs if name not in attributes), None)
-        if missing is not None and not _may_lack(i, missing):
-            return f"is a {i.opcode} without {missing}="
-        roles = {role for role, _ in i.called} if row.calls else ()
-        unread = next((name for name in row.calls if name in attributes and name not in roles), None)
-        if unread is not None and i.opcode != "custom-call":
-            return f"has {unread}={attributes[unread]}, which names no computation of this text"
+                return f"is a {opcode} with too {amount} operands: {number}, it takes {wanted}"
+        for needed in row.needs:
+            if needed not in attributes and not _may_lack(i, needed):
+                return f"is a {opcode} without {needed}="
+        if row.calls and opcode != "custom-call":
+            roles = {role for role, _ in i.called}
+            unread = next((name for name in row.calls if name in attributes and name not in roles), None)
+            if unread is not None:
+                return f"has {unread}={attributes[unread]}, which names no computation of this text"
         if "control-predecessors" in attributes:
             i.control_predecessors  # noqa: B018  raises for names that are not there
-        asked = _ASKED.get(i.opcode)
+        asked = _ASKED.get(opcode)
         return asked(i) if asked is not None else ""
     except HloCountError as problem:
         return f"cannot be read: {problem}"
@@ -62,16 +66,20 @@ def parser_problem(i: Instruction) -> str:
 
 def _attribute_problem(opcode: str, attributes: Mapping[str, str]) -> str:
     """An attribute that another opcode takes, or one that is not spelled as XLA has it; "" where there is none."""
-    taken = may_have(opcode)
-    foreign = next((name for name in attributes if name not in taken and name in ATTRIBUTES), None)
-    if foreign is not None:
+    strange = attributes.keys() - may_have(opcode)
+    if not strange.isdisjoint(ATTRIBUTES):
+        foreign = next(name for name in attributes if name in strange and name in ATTRIBUTES)
         return f"is a {opcode} with {foreign}=, which it does not take"
-    torn = next((name for name, value in attributes.items() if not value or _IS_NAME(name) is None), None)
-    if torn is not None:
-        return f"has {torn}={attributes[torn]}, which is no attribute"
+    for name, value in attributes.items():
+        if not value or (name in strange and _IS_NAME(name) is None):
+            return f"has {name}={value}, which is no attribute"
     if attributes.get("use_global_device_ids") == "true" and "channel_id" not in attributes:
         return "has use_global_device_ids=true without channel_id="
-    return next((problem for named in attributes.items() if (problem := value_problem(*named))), "")
+    for name, value in attributes.items():
+        problem = value_problem(name, value)
+        if problem:
+            return problem
+    return ""
 
 
 def _may_lack(i: Instruction, name: str) -> bool:
@@ -108,26 +116,29 @@ _ASKED = {
 
 def contradiction(i: Instruction) -> str:
     """What only XLA's verifier has against an instruction, in words that follow its name; "" where it has nothing."""
-    strange = next((name for name in i.attributes if name not in ATTRIBUTES), None)
+    opcode = i.opcode
+    strange = next(iter(i.attributes.keys() - ATTRIBUTES), None)
     if strange is not None:
+        strange = next(name for name in i.attributes if name not in ATTRIBUTES)
         return f"has {strange}=, which is not known here: XLA may be newer, or the text damaged"
-    sugared = async_sugar(i.opcode)
+    sugared = async_sugar(opcode)
     if sugared is not None:
         wrapped, half = sugared
         problem = _async_problem(i, half)
         return contradiction(_wrapped(i, wrapped)) if not problem and half == "start" else problem
-    row = OPCODES.get(i.opcode)
+    row = OPCODES.get(opcode)
     if row is None:
-        return f"is a {i.opcode}, an opcode that is not known here"
+        return f"is a {opcode}, an opcode that is not known here"
     return (
         _size_problem(i.shape)
-        or sharding_problem(i)
-        or groups_problem(i)
+        or ("sharding" in i.attributes and sharding_problem(i))
+        or (opcode in _GROUPED and groups_problem(i))
         or _pair_problem(i)
-        or (_async_problem(i, row.half) if row.half and not row.wraps else "")
+        or (row.half and not row.wraps and _async_problem(i, row.half))
         or type_problem(i)
-        or (call_problem(i) if row.calls else "")
+        or (row.calls and call_problem(i))
         or shape_problem(i)
+        or ""
     )
 
 
@@ -173,5 +184,7 @@ def _pair_problem(i: Instruction) -> str:
             return f"waits for a {i.operands[0].opcode}, and not for a {awaited[0]}"
     if half in ("update", "done"):
         return ""
-    started = next((o for o in i.operands if o.opcode in _WAITED_FOR), None)
-    return f"takes the result of a {started.opcode}, which only its -done may" if started is not None else ""
+    for operand in i.operands:
+        if operand.opcode in _WAITED_FOR:
+            return f"takes the result of a {operand.opcode}, which only its -done may"
+    return ""

@@ -48,7 +48,10 @@ def shape_problem(i: Instruction) -> str:
     """What is wrong with the stated shape, or with the shapes of the operands together; "" where nothing is."""
     if i.opcode == "collective-permute" and len(i.operands) == 4:
         return ""  # into buffers, at offsets, of sizes that are operands too
-    if any(shape.dtype == "buffer" for shape in (i.shape, *(operand.shape for operand in i.operands))):
+    shapes = [operand.shape for operand in i.operands]
+    if i.opcode in _SAME and i.shape.is_array and shapes.count(i.shape) == len(shapes):
+        return ""
+    if i.shape.dtype == "buffer" or "buffer" in [shape.dtype for shape in shapes]:
         return ""  # of which custom calls say what they hold
     try:
         check = _CHECKS.get(i.opcode)
@@ -409,6 +412,8 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "iota": _iota,
 }
 
+_SAME = (elementwise(1) | elementwise(2)) - {"compare", "is-finite", "complex", "real", "imag", "abs"}
+"""Opcodes that give what they take, where all that they take is of one shape."""
 _OTHERWISE = (
     having("runs", "host", "free")
     | COLLECTIVE_STARTS

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 
 from hlo_count.hlo.computation import Computation
-from hlo_count.hlo.instruction import called_names
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, OPCODES, halved, having
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, LEAVES, OPCODES, halved, having
 
 _NAME = re.compile(r"%([\w.\-]+)")
 _WORD = re.compile(r"[\w.\-]+")
@@ -36,44 +36,33 @@ def use_problems(module: Module) -> Iterator[Problem]:
         if computation.twin not in fused:
             fused.add(computation.twin)
             yield from _unused(computation.twin)
+    with_starts = {c for c in module.computations.values() if c.twin is c and any(map(_is_start, c.opcodes))}
     for computation in module.computations.values():
-        if any(map(_is_start, computation.opcodes)):
+        if computation.twin in with_starts:
             yield from _abandoned(computation)
 
 
+@lru_cache(maxsize=1024)
 def _is_start(opcode: str) -> bool:
     return halved(opcode)[1] == "start"
 
 
 def _fusions(module: Module) -> Counter[str]:
     """How many fusions call each computation, by its name."""
-    found: Counter[str] = Counter()
-    lines = module.distinct_lines
-    for computation in module.computations.values():
-        if "fusion" not in computation.opcodes:
-            continue
-        if computation.is_printed:
-            for line, number in Counter(computation.printed.numbers).items():
-                if lines.kinds[line][0] == "fusion":
-                    found.update(
-                        {name: number for role, name in called_names(lines.attributes[line]) if role == "calls"}
-                    )
-        else:
-            fusions = [i for i in computation.instructions if i.opcode == "fusion"]
-            found.update(callee.name for i in fusions for role, callee in i.called if role == "calls")
-    return found
+    calls = (call for computation in module.computations.values() for call in computation.calls)
+    return Counter([call.name for call in calls if call.opcode == "fusion" and call.role == "calls"])
 
 
 def _names_and_uses(computation: Computation) -> tuple[list[str], list[str], list[list[str]]]:
     """The name, the opcode and the operands of each instruction, without making instructions of printed lines."""
-    if not computation.is_printed or computation.is_entry:
-        made = computation.instructions
-        return [i.name for i in made], [i.opcode for i in made], [i.operand_names for i in made]
-    lines = computation.printed.lines()
-    kinds = computation.module.kinds
-    opcodes = [kinds[kind][0] for _, _, kind, _, _ in lines]
-    uses = [(_NAME if "%" in operands else _WORD).findall(operands) for _, _, _, operands, _ in lines]
-    return [name for _, name, _, _, _ in lines], opcodes, uses
+    if computation.is_printed and not computation.is_entry:
+        kinds = computation.module.kinds
+        made = [(name, kinds[kind][0], operands) for _, name, kind, operands, _ in computation.printed.lines()]
+    else:
+        made = [(i.name, i.opcode, i.operand_text) for i in computation.instructions]
+    names, opcodes, texts = map(list, zip(*made, strict=True))
+    given = ["" if opcode in LEAVES else text for opcode, text in zip(opcodes, texts, strict=True)]
+    return names, opcodes, [(_NAME if "%" in text else _WORD).findall(text) for text in given]
 
 
 def _unused(computation: Computation) -> Iterator[Problem]:

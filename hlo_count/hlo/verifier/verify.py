@@ -40,17 +40,9 @@ _AFTER_SHAPE = re.compile(r"%?[A-Za-z_][\w.\-]*+ *+(?:, *|$)", re.A)
 class _Codes(dict[str, str]):
     """A short text for each kind, so that those of operands can be joined: "0 ", "1 " ..."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._kinds: list[str] = []
-
     def __missing__(self, kind: str) -> str:
         code = self[kind] = f"{len(self)} "
-        self._kinds.append(kind)
         return code
-
-    def kinds(self, codes: str) -> list[str]:
-        return [self._kinds[int(code)] for code in codes.split()]
 
 
 _UNNAMED = "? "
@@ -67,7 +59,7 @@ class _Noted:
     said: str
     """Its attributes without metadata."""
     taken: str
-    """The kinds of its operands, in code."""
+    """The codes of its operands' kinds."""
 
 
 class Verifier:
@@ -78,8 +70,10 @@ class Verifier:
         self._codes = _Codes()
         self._seen: set[tuple[int, str]] = set()
         """Lines by their number and the codes of what they take."""
-        self._said: set[tuple[str, str, str]] = set()
-        """The same by kind, attributes without metadata, and codes."""
+        self._said: dict[int, tuple[str, str]] = {}
+        """Attributes without metadata by the number of the line; and again, those that they call by their twins."""
+        self._contents: set[tuple[str, str, str]] = set()
+        """Kinds, attributes with twins, and codes."""
         self._new: list[_Noted] = []
         self.metadata: Set[str] = frozenset()
         """Metadata of lines that were not seen, since what else they say was."""
@@ -102,14 +96,22 @@ class Verifier:
             line = columns.lines[index]
             if codes and self._module.kinds[line[2]][0] in LEAVES:
                 self._taken_one_by_one(computation, columns)  # raises for a name in the place of a literal
-            said = without_metadata(line[4])
-            content = line[2], said, codes
+            said, with_twins = self._said.get(key[0]) or self._say(key[0], line[4])
+            content = line[2], with_twins, codes
             names_others = "control-predecessors=" in said  # of this computation
             if not names_others:
                 self._seen.add(key)
-            if names_others or content not in self._said:
-                self._said.add(content)
+            if names_others or content not in self._contents:
+                self._contents.add(content)
                 self._new.append(_Noted(computation, index, line, said, codes))
+
+    def _say(self, number: int, attributes: str) -> tuple[str, str]:
+        said = without_metadata(attributes)
+        if "metadata=" in said:
+            said = attributes  # twice, or behind what is not closed
+        with_twins = twins_called(said, self._module.computations)[0] if "=%" in said else said
+        found = self._said[number] = said, with_twins
+        return found
 
     def _taken_by_all(self, columns: Columns) -> list[str] | None:
         """The codes of what each line takes; None where a line is wrong, or operands are written in another way."""
@@ -169,7 +171,7 @@ class Verifier:
         missing = next((name for name in names if "%" + name not in known), None)
         if missing is None:
             given = [known["%" + name] for name in names]
-            problem = self._stated_problem(line[3], names, self._codes.kinds("".join(given)))
+            problem = self._stated_problem(line[3], names, columns)
             if problem:
                 raise self._error(computation, index, line[1], problem)
             return given
@@ -177,11 +179,13 @@ class Verifier:
         what = "stands after it" if later else f"{computation.name} does not have; is the text complete?"
         raise self._error(computation, index, line[1], f"takes the operand {missing}, which {what}")
 
-    def _stated_problem(self, operands: str, names: Sequence[str], given: Sequence[str]) -> str:
+    def _stated_problem(self, operands: str, names: Sequence[str], columns: Columns) -> str:
         """What is wrong with the shapes that are written before operands, `f32[2]{0} %a`; "" where nothing is."""
         stated = _AFTER_SHAPE.split(without_comments(operands))[:-1]
-        for text, name, kind in zip(stated, names, given, strict=False):
-            shape = text.strip()
+        if not any(map(str.strip, stated)):
+            return ""
+        for text, name in zip(stated, names, strict=False):
+            shape, kind = text.strip(), columns.kind_of[name]
             if not shape or kind.startswith(f"{shape} ") or (shape, kind) in self._stated:
                 continue
             try:
@@ -205,22 +209,22 @@ class Verifier:
         if problem:
             raise self._error_at(self._module.text.find(attributes), f"an instruction {problem}")
         kinds, computations = self._module.kinds, self._module.computations
-        operands = {kind: _operand(self._module.entry, *kinds[kind]) for kind in self._codes}
-        right: set[tuple[str, str, str]] = set()
+        operands = {code.strip(): _operand(self._module.entry, *kinds[kind]) for kind, code in self._codes.items()}
+        recomputed = {code for code, operand in operands.items() if operand.opcode in RECOMPUTED}
+        split: dict[str, dict[str, str]] = {}
         for noted in self._new:
-            _, name, kind, operand_text, attributes = noted.line
-            said = twins_called(noted.said, computations)
-            if (kind, said, noted.taken) in right and "control-predecessors=" not in said:
-                continue
-            taken = [operands[each] for each in self._codes.kinds(noted.taken)]
-            if any(each.opcode in RECOMPUTED for each in taken) or kinds[kind][0] in RECOMPUTED:
+            _, name, kind, operand_text, _ = noted.line
+            opcode, shape = kinds[kind]
+            taken = noted.taken.split()
+            if recomputed and (opcode in RECOMPUTED or not recomputed.isdisjoint(taken)):
                 self._verify(noted.computation.instructions[noted.index])
                 continue
-            instruction = Instruction(noted.computation, noted.index, name, *kinds[kind], operand_text, attributes)
-            if instruction.opcode not in LEAVES:
-                instruction._operands = tuple(taken)
-            if self._verify(instruction):
-                right.add((kind, said, noted.taken))
+            instruction = Instruction(noted.computation, noted.index, name, opcode, shape, operand_text, noted.said)
+            if opcode not in LEAVES:
+                instruction._operands = tuple([operands[each] for each in taken])
+            instruction._attributes = split.get(noted.said)
+            self._verify(instruction)
+            split[noted.said] = instruction.attributes
         for computation in computations.values():
             if not computation.is_printed:
                 self._verify_scanned(computation)
@@ -249,9 +253,8 @@ class Verifier:
                 raise self._error(computation, instruction.index, instruction.name, problem)
             self._verify(instruction)
 
-    def _verify(self, instruction: Instruction) -> bool:
-        """Raise ParseError for what XLA's parser does not take; note what only its verifier does not, and say whether
-        it takes it."""
+    def _verify(self, instruction: Instruction) -> None:
+        """Raise ParseError for what XLA's parser does not take; note what only its verifier does not."""
         computation, index = instruction.computation, instruction.index
         problem = parser_problem(instruction)
         if problem:
@@ -259,7 +262,6 @@ class Verifier:
         problem = contradiction(instruction)
         if problem:
             self._module.contradictions.append((computation, index, problem))
-        return not problem
 
     def check_result(self, computation: Computation, result: str, root_kind: str) -> None:
         """Hold the result of a signature, `f32[2]`, to the computation's root; "" says nothing. Raises ParseError."""
