@@ -9,7 +9,7 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 
-_STRING = r'"(?:[^"\\]|\\.)*+"'
+_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 
 
 def _nested(depth: int) -> str:
@@ -94,7 +94,7 @@ def skip_value(text: str, at: int) -> int:
         at = found.end()
 
 
-_STRING_ENDS = {quote: re.compile(rf"(?:[^{quote}\\]|\\.)*+{quote}", re.S) for quote in "\"'"}
+_STRING_ENDS = {quote: re.compile(rf"[^{quote}\\]*+(?:\\.[^{quote}\\]*+)*+{quote}", re.S) for quote in "\"'"}
 
 
 def skip_string(text: str, at: int) -> int:

@@ -11,7 +11,6 @@ from hlo_count.hlo.opcodes import CALLING, CALLING_ATTRIBUTES, async_sugar
 _CALLEE = re.compile(
     r", (calls|to_apply|body|condition|select|scatter|true_computation|false_computation)=%?([\w.\-]+)"
 )
-_IN_TAIL = re.compile("(?:calls|to_apply|body|condition)=")
 
 
 class Call(NamedTuple):
@@ -34,7 +33,7 @@ def called_names(attribute_text: str) -> list[tuple[str, str]]:
     """
     head, _, tail = attribute_text.partition(", metadata={")
     plain = '"' not in head and "branch_" not in head and "called_" not in head
-    if plain and _IN_TAIL.search(tail) is None:
+    if plain and not ("calls=" in tail or "to_apply=" in tail or "body=" in tail or "condition=" in tail):
         return _CALLEE.findall(head)
     return [
         (name, callee.strip().lstrip("%"))

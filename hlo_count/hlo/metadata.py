@@ -132,9 +132,10 @@ def without_metadata(attribute_text: str) -> str:
 
 def _metadata_in(attribute_text: str) -> re.Match[str] | None:
     """Where `, metadata={...}` stands; None where what stands before it may be an open string or bracket."""
-    found = _ATTRIBUTE.search(attribute_text)
-    if found is None:
-        return None
+    at = attribute_text.find(", metadata={")
+    found = _ATTRIBUTE.search(attribute_text, at) if at >= 0 else None
+    if found is None or found.start() == 0:
+        return found
     before = attribute_text[: found.start()]
     if '"' in before:
         before = _STRING.sub("", before)

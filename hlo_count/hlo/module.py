@@ -37,6 +37,8 @@ class Module:
         self.entry: Computation
         self.kinds = Kinds()
         self.distinct_lines = DistinctLines(self.kinds)
+        self.taking_alike: set[int] = set()
+        """Contents of lines (`Printed.contents`) of which two operands are of one opcode and shape."""
         self.backend: str | None = None
         """Which backend's compiler it is of, where whoever read it knows more than the text tells."""
         self.assignment: tuple[int, ...] = ()

@@ -31,6 +31,8 @@ _SHAPE = rf"(?:{_ARRAY}|\((?:{_ELEMENT}(?:, {_ELEMENT})*+)?+\))"
 _PARAMETER = rf"[A-Za-z_][\w.\-]*+: {_SHAPE}"
 _SIGNATURE = re.compile(rf" \((?:{_PARAMETER}(?:, {_PARAMETER})*+)?+\) -> ({_SHAPE}) \{{", re.A)
 """Of arrays and tuples of them, as XLA prints nearly all; `Scanner.signature` reads the others."""
+_BEGINNINGS = ("%", "ENTRY ")
+"""Of computations, as XLA prints them."""
 _HEADLESS = re.compile(r"(?!ENTRY\b)%?[\w.\-]++\s*+\(")
 """How a computation begins that XLA does not take for the first of a text: what is before it is lost."""
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][0-9A-Za-z_.\-]*+: ")
@@ -78,8 +80,7 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
     signatures = _Signatures(scanner)
     entry: Computation | None = None
     while at < len(text):
-        begins_line = not text[text.rfind("\n", 0, at) + 1 : at].strip()
-        if entry is not None and begins_line and not _LIKE_HLO.search(text, at):
+        if entry is not None and not text[text.rfind("\n", 0, at) + 1 : at].strip() and not _LIKE_HLO.search(text, at):
             break  # what follows is the log, or the prose, that the module stands in
         computation, is_entry, end = _printed_computation(
             module, reader, twins, verifier, signatures, at
@@ -88,7 +89,7 @@ def _read(found: Excerpt, filename: str | None) -> tuple[Module, Verifier]:
             if entry is not None:
                 raise scanner.error("a second ENTRY: a module has one", at)
             entry = computation
-        at = scanner.skip(end)
+        at = end if text.startswith(_BEGINNINGS, end) else scanner.skip(end)
     verifier.metadata = twins.metadata
     if not module.name and len(module.computations) > 1 and _HEADLESS.match(text, first):
         raise scanner.error("several computations, and no HloModule before them: is the beginning missing?", first)

@@ -87,6 +87,7 @@ class DistinctLines(dict[tuple[str, str], int]):
         self.attributes: list[str] = []
         """By number, without the scheduling names of fused instructions."""
         self.parameters: set[int] = set()
+        self.constants: set[int] = set()
         self.calling: set[int] = set()
         """Those that may call computations."""
         self._calls: dict[int, list[Call]] = {}
@@ -98,6 +99,8 @@ class DistinctLines(dict[tuple[str, str], int]):
         self.attributes.append(line[1])
         if kind[0] == "parameter":
             self.parameters.add(number)
+        elif kind[0] == "constant":
+            self.constants.add(number)
         elif may_call(kind[0]):
             self.calling.add(number)
         return number
@@ -142,6 +145,9 @@ class Printed:
         self.start = start
         self._stop = stop
         self.outline = outline
+        self.contents: Sequence[int] | None = None
+        """What each line says but for names and metadata, as a number: its kind, its attributes with the first of its
+        twins for each computation that it calls, and the kinds of its operands. Known where fusions are called."""
 
     @cached_property
     def numbers(self) -> Sequence[int]:
@@ -173,11 +179,6 @@ class Columns:
     def uses(self) -> list[str]:
         """The names as operands have them, line by line."""
         return ("%" + ", %".join(self.names)).split(", ")
-
-    @cached_property
-    def kind_of(self) -> dict[str, str]:
-        """The kind of each line by its name."""
-        return dict(zip(self.names, self.kinds, strict=True))
 
     @cached_property
     def operand_lists(self) -> list[list[str]]:
@@ -255,4 +256,4 @@ class Reader:
         if self._has_scheduling_names and not is_entry:
             attributes = without_scheduling_names("\n".join([attributes for _, attributes in said])).split("\n")
             said = [(line[2], each) for line, each in zip(lines, attributes, strict=True)]
-        return array("L", map(self._distinct.__getitem__, said))
+        return array("I", map(self._distinct.__getitem__, said))

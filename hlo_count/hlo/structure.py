@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.calls import may_call
+from hlo_count.hlo.calls import Call, may_call
 from hlo_count.hlo.computation import NUMBERS, Computation
 from hlo_count.hlo.module import Module
 
@@ -15,7 +17,7 @@ def check_calls(module: Module) -> None:
         numbers = computation.parameter_numbers if computation.twin is computation else []
         if numbers != (counted := NUMBERS[: len(numbers)]) and sorted(numbers) != sorted(counted):
             computation.parameters  # noqa: B018  raises
-        callees[computation] = _callees(computation)
+        callees[computation] = _callees(computation, computation.calls)
     followed = {computation for computation, called in callees.items() if not called}
     for computation in callees:
         if computation not in followed:
@@ -39,10 +41,12 @@ def _follow(start: Computation, callees: dict[Computation, list[Computation]], f
             path.popitem()
 
 
-def _callees(computation: Computation) -> list[Computation]:
+def _callees(computation: Computation, calls: Sequence[Call]) -> list[Computation]:
     """Those that it calls, once each."""
+    if not calls:
+        return []
     computations = computation.module.computations
     try:
-        return [computations[name] for name in dict.fromkeys([call.name for call in computation.calls])]
+        return [computations[name] for name in dict.fromkeys([call.name for call in calls])]
     except KeyError:  # which the instruction that names it says
         return [callee for i in computation.instructions if may_call(i.opcode) for _, callee in i.called]

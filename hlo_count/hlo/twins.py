@@ -29,8 +29,6 @@ _ANY_METADATA = re.compile(_METADATA, re.M)
 _METADATA_OUTSIDE_STRINGS = re.compile(rf'^([^"\n]*?){_METADATA}', re.M)
 _NAME = re.compile(r"%([A-Za-z_][0-9A-Za-z_.\-]*+)")
 _CALLEE = re.compile(r"=%([\w.\-]+)")
-_CALLEE_WITHOUT_SIGN = re.compile(r"\b(?:calls|to_apply|select|scatter)=\w")
-_LINE_START = re.compile(r"^[ \t]*+(?:ROOT )?+%", re.M)
 
 _Content = tuple[str, tuple[int, ...]]
 """A body without its names and metadata, and which of its names, by number, stands in each of the gaps."""
@@ -88,13 +86,16 @@ class Twins:
         if said is None or not computation.opcodes.isdisjoint(_NEVER_ALIKE):
             return
         # Names without % are not numbered.
-        if len(_LINE_START.findall(body)) == len(computation) and not _CALLEE_WITHOUT_SIGN.search(body):
-            try:
-                calls = computation.printed.calls
-            except HloCountError:
-                return  # which whoever checks the calls says
-            if [call.name for call in calls] == said.callees:
-                self._firsts[said.content] = computation
+        lines = "\n" + body
+        if lines.count("\n  %") + lines.count("\n  ROOT %") == len(computation) and _calls(computation) == said.callees:
+            self._firsts[said.content] = computation
+
+
+def _calls(computation: Computation) -> list[str] | None:
+    try:
+        return [call.name for call in computation.printed.calls]
+    except HloCountError:
+        return None  # which whoever checks the calls says
 
 
 def twins_called(attributes: str, computations: Mapping[str, Computation]) -> tuple[str, list[str]]:

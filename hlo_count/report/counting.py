@@ -66,17 +66,16 @@ def count(
     keywords = of_function(fn, args, named, kwargs, own)
     settings = settings_of(trip_counts, branches, costs)
     options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
-    if is_stored_text:
-        if isinstance(fn, Path):
-            options["beside"] = beside(fn, wanted)
-        with no_garbage_collection():
+    with no_garbage_collection():
+        if is_stored_text:
+            if isinstance(fn, Path):
+                options["beside"] = beside(fn, wanted)
             fn = opened(fn, wanted)
-    if isinstance(fn, Module):
-        given = {"arguments": args or keywords, "target": target, "mesh": mesh, "compiler_options": compiler_options}
-        for what, value in given.items():
-            if value:
-                raise HloCountError(f"{what}: a compiled program takes none; pass a function to have it compiled")
-        with no_garbage_collection():
+        if isinstance(fn, Module):
+            given = {"arguments": args or keywords, "target": target, "mesh": mesh}
+            for what, value in {**given, "compiler_options": compiler_options}.items():
+                if value:
+                    raise HloCountError(f"{what}: a compiled program takes none; pass a function to have it compiled")
             return Report(fn, **options)
     from hlo_count.lowering import lower, stage_in
     from hlo_count.lowering.stored import is_jaxpr, is_stored

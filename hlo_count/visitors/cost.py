@@ -114,14 +114,19 @@ class Cost:
     @staticmethod
     def sum(costs: Iterable[Cost]) -> Cost:
         each = list(costs)
-        by_id = {id(cost): cost for cost in each}
-        if 2 * len(by_id) < len(each):  # what is alike costs the same object
-            each = [by_id[one] * number for one, number in Counter(map(id, each)).items()]
+        by_id = {id(cost): cost for cost in each}  # what is alike costs the same object
+        return Cost.weighted((by_id[one], number) for one, number in Counter(map(id, each)).items())
+
+    @staticmethod
+    def weighted(costs: Iterable[tuple[Cost, int]]) -> Cost:
+        """The sum of costs, each so many times."""
         amounts: dict[Key, int] = {}
         status: Status = "exact"
-        for cost in each:
+        for cost, times in costs:
+            if not times:
+                continue
             for key, amount in cost.amounts.items():
-                amounts[key] = amounts.get(key, 0) + amount
+                amounts[key] = amounts.get(key, 0) + amount * times
             if cost.status != status:
                 status = weakest(status, cost.status)
         return Cost(amounts, status)

@@ -66,17 +66,20 @@ class InstructionCosts:
     def _content(self, instruction: Instruction) -> _Content | None:
         """All that a kernel's cost follows from; None where it may follow from more."""
         opcode = instruction.opcode
+        if opcode != "fusion" and (self.looks_at_names or not _says_all(opcode)):
+            return None
+        computation = instruction.computation
+        contents = computation.printed.contents if computation.is_printed else None
+        if contents is not None:
+            content = contents[instruction.index]
+            alike = content in self._module.taking_alike
+            return (content, _repeated(instruction) if alike else ())
         said: object = instruction.attribute_text
         if opcode == "fusion":
             callee = instruction.callee("calls")
             said = None if callee is None else callee.twin
-        elif self.looks_at_names or not _says_all(opcode):
-            return None
-        operands = instruction.operands
-        repeated: tuple[int, ...] = ()
-        if len(set(operands)) < len(operands):
-            repeated = tuple(map({operand: n for n, operand in enumerate(operands)}.__getitem__, operands))
-        return (opcode, said, id(instruction.shape), tuple([id(operand.shape) for operand in operands]), repeated)
+        shapes = tuple([id(operand.shape) for operand in instruction.operands])
+        return (opcode, said, id(instruction.shape), shapes, _repeated(instruction))
 
     def _worked_out(self, instruction: Instruction, kernel: bool) -> Cost:
         opcode = instruction.opcode
@@ -219,6 +222,14 @@ class InstructionCosts:
             else:
                 self._unknowns[here] = settled_by(here, reason, "costs", asked, status)
         return Cost({}, status)
+
+
+def _repeated(instruction: Instruction) -> tuple[int, ...]:
+    """Which operands are the same value; () where none are."""
+    operands = instruction.operands
+    if len(set(operands)) == len(operands):
+        return ()
+    return tuple(map({operand: n for n, operand in enumerate(operands)}.__getitem__, operands))
 
 
 def _asked(cost: Explained) -> str:

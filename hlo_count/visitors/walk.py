@@ -51,6 +51,7 @@ class Walk:
         self._bodies: dict[Computation, Cost] = {}
         self._kernel_costs: dict[Computation, list[tuple[Instruction, Cost]]] = {}
         self._special: dict[Computation, dict[int, Cost]] = {}
+        self._are_their_own: dict[Computation, bool] = {}
         self._by_line = _LineCosts(module.distinct_lines)
 
     def edges(self, computation: Computation) -> list[tuple[Instruction, list[Edge]]]:
@@ -65,10 +66,14 @@ class Walk:
     def total(self) -> Cost:
         """The sum over the computations of what each costs times how often it runs."""
         with no_garbage_collection():
-            if any(isinstance(times, Fraction) for times in self.runs.values()):
+            if any(type(times) is Fraction for times in self.runs.values()):
                 found = Cost.sum(cost for _, _, cost in self.executed())  # rounded up once for each instruction
             else:
-                found = Cost.sum(self.own_cost(*key) * times for key, times in self.runs.items())
+                together: dict[_Node, int] = {}
+                for (computation, kernels), times in self.runs.items():
+                    node = computation if kernels else self._costs_as(computation), kernels
+                    together[node] = together.get(node, 0) + int(times)
+                found = Cost.weighted((self.own_cost(*node), times) for node, times in together.items())
             self._check_counts(*found.amounts.values())
             return Cost(found.amounts, "lower bound") if self.module.contradictions else found
 
@@ -256,34 +261,50 @@ class Walk:
         """The hot path: a fused computation, its elementwise instructions of one shape taken together."""
         if self._costs.has_unbounded:
             return Cost.sum(self.cost_of(i, False) for i in computation.instructions)
-        special, twin = self._special_costs(computation), computation.twin
-        if twin is not computation and special is self._special_costs(twin):
-            return self.own_cost(twin, False)
+        first = self._costs_as(computation)
+        if first is not computation:
+            return self.own_cost(first, False)
+        special = Cost.sum(self._special_costs(computation).values())
         if computation.is_printed:
             lines = Counter(computation.printed.numbers).items()
-            parts = [self._by_line[line] * number for line, number in lines]
+            own = Cost.weighted((self._by_line[line], number) for line, number in lines)
         else:
             kinds = [kind for kind in computation.kinds if kind[0] in COMPUTING]
-            parts = [elementwise_of_shape(opcode, shape) * number for opcode, shape, number in kinds]
-        return Cost.sum([*parts, *special.values()])
+            own = Cost.weighted((elementwise_of_shape(opcode, shape), number) for opcode, shape, number in kinds)
+        return own + special if special else own
+
+    def _costs_as(self, computation: Computation) -> Computation:
+        """The first fused computation that costs the same, often itself.
+
+        Bodies that differ in names and metadata alone do, unless something is not known: that has a place.
+        """
+        twin = computation.twin
+        if twin is computation or self._costs.has_unbounded or self._is_its_own(twin):
+            return computation
+        return twin
+
+    def _is_its_own(self, computation: Computation) -> bool:
+        """Whether what a fused computation costs may hold of it alone, and of none that says the same."""
+        found = self._are_their_own.get(computation)
+        if found is None:
+            special = self._special_costs(computation)
+            unknown = any(cost.status != "exact" for cost in special.values())
+            found = unknown or (self._costs.looks_at_names and special is not _NOTHING)
+            self._are_their_own[computation] = found
+        return found
 
     def _special_costs(self, computation: Computation) -> dict[int, Cost]:
-        """Of a fused computation, what costs anything for more reasons than its opcode and shape, by position.
-
-        Bodies that differ in names and metadata alone share it, unless something is not known: that has a place.
-        """
-        found = self._special.get(computation)
+        """Of a fused computation, what costs anything for more reasons than its opcode and shape, by position; that of
+        bodies that cost the same is one object."""
+        first = self._costs_as(computation)
+        found = self._special.get(first)
         if found is None:
-            if computation.opcodes <= _ALIKE:
+            if first.opcodes <= _ALIKE:
                 found = _NOTHING
-            elif (twin := self.counted_as(computation)) is not computation and all(
-                cost.status == "exact" for cost in self._special_costs(twin).values()
-            ):
-                found = self._special[twin]
             else:
-                costs = {i.index: self.cost_of(i, False) for i in computation.instructions if i.opcode not in _ALIKE}
+                costs = {i.index: self.cost_of(i, False) for i in first.instructions if i.opcode not in _ALIKE}
                 found = {index: cost for index, cost in costs.items() if cost}
-            self._special[computation] = found
+            self._special[first] = found
         return found
 
 

@@ -18,7 +18,7 @@ _GAP = r"[ \t\r\n]*+"
 _INT = r"-?+\d{1,20}+"
 _BOOL = r"(?:true|false)"
 _NAME = r"[A-Za-z_][\w.\-]*+"
-STRING = r'"(?:[^"\\]|\\[abfnrtv?\'"\\0-7xXuU])*+"'
+STRING = r'"[^"\\]*+(?:\\[abfnrtv?\'"\\0-7xXuU][^"\\]*+)*+"'
 _ANY_STRING = rf"(?:{STRING}|'(?:[^'\\]|\\[abfnrtv?'\"\\0-7xXuU])*+')"
 
 

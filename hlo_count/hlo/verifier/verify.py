@@ -7,6 +7,8 @@ note of these; `finish` verifies them when all computations are there.
 from __future__ import annotations
 
 import re
+from array import array
+from collections import ChainMap
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import repeat
@@ -40,13 +42,25 @@ _AFTER_SHAPE = re.compile(r"%?[A-Za-z_][\w.\-]*+ *+(?:, *|$)", re.A)
 class _Codes(dict[str, str]):
     """A short text for each kind, so that those of operands can be joined: "0 ", "1 " ..."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: list[str] = []
+
     def __missing__(self, kind: str) -> str:
         code = self[kind] = f"{len(self)} "
+        self._kinds.append(kind)
         return code
+
+    def kind(self, code: str) -> str:
+        return self._kinds[int(code)]
 
 
 _UNNAMED = "? "
 """Stands for an operand that is no name of an instruction before it: a literal, a number, or what is wrong."""
+
+
+_Key = tuple[int, str]
+"""A line by its number among the module's distinct ones, and the codes of what it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +82,12 @@ class Verifier:
     def __init__(self, module: Module) -> None:
         self._module = module
         self._codes = _Codes()
-        self._seen: set[tuple[int, str]] = set()
-        """Lines by their number and the codes of what they take."""
+        self._seen: dict[_Key, int] = {}
+        """The content of each key that was seen."""
         self._said: dict[int, tuple[str, str]] = {}
         """Attributes without metadata by the number of the line; and again, those that they call by their twins."""
-        self._contents: set[tuple[str, str, str]] = set()
-        """Kinds, attributes with twins, and codes."""
+        self._contents: dict[tuple[str, str, str], int] = {}
+        """A number for kinds, attributes with twins, and codes."""
         self._new: list[_Noted] = []
         self.metadata: Set[str] = frozenset()
         """Metadata of lines that were not seen, since what else they say was."""
@@ -85,25 +99,46 @@ class Verifier:
 
     def see(self, computation: Computation, columns: Columns) -> None:
         """Take note of what is new in the lines of a computation. Raises ParseError for names that are not right."""
-        taken = self._taken_by_all(columns) or self._taken_one_by_one(computation, columns)
+        keys = self._keys(columns, self._taken_by_all(columns))
+        new = [key for key in dict.fromkeys(keys) if key not in self._seen]
+        if self._may_be_wrong(columns, new):
+            keys = self._keys(columns, self._taken_one_by_one(computation, columns))
+            new = [key for key in dict.fromkeys(keys) if key not in self._seen]
         if len(columns.roots) > 1:
             index = columns.roots[1]
             raise self._error(computation, index, columns.names[index], "is a second ROOT: a computation has one")
-        keys = [*zip(columns.numbers, taken, strict=True)]
-        first = dict(zip(reversed(keys), range(len(keys) - 1, -1, -1), strict=True))
-        for key in sorted(first.keys() - self._seen, key=first.__getitem__):
-            index, codes = first[key], key[1].replace(_UNNAMED, "")
-            line = columns.lines[index]
-            if codes and self._module.kinds[line[2]][0] in LEAVES:
-                self._taken_one_by_one(computation, columns)  # raises for a name in the place of a literal
+        others = self._note(computation, columns, keys, new)
+        if "fusion" in computation.opcodes:  # what it holds are kernels, mostly
+            numbers = ChainMap(self._seen, others) if others else self._seen
+            computation.printed.contents = array("I", map(numbers.__getitem__, keys))
+
+    def _note(
+        self, computation: Computation, columns: Columns, keys: Sequence[_Key], new: Sequence[_Key]
+    ) -> dict[_Key, int]:
+        """Take note of lines with new keys; the contents of those that are never the same as another's."""
+        index = 0
+        others: dict[_Key, int] = {}
+        for key in new:
+            index = keys.index(key, index)
+            line, codes = columns.lines[index], key[1].replace(_UNNAMED, "")
             said, with_twins = self._said.get(key[0]) or self._say(key[0], line[4])
             content = line[2], with_twins, codes
+            number = self._contents.get(content)
             names_others = "control-predecessors=" in said  # of this computation
-            if not names_others:
-                self._seen.add(key)
-            if names_others or content not in self._contents:
-                self._contents.add(content)
-                self._new.append(_Noted(computation, index, line, said, codes))
+            if number is None:
+                number = self._contents[content] = len(self._contents)
+                given = codes.split()
+                if len(set(given)) < len(given):
+                    self._module.taking_alike.add(number)
+            elif not names_others:
+                self._seen[key] = number
+                continue
+            (others if names_others else self._seen)[key] = number
+            self._new.append(_Noted(computation, index, line, said, codes))
+        return others
+
+    def _keys(self, columns: Columns, taken: list[str]) -> list[_Key]:
+        return list(zip(columns.numbers, taken, strict=True))
 
     def _say(self, number: int, attributes: str) -> tuple[str, str]:
         said = without_metadata(attributes)
@@ -113,24 +148,28 @@ class Verifier:
         found = self._said[number] = said, with_twins
         return found
 
-    def _taken_by_all(self, columns: Columns) -> list[str] | None:
-        """The codes of what each line takes; None where a line is wrong, or operands are written in another way."""
+    def _taken_by_all(self, columns: Columns) -> list[str]:
+        """The codes of what each line takes, `_UNNAMED` for what is not the name of a line before it."""
         known = {"": ""}
         unnamed = repeat(_UNNAMED)
         taken: list[str] = []
-        for use, kind, operands in zip(columns.uses, columns.kinds, columns.operand_lists, strict=True):
+        codes = map(self._codes.__getitem__, columns.kinds)
+        for use, code, operands in zip(columns.uses, codes, columns.operand_lists, strict=True):
             taken.append("".join(map(known.get, operands, unnamed)))
-            known[use] = self._codes[kind]
-        if len(known) <= len(columns.names):
-            return None
-        kinds = self._module.kinds
-        for index, codes in enumerate(taken):
-            if not codes or "?" in codes:
-                opcode = kinds[columns.kinds[index]][0]
-                wrong = bool(codes) and opcode not in LEAVES
-                if wrong or (opcode == "constant" and self._literal_problem(columns, index)):
-                    return None
+            known[use] = code
         return taken
+
+    def _may_be_wrong(self, columns: Columns, new: Sequence[_Key]) -> bool:
+        """Whether a line is not right, or operands are written in another way than XLA does today; `new` are the keys
+        of which none before was that."""
+        lines = self._module.distinct_lines
+        for number, codes in new:
+            if codes and ("?" in codes) != (lines.kinds[number][0] in LEAVES):
+                return True
+        if len(set(columns.names)) < len(columns.names):
+            return True
+        constants = [index for index, number in enumerate(columns.numbers) if number in lines.constants]
+        return any(self._literal_problem(columns, index) for index in constants)
 
     def _taken_one_by_one(self, computation: Computation, columns: Columns) -> list[str]:
         """The codes of what each line takes. Raises ParseError for the first that is wrong."""
@@ -171,7 +210,7 @@ class Verifier:
         missing = next((name for name in names if "%" + name not in known), None)
         if missing is None:
             given = [known["%" + name] for name in names]
-            problem = self._stated_problem(line[3], names, columns)
+            problem = self._stated_problem(line[3], names, given)
             if problem:
                 raise self._error(computation, index, line[1], problem)
             return given
@@ -179,13 +218,13 @@ class Verifier:
         what = "stands after it" if later else f"{computation.name} does not have; is the text complete?"
         raise self._error(computation, index, line[1], f"takes the operand {missing}, which {what}")
 
-    def _stated_problem(self, operands: str, names: Sequence[str], columns: Columns) -> str:
+    def _stated_problem(self, operands: str, names: Sequence[str], given: Sequence[str]) -> str:
         """What is wrong with the shapes that are written before operands, `f32[2]{0} %a`; "" where nothing is."""
         stated = _AFTER_SHAPE.split(without_comments(operands))[:-1]
         if not any(map(str.strip, stated)):
             return ""
-        for text, name in zip(stated, names, strict=False):
-            shape, kind = text.strip(), columns.kind_of[name]
+        for text, name, code in zip(stated, names, given, strict=False):
+            shape, kind = text.strip(), self._codes.kind(code)
             if not shape or kind.startswith(f"{shape} ") or (shape, kind) in self._stated:
                 continue
             try:
