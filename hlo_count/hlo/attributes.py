@@ -25,6 +25,8 @@ def _nested(depth: int) -> str:
 
 _VALUE = re.compile(rf",\s*([\w\-]+)=((?:[^,\"({{\[]++|{_STRING}|{_nested(5)})*+)", re.S)
 
+_BRACKET_OR_STRING = re.compile("[\"'(\\[{]")
+
 
 def split_attributes(text: str) -> dict[str, str]:
     """`, a=1, b={x, "y,"}` as {"a": "1", "b": '{x, "y,"}'}; strings and brackets of any kind are kept whole.
@@ -43,6 +45,21 @@ def split_attributes(text: str) -> dict[str, str]:
             raise HloCountError(f"the attribute {name} stands twice")
         found[name] = _strip_comments(value.strip())
     return found
+
+
+def attribute_of(text: str, name: str) -> str | None:
+    """One of the attributes that `split_attributes` gives, without the others where that is soon told; None for none.
+
+    Raises HloCountError, as it does.
+    """
+    if name not in text:
+        return None
+    at = text.find(f", {name}=")
+    if at >= 0 and _BRACKET_OR_STRING.search(text, 0, at) is None:
+        match = _VALUE.match(text, at)
+        if match is not None and text[match.end() : match.end() + 1] in ("", ","):
+            return _strip_comments(match[2].strip())
+    return split_attributes(text).get(name)
 
 
 def _strip_comments(value: str) -> str:

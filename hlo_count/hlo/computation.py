@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -84,7 +84,7 @@ class Computation:
         return [(opcode, by_id[shape], number) for (opcode, shape), number in made.items()]
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> Sequence[Call]:
         """The computations that its instructions name, in the order of the text. Raises HloCountError for one that a
         text read token by token does not have."""
         if self._printed is not None:

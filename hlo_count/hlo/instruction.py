@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
-from hlo_count.hlo.attributes import int_list, parse_config, skip_value, split_attributes, without_comments
+from hlo_count.hlo.attributes import (
+    attribute_of,
+    int_list,
+    parse_config,
+    skip_value,
+    split_attributes,
+    without_comments,
+)
 from hlo_count.hlo.calls import called_names
 from hlo_count.hlo.metadata import Frame, Metadata
 from hlo_count.hlo.opcodes import LEAVES, OPCODES
@@ -100,7 +107,7 @@ class Instruction:
 
     def attribute(self, name: str) -> str | None:
         """The text of one attribute, None where the instruction has none of that name."""
-        return self.attributes.get(name) if name in self.attribute_text else None
+        return attribute_of(self.attribute_text, name) if self._attributes is None else self._attributes.get(name)
 
     def dims(self, name: str) -> tuple[int, ...]:
         """An attribute that lists integers, such as `dimensions={0,2}`; () where it is missing."""

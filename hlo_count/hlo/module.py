@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ class Module:
         self.integers: dict[str, tuple[int, ...]] = {}
         """The elements of small integer arrays that the text leaves out, by the name of the instruction, where whoever
         compiled it knows them."""
-        self.callees: dict[Computation, list[Computation]] = {}
+        self.callees: dict[Computation, Sequence[Computation]] = {}
         """The computations that each of them names, none of which leads back to itself."""
         self.contradictions: list[tuple[Computation, int, str]] = []
         """Instructions, by computation and index, that XLA's parser takes and its verifier does not, each with why."""

@@ -90,7 +90,6 @@ class DistinctLines(dict[tuple[str, str], int]):
         self.constants: set[int] = set()
         self.calling: set[int] = set()
         """Those that may call computations."""
-        self._calls: dict[int, list[Call]] = {}
 
     def __missing__(self, line: tuple[str, str]) -> int:
         kind = self._kinds[line[0]]
@@ -105,13 +104,15 @@ class DistinctLines(dict[tuple[str, str], int]):
             self.calling.add(number)
         return number
 
-    def calls(self, number: int) -> list[Call]:
-        """What a line calls. Raises HloCountError for an attribute that stands twice."""
-        found = self._calls.get(number)
-        if found is None:
-            opcode = self.kinds[number][0]
-            found = self._calls[number] = [Call(opcode, *each) for each in called_names(self.attributes[number])]
-        return found
+    def calls(self, numbers: Sequence[int]) -> list[Call]:
+        """What lines call, in their order. Raises HloCountError for an attribute that stands twice."""
+        calling = [number for number in numbers if number in self.calling]
+        called = {number: self._called(number) for number in set(calling)}
+        return [call for number in calling for call in called[number]]
+
+    def _called(self, number: int) -> list[Call]:
+        opcode = self.kinds[number][0]
+        return [Call(opcode, *each) for each in called_names(self.attributes[number])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +141,32 @@ class Printed:
     lists halves the time, most of which went into memory.
     """
 
+    __slots__ = ("_calls", "_numbers", "_reader", "_stop", "contents", "outline", "start")
+
     def __init__(self, reader: Reader, start: int, stop: int, outline: Outline) -> None:
         self._reader = reader
         self.start = start
         self._stop = stop
         self.outline = outline
+        self._numbers: Sequence[int] | None = None
+        self._calls: Sequence[Call] | None = None
         self.contents: Sequence[int] | None = None
         """What each line says but for names and metadata, as a number: its kind, its attributes with the first of its
         twins for each computation that it calls, and the kinds of its operands. Known where fusions are called."""
 
-    @cached_property
+    @property
     def numbers(self) -> Sequence[int]:
         """Which of the module's distinct lines each is."""
-        return self._reader.numbers(self.lines())
+        if self._numbers is None:
+            self._numbers = self._reader.numbers(self.lines())
+        return self._numbers
 
-    @cached_property
-    def calls(self) -> list[Call]:
+    @property
+    def calls(self) -> Sequence[Call]:
         """What its lines call, in the order of the text. Raises HloCountError for an attribute that stands twice."""
-        return self._reader.calls(self.numbers)
+        if self._calls is None:
+            self._calls = self._reader.calls(self.numbers)
+        return self._calls
 
     def lines(self) -> list[Line]:
         return self._reader.lines(self.start, self._stop)
@@ -229,19 +238,19 @@ class Reader:
     def printed(self, start: int, stop: int, columns: Columns) -> Printed:
         """Those lines, without keeping them."""
         printed = Printed(self, start, stop, columns.outline(self._distinct.parameters))
-        printed.numbers = columns.numbers
+        printed._numbers = columns.numbers
         return printed
 
     def again(self, start: int, stop: int, first: Printed, callees: Sequence[str]) -> Printed:
         """Other lines that say the same, and call others that do."""
         printed = Printed(self, start, stop, first.outline)
-        printed.calls = [Call(*call[:2], name) for call, name in zip(first.calls, callees, strict=True)]
+        pairs = zip(first.calls, callees, strict=True)
+        printed._calls = [Call(*call[:2], name) for call, name in pairs] if callees else ()
         return printed
 
-    def calls(self, numbers: Sequence[int]) -> list[Call]:
+    def calls(self, numbers: Sequence[int]) -> Sequence[Call]:
         """What lines call, by their numbers."""
-        distinct = self._distinct
-        return [call for number in numbers if number in distinct.calling for call in distinct.calls(number)]
+        return self._distinct.calls(numbers) or ()
 
     def lines(self, start: int, stop: int) -> list[Line]:
         """The lines between `start` and `stop` of which all are whole instructions."""

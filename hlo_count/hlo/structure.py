@@ -12,7 +12,7 @@ from hlo_count.hlo.module import Module
 
 def check_calls(module: Module) -> None:
     """Raise HloCountError for parameters that are not 0, 1, 2 ..., callees that do not exist, and recursion."""
-    callees: dict[Computation, list[Computation]] = {}
+    callees: dict[Computation, Sequence[Computation]] = {}
     for computation in module.computations.values():
         numbers = computation.parameter_numbers if computation.twin is computation else []
         if numbers != (counted := NUMBERS[: len(numbers)]) and sorted(numbers) != sorted(counted):
@@ -25,7 +25,7 @@ def check_calls(module: Module) -> None:
     module.callees = callees
 
 
-def _follow(start: Computation, callees: dict[Computation, list[Computation]], followed: set[Computation]) -> None:
+def _follow(start: Computation, callees: dict[Computation, Sequence[Computation]], followed: set[Computation]) -> None:
     """Follows the calls below `start`; by a stack of its own, so that any depth is told apart from recursion."""
     path = {start: iter(callees[start])}
     while path:
@@ -41,10 +41,10 @@ def _follow(start: Computation, callees: dict[Computation, list[Computation]], f
             path.popitem()
 
 
-def _callees(computation: Computation, calls: Sequence[Call]) -> list[Computation]:
+def _callees(computation: Computation, calls: Sequence[Call]) -> Sequence[Computation]:
     """Those that it calls, once each."""
     if not calls:
-        return []
+        return ()
     computations = computation.module.computations
     try:
         return [computations[name] for name in dict.fromkeys([call.name for call in calls])]

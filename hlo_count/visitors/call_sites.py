@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -65,17 +65,17 @@ class CallSites:
         self.settled: dict[Instruction, Unknown] = {}
         """Conditionals that were settled without being asked: as raising no error."""
         self._edges: dict[Computation, list[tuple[Instruction, list[Edge]]]] = {}
-        self._runs: dict[Computation, list[Edge]] = {}
+        self._runs: dict[Computation, Sequence[Edge]] = {}
         self._ways_of: dict[Computation, Set[str]] = {}
 
-    def runs(self, computation: Computation) -> list[Edge]:
+    def runs(self, computation: Computation) -> Sequence[Edge]:
         """What a computation runs, in the order of the text."""
         found = self._runs.get(computation)
         if found is None:
             if computation.is_printed and self._ways(computation) <= {"fusion"}:  # no instruction has to be made
-                calls = computation.calls
-                names = [call.name for call in calls if call.role == "calls" and _run_as(call.opcode)] if calls else []
-                found = [Edge(computation.module.computations[name], 1, False) for name in names]
+                callees = computation.module.computations
+                calls = [call for call in computation.calls if call.role == "calls" and _run_as(call.opcode)]
+                found = [Edge(callees[call.name], 1, False) for call in calls] or ()
             else:
                 found = [edge for _, edges in self.edges(computation) for edge in edges]
             self._runs[computation] = found
