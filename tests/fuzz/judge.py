@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 
-import diff_laws
 from xla_reference import COMPARABLE, Reference, verified
 
 import hlo_count as hc
 from fuzz.memory import peak_above
 from fuzz.mutants import Mutant
-from fuzz.outputs import OUTPUTS, of_pair
+from fuzz.outputs import outputs_of
 from fuzz.pool import printed
 from hlo_count.hlo.excerpts import excerpt
 from hlo_count.hlo.lines import with_newlines
@@ -65,11 +64,17 @@ def amounts_of_whole(text: str) -> tuple[int, ...]:
 
 
 @cache
+def report_of_whole(text: str) -> hc.Report:
+    """The same, with all that is worked out of it once."""
+    return hc.count(text)
+
+
+@cache
 def import_all() -> None:
     """What is imported when it is first needed is of no text: for a kernel of a TPU, and by each output."""
     report = hc.count(next(text for text in printed() if "tpu_custom_call" in text))
-    for output in OUTPUTS.values():
-        output(report)
+    for output in outputs_of(report, report).values():
+        output()
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,10 @@ class Judge:
         return self._misread(mutant, xla) if xla.accepted else None
 
     def judge_outputs(self, mutant: Mutant) -> Finding | None:
-        """What is wrong with all that is shown of a damaged text, and with the time and the memory that it takes."""
+        """What is wrong with all that is shown of a damaged text, and of it beside the whole one, and with the time
+        and the memory that it takes."""
         import_all()
+        whole = report_of_whole(mutant.whole)
         start = time.process_time()
         finding: list[Finding | None] = []
 
@@ -120,8 +127,9 @@ class Judge:
             said = say(mutant.text)
             self.tally["shown" if said.report is not None else "refused"] += 1
             finding.append(self._words(mutant, said.escaped, said.refused))
-            for name, output in OUTPUTS.items() if said.report is not None else ():
-                finding.append(self._try(mutant, name, lambda output=output: output(said.report)))  # type: ignore[misc]
+            if said.report is not None:
+                for name, output in outputs_of(said.report, whole).items():
+                    finding.append(self._try(mutant, name, output))
 
         memory = peak_above(show)
         seconds = time.process_time() - start
@@ -130,16 +138,6 @@ class Judge:
         if seconds > SLOWEST:
             finding.append(self._found(mutant, "slow", f"{seconds:.1f} s for {len(mutant.text)} characters"))
         return next((each for each in finding if each is not None), None)
-
-    def judge_pair(self, mutant: Mutant) -> Finding | None:
-        """What is wrong with the comparison of a whole text and a damaged one, where both are counted."""
-        one, other = say(mutant.whole).report, say(mutant.text).report
-        self.tally["compared" if one is not None and other is not None else "refused"] += 1
-        if one is None or other is None:
-            return None
-        outputs = {"laws of a diff": lambda: diff_laws.check(one, other)} | of_pair(one, other)
-        found = [self._try(mutant, name, output) for name, output in outputs.items()]
-        return next((each for each in found if each is not None), None)
 
     def _other_figures(self, mutant: Mutant, said: Said) -> Finding | None:
         """An exact count that is not that of the whole text: XLA must take the text, and count the same."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import diff_laws
+
 import hlo_count as hc
+from hlo_count.budgets.snapshot import snapshot
+from hlo_count.console import write
 
 KEYS = (
     *("opcode", "class", "dtype", "unit", "scope", "source", "function", "stack", "computation", "instruction"),
@@ -14,10 +22,30 @@ KEYS = (
 )
 
 
-def _page(report: hc.Report) -> None:
-    """The page that is saved, with its roofline."""
+ENDINGS = (".html", ".speedscope.json", ".folded")
+
+
+def _saved(report: hc.Report) -> None:
+    """The page with its roofline, and what flame graphs are drawn of."""
     with TemporaryDirectory() as folder:
-        report.save(Path(folder, "page.html"), device="tpu-v5e")
+        for ending in ENDINGS:
+            report.save(Path(folder, f"report{ending}"), device="tpu-v5e")
+
+
+def _checked(report: hc.Report) -> None:
+    with suppress(hc.BudgetExceeded):
+        report.check(flops=0, bytes=0, peak_bytes=0)
+
+
+def _written(report: hc.Report) -> None:
+    """As a command writes it: to a terminal that has few signs."""
+    with TextIOWrapper(BytesIO(), encoding="ascii") as terminal:
+        problem = write(f"{report}\n{report.table('source')}", terminal)
+        assert problem is None, problem
+
+
+def _snapshot(report: hc.Report) -> None:
+    json.dumps(snapshot(report, Path.cwd()))
 
 
 OUTPUTS: dict[str, Callable[[hc.Report], object]] = {
@@ -30,7 +58,10 @@ OUTPUTS: dict[str, Callable[[hc.Report], object]] = {
     "repr": repr,
     "bounds": lambda report: (report.at_most, report.compulsory_bytes, report.peak_bytes, report.intensity),
     "explanation": lambda report: str(report.explain(report.module.entry.root.name)),
-    "page": _page,
+    "files": _saved,
+    "budgets": _checked,
+    "snapshot": _snapshot,
+    "a terminal": _written,
     "what-if": lambda report: str(hc.what_if(report, on=["h100-sxm", "tpu-v5e"])),
     "CSV": lambda report: report.to_pandas().to_csv(),
     "collectives": lambda report: [*map(str, report.collectives)],
@@ -42,10 +73,12 @@ OUTPUTS: dict[str, Callable[[hc.Report], object]] = {
 """By the name that a finding gives it."""
 
 
-def of_pair(one: hc.Report, other: hc.Report) -> dict[str, Callable[[], object]]:
-    """What is shown of two reports."""
-    return {
-        "diff": lambda: str(hc.diff(one, other)),
-        "diff as Markdown": lambda: hc.diff(one, other).markdown(),
-        "diff by reason": lambda: hc.diff(one, other).by("reason"),
+def outputs_of(report: hc.Report, other: hc.Report) -> dict[str, Callable[[], object]]:
+    """Everything that is shown of a report, and of it beside another one."""
+    return {name: partial(output, report) for name, output in OUTPUTS.items()} | {
+        "laws of a diff": lambda: diff_laws.check(other, report),
+        "diff": lambda: str(hc.diff(other, report)),
+        "diff as Markdown": lambda: hc.diff(other, report).markdown(),
+        "diff by reason": lambda: hc.diff(other, report).by("reason"),
+        "diff as JSON": lambda: json.dumps(hc.diff(other, report).to_dict()),
     }
