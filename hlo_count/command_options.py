@@ -157,7 +157,7 @@ def command_parser() -> argparse.ArgumentParser:
     size.set_defaults(run=commands.size)
 
     passes = found.add_parser("passes", help="what each compiler pass did to the counts")
-    passes.add_argument("program", help="package.module:function, or a directory of dumps")
+    passes.add_argument("program", help="package.module:function, or a directory or a log of dumps")
     passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")
     passes.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     passes.add_argument("--json", action="store_true", help="one JSON document on standard output")

@@ -197,7 +197,10 @@ def size(options: argparse.Namespace) -> Outcome:
 
 def passes(options: argparse.Namespace) -> Outcome:
     progress = is_terminal(sys.stderr)
-    if Path(options.program).is_dir():
+    from hlo_count.compare.logged_dumps import holds_dumps
+
+    program = Path(options.program)
+    if program.is_dir() or holds_dumps(program):
         result = hlo_count.read_dumps(
             Path(options.program), module=options.module, pattern=options.filter, progress=progress
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from hlo_count.budgets.snapshot import COUNTERS, EXPLAINED, Snapshot
 from hlo_count.layout import aligned, cut
 from hlo_count.report.exceeded import place, room
 from hlo_count.report.limits import show_counter
+from hlo_count.report.units import change_percent
 
 _ORDER = (
     "flops",
@@ -40,8 +42,8 @@ class Change:
     def relative(self) -> str:
         """`+15.0 %`; the amount where there was none before, or where the percentage would round to none."""
         by = self.after - self.before
-        if self.before and abs(by / self.before) >= 0.0005:
-            return f"{100 * by / self.before:+.1f} %"
+        if self.before and abs(by) >= Fraction(5, 10_000) * abs(self.before):
+            return f"{change_percent(self.before, self.after)} %"
         return signed(self.counter, by)
 
     def cells(self) -> tuple[str, str, str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
+from fractions import Fraction
 from functools import cached_property
 from math import isfinite
 from typing import Any, Self
@@ -17,6 +18,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.breakdown import KEYS as BREAKDOWNS
 from hlo_count.report.export import COUNTERS, cost_dict
 from hlo_count.report.report import Report
+from hlo_count.report.units import change_percent
 from hlo_count.visitors.cost import Cost
 
 PEAK = "peak_bytes"
@@ -180,9 +182,9 @@ def check_limits(limits: Mapping[str, float], *, optimization: bool) -> None:
 def over(counter: str, before: int, after: int, limits: Mapping[str, float], name: str) -> str:
     """A line on a counter that grew by more than its limit, which calls it `name`; "" on one that did not."""
     limit = limits.get(counter, limits.get("*"))
-    if limit is None or after <= before * (1 + limit):
+    if limit is None or after <= before * (1 + Fraction(limit)):
         return ""
-    grew = f"{100 * (after / before - 1):+.2f} %" if before else "from 0"
+    grew = f"{change_percent(before, after, 2)} %" if before else "from 0"
     return f"{name}: {before:,} -> {after:,} ({grew}), more than {100 * limit:g} %"
 
 

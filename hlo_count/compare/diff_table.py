@@ -9,7 +9,7 @@ from hlo_count.compare.comparison import Comparison
 from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.harmless import harmless_lines, markdown_prose, printable
 from hlo_count.layout import Style, cut, tabular, width, wrapped
-from hlo_count.report.units import column
+from hlo_count.report.units import change_percent, column
 from hlo_count.visitors.cost import Cost
 
 _TOTALS = {
@@ -68,7 +68,7 @@ def _totals(diff: Comparison, style: Style = "plain") -> str:
         one, other = getattr(diff.before, name), getattr(diff.after, name)
         if one or other:
             values = column([one, other, other - one], unit, binary=name == "peak_bytes")
-            rows.append((label, values[0], values[1], signed(values[2]), _percent(one, other)))
+            rows.append((label, values[0], values[1], signed(values[2]), change_percent(one, other)))
     align = ("right", "right", "right", "right", "right")
     headers = ("", "before", "after", "change", "%")
     return tabular(rows, headers, align, style) if rows else "no counts"
@@ -112,10 +112,6 @@ def _limited(rows: list[ChangeRow], limit: int) -> list[ChangeRow]:
     rest = rows[limit:]
     before, after = Cost.sum(row.before for row in rest), Cost.sum(row.after for row in rest)
     return [*rows[:limit], ChangeRow(f"everything else ({len(rest)})", before, after, "")]
-
-
-def _percent(one: int, other: int) -> str:
-    return f"{100 * (other - one) / one:+.1f}" if one else "new"
 
 
 def _short(name: str, key: str) -> str:

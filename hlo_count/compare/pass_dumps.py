@@ -1,28 +1,26 @@
-"""The states of one compile in a directory of XLA's dumps, in their order."""
+"""The states of one compile among XLA's dumps, in their order."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 from hlo_count.errors import HloCountError
-from hlo_count.lowering.dump_folder import Compile, read_folder
+from hlo_count.lowering.dump_folder import Compile, DumpFolder
 from hlo_count.lowering.dump_names import FINAL, START, Dump
 
 _HOW = "dump with --xla_dump_to, --xla_dump_hlo_as_text and --xla_dump_hlo_pass_re=.*"
 
 
-def find_dumps(directory: Path, module: str | None = None, pattern: str | None = None) -> list[Dump]:
+def find_dumps(folder: DumpFolder, module: str | None = None, pattern: str | None = None) -> list[Dump]:
     """The dumps of one module in order. `pattern` is a regular expression on `PIPELINE.PASS`; the ends always stay.
 
-    `module` names one where there are several, as `DumpFolder.chosen` has it. Raises HloCountError for a directory that
-    does not exist or holds no HLO, and where the module cannot be told.
+    `module` names one where there are several, as `DumpFolder.chosen` has it. Raises HloCountError for a folder that
+    holds no HLO, and where the module cannot be told.
     """
     wanted = expression(pattern or "")
-    folder = read_folder(directory)
     if not folder.compiles:
-        raise HloCountError(f"{directory}: holds no HLO after passes; {_HOW}")
+        raise HloCountError(f"{folder.path}: holds no HLO after passes; {_HOW}")
     chosen = replace(folder, others=()).chosen(module)
     assert isinstance(chosen, Compile)
     ends = (START, FINAL)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hlo_count.compare.logged_dumps import holds_dumps, logged_dumps
 from hlo_count.compare.pass_dumps import expression, find_dumps
 from hlo_count.compare.pass_states import PassRow, PassStates
 from hlo_count.compare.passes_view import plot, render
@@ -15,6 +16,7 @@ from hlo_count.compare.temporary_folders import remove_temporary_folder, tempora
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
+from hlo_count.lowering.dump_folder import DumpFolder, read_folder
 from hlo_count.lowering.dump_names import Dump
 from hlo_count.lowering.stored import is_stored
 from hlo_count.report.keywords import of_function
@@ -67,16 +69,18 @@ def passes(
     """Compile `fn(*args, **kwargs)` once and count the module after each pass. Nothing is run.
 
     `pass_filter` is a regular expression on the names of passes and pipelines; `progress` shows a bar, where tqdm is
-    installed. `fn` may be a directory of XLA's dumps (a pathlib.Path) instead, see `read_dumps`. The other keywords are
-    those of `count`. Raises HloCountError as `count` and `read_dumps` do.
+    installed. `fn` may be a directory of XLA's dumps (a pathlib.Path) instead, or a log that holds them, see
+    `read_dumps`. The other keywords are those of `count`. Raises HloCountError as `count` and `read_dumps` do.
 
     The dumps stay in a temporary directory for as long as the result lives.
     """
     given = settings_of(trip_counts, branches, costs)
+    if isinstance(fn, Path) and holds_dumps(fn):
+        return _of_log(fn, module, pass_filter, given, progress)
     if isinstance(fn, Path) and fn.is_file():
         fn = opened(fn)
     if isinstance(fn, Path):
-        return _counted(fn, module, pass_filter, given, progress)
+        return _counted(read_folder(fn), module, pass_filter, given, progress)
     _check_function(fn)
     own = {
         "target": target, "mesh": mesh, "in_specs": in_specs, "compiler_options": compiler_options, "module": module,
@@ -100,7 +104,7 @@ def passes(
             compiler_options=compiler_options,
             pass_filter=pass_filter,
         )
-        found = _counted(directory, module or program.name, None, given, progress, program.backend)
+        found = _counted(read_folder(directory), module or program.name, None, given, progress, program.backend)
     except BaseException:
         remove_temporary_folder(directory)
         raise
@@ -113,21 +117,36 @@ def read_dumps(
 ) -> Passes:
     """The passes of a compile that was dumped with `--xla_dump_to` and `--xla_dump_hlo_pass_re`.
 
-    `module` names one where the directory holds several, `pattern` is a regular expression on `PIPELINE.PASS`. Files
+    `directory` may be a log instead, of a program that ran with `--xla_dump_to=-`. `module` names one where there are
+    several, `pattern` is a regular expression on `PIPELINE.PASS`. Files
     that cannot be read are skipped, with a warning that names them. Raises HloCountError where no HLO is found.
     """
-    return _counted(Path(directory), module, pattern, Settings(), progress)
+    path = Path(directory)
+    if holds_dumps(path):
+        return _of_log(path, module, pattern, Settings(), progress)
+    return _counted(read_folder(path), module, pattern, Settings(), progress)
+
+
+def _of_log(log: Path, module: str | None, pattern: str | None, settings: Settings, progress: bool) -> Passes:
+    directory = temporary_folder()
+    try:
+        found = _counted(logged_dumps(log, directory), module, pattern, settings, progress)
+    except BaseException:
+        remove_temporary_folder(directory)
+        raise
+    weakref.finalize(found, remove_temporary_folder, directory)
+    return found
 
 
 def _counted(
-    directory: Path,
+    folder: DumpFolder,
     module: str | None,
     pattern: str | None,
     settings: Settings,
     progress: bool,
     backend: str | None = None,
 ) -> Passes:
-    dumps = find_dumps(directory, module, pattern)
+    dumps = find_dumps(folder, module, pattern)
     backend = _NAMES.get(backend or "", backend) or _backend(dumps[-1])
     states: list[PassRow] = []
     skipped: list[Path] = []
@@ -142,7 +161,7 @@ def _counted(
             continue
         states.append(row)
     if not states:
-        raise HloCountError(f"{directory}: none of the {len(dumps)} dumps of {dumps[0].module} can be read")
+        raise HloCountError(f"{folder.path}: none of the {len(dumps)} dumps of {dumps[0].module} can be read")
     return Passes(states, dumps[0].module, skipped, backend)
 
 

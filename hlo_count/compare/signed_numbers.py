@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 
 _PREFIXES = ((10**18, "E"), (10**15, "P"), (10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
@@ -20,7 +21,7 @@ def number(value: int, size: int) -> str:
     if size == 1:
         return str(value)
     if abs(value) >= 10**6 * size:
-        return f"{value / size:.3e}"
+        return f"{Decimal(value) / size:.3e}"
     text = f"{value / size:.2f}"
     return text if float(text) else ("-" if value < 0 else "") + "<0.01"
 

@@ -34,6 +34,8 @@ class Excerpt:
     text: str
     first_line: int = 1
     prefixes: Sequence[str] = ()
+    file: str = ""
+    """What XLA called the dump, where the text says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ def excerpts(text: str) -> list[Excerpt]:
 def _own(text: str, part: _Part, first_line: int) -> Excerpt:
     """The text of a module alone."""
     if not part.stream:
-        return Excerpt(text[part.start + len(part.prefix) : part.end], first_line, (part.prefix,))
+        return Excerpt(text[part.start + len(part.prefix) : part.end], first_line, (part.prefix,), part.file)
     own, prefixes = without_prefixes(text[part.start : part.end], part.prefix)
-    return Excerpt(own, first_line, prefixes)
+    return Excerpt(own, first_line, prefixes, part.file)
 
 
 def _is_one_module(text: str) -> bool:

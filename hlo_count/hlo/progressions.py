@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hlo_count.hlo.courses import offset_of
+from hlo_count.hlo.courses import Course, offset_of
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.evaluate import limits
 from hlo_count.hlo.trace import Carried, Constant, Operation, Value, parts
@@ -18,6 +18,7 @@ _COMPARE: dict[str, _Decided] = {
     "GT": operator.gt,
     "GE": operator.ge,
 }
+_TURNS = {**_COMPARE, "EQ": operator.eq, "NE": operator.ne}
 _CHOICE = {"maximum": "GE", "minimum": "LE"}
 
 
@@ -124,3 +125,36 @@ def _decided(direction: str, one: Progression, other: Progression) -> bool | Non
     compare, difference = _COMPARE[direction], one - other
     first, last = compare(difference.first, 0), compare(difference.last, 0)
     return first if first is last else None
+
+
+# A condition that compares two progressions
+
+
+def line_course(condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> Course | None:
+    """When a comparison of two progressions turns first, `i * 2 < n` or `i < n - i`; None where the condition is none,
+    or something in it wraps around before."""
+    if not isinstance(condition, Operation) or condition.name not in _TURNS:
+        return None
+    begin = [progression(arg, updates, starts, 2) for arg in condition.args]
+    if begin[0] is None or begin[1] is None:
+        return None
+    turn = _turn(condition.name, begin[0] - begin[1])
+    if turn is None or any(progression(arg, updates, starts, turn + 1) is None for arg in condition.args):
+        return None
+    before, after = (0, turn), (turn, turn + 1)
+    return Course(before, after) if _TURNS[condition.name](begin[0].first, begin[1].first) else Course(after, before)
+
+
+def _turn(direction: str, difference: Progression) -> int | None:
+    """The first trip in which a difference compares with 0 in another way than in trip 0; None for none."""
+    first, step = difference.first, difference.step
+    if not step:
+        return None
+    if direction in ("EQ", "NE"):
+        zero, rest = divmod(-first, step)
+        return 1 if not first else zero if zero > 0 and not rest else None
+    turned = -first // step  # the last trip before the line has passed 0, or that in which it is 0
+    compare = _TURNS[direction]
+    return next(
+        (n for n in (turned, turned + 1) if n > 0 and compare(first + step * n, 0) is not compare(first, 0)), None
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hlo_count.hlo.assumptions import assuming, is_kept, joined
 from hlo_count.hlo.courses import NEVER, Course, affine_course, conjunction, negation, span
 from hlo_count.hlo.depth import post_order
+from hlo_count.hlo.progressions import line_course
 from hlo_count.hlo.step_budget import Budget
 from hlo_count.hlo.steps import Steps, carried_by, carried_in
 from hlo_count.hlo.trace import AnyLane, Carried, Constant, Operation, Tracer, Unknown, Value, parts
@@ -147,7 +148,7 @@ def _solve(tracer: Tracer, condition: Value, update: Update) -> Course:
     updates = {c: tracer.substitute(after, invariant) for c, after in updates.items() if c not in invariant}
     if isinstance(condition, Constant):
         return Course(holds=(0, inf), reason=NEVER) if condition.value else Course(fails=(0, inf))
-    course = affine_course(condition, updates, starts)
+    course = affine_course(condition, updates, starts) or line_course(condition, updates, starts)
     return course if course is not None else _step(tracer.budget, condition, updates, starts)
 
 

@@ -9,7 +9,7 @@ from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless_lines, markdown_prose, printable
 from hlo_count.layout import Style, cut, joined, tabular, wrapped
-from hlo_count.report.units import column
+from hlo_count.report.units import change_percent, column
 from hlo_count.visitors.cost import Cost
 
 if TYPE_CHECKING:
@@ -38,8 +38,7 @@ def _totals(before: Cost, after: Cost, style: Style) -> str:
         one, other = getattr(before, counter), getattr(after, counter)
         if one or other:
             values = column([one, other, other - one], unit)
-            share = f"{100 * (other - one) / one:+.1f}" if one else "new"
-            rows.append((label, values[0], values[1], signed(values[2]), share))
+            rows.append((label, values[0], values[1], signed(values[2]), change_percent(one, other)))
     headers, align = ("all modules", "before", "after", "change", "%"), ("left", *["right"] * 4)
     return tabular(rows, headers, align, style) if rows else "no counts"
 

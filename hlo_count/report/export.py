@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from hlo_count.errors import HloCountError
@@ -38,7 +39,7 @@ def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 
         "status": report.status,
         "bytes_status": report.bytes_status,
         **{name: getattr(report, name) for name in COUNTERS},
-        "intensity": report.intensity if report.bytes else None,
+        "intensity": report.intensity if isfinite(report.intensity) else None,
         "parameters": report.parameters,
         "argument_bytes": report.argument_bytes,
         "output_bytes": report.output_bytes,

@@ -54,7 +54,7 @@ def folded(weights: Weights) -> str:
 
 def _by_path(weights: Weights) -> dict[Path, list[float]]:
     by = "calls" if weights.report.module.source_tables.frames else "scope"
-    found: dict[Path, list[float]] = defaultdict(lambda: [0.0] * len(weights.measures))
+    found: dict[Path, list[float]] = defaultdict(lambda: [0] * len(weights.measures))
     for instruction, values in weights.shares:
         into = found[weights.path(by, instruction)]
         for n, value in enumerate(values):

@@ -13,6 +13,7 @@ from hlo_count.report.operations import check_pattern, matching, operation
 from hlo_count.report.quantities import BYTES, COUNTERS, Quantity, parse_quantity
 from hlo_count.report.units import amount
 from hlo_count.roofline.roofline_table import seconds
+from hlo_count.visitors.cost import ratio
 
 if TYPE_CHECKING:
     from hlo_count.report.counts import Counts
@@ -75,7 +76,7 @@ class Measured:
         if not self.limit.value:
             return None
         away = self.limit.value - self.actual
-        return (-away if self.limit.lower else away) / self.limit.value
+        return ratio(-away if self.limit.lower else away, self.limit.value)
 
     @property
     def shown(self) -> str:

@@ -38,9 +38,12 @@ class _Node:
     children: dict[str, int] = field(default_factory=dict)
 
 
-def page_data(weights: Weights, before: Weights | None = None) -> dict[str, Any]:
+def page_data(weights: Weights, before: Weights | None = None) -> dict[str, Any] | None:
     """All that the page is drawn from; amounts of all runs together, times in seconds on the roofline's device. With
-    `before`, of the same measures, trees hold the values of both."""
+    `before`, of the same measures, trees hold the values of both. None of counts beyond what a browser has numbers
+    for."""
+    if any(side is not None and side.report.walk.is_beyond_drawing for side in (weights, before)):
+        return None
     return _PageData(weights, before).data()
 
 
@@ -80,7 +83,7 @@ class _PageData:
     def _tree(self, by: str) -> dict[str, Any]:
         sides = [self._weights, *([] if self._before is None else [self._before])]
         size = len(self._measures)
-        nodes = [_Node("", -1, [0.0] * size * len(sides))]
+        nodes = [_Node("", -1, [0] * size * len(sides))]
         for side, weights in enumerate(sides):
             first = side * size
             for instruction, values in weights.shares:
@@ -89,7 +92,7 @@ class _PageData:
                     child = nodes[at].children.get(name)
                     if child is None:
                         child = nodes[at].children[name] = len(nodes)
-                        nodes.append(_Node(name, at, [0.0] * size * len(sides)))
+                        nodes.append(_Node(name, at, [0] * size * len(sides)))
                     at = child
                 into = nodes[at].values
                 for n, value in enumerate(values, first):
@@ -184,7 +187,7 @@ class _PageData:
             file, _, line = self._report.places.of(instruction).rpartition(":")
             if file and line.isdecimal():
                 lines = heat.setdefault(file, {})
-                held = lines.get(int(line), [0.0] * len(self._measures))
+                held = lines.get(int(line), [0] * len(self._measures))
                 lines[int(line)] = [one + other for one, other in zip(held, values, strict=True)]
         main = self._measures.index(self._weights.main)
         ranked = sorted(heat, key=lambda file: -sum(values[main] for values in heat[file].values()))
@@ -252,7 +255,7 @@ def _kept(nodes: list[_Node], most: int) -> list[_Node]:
     # A parent weighs no less than its child and stands before it, so that it is kept whenever the child is.
     heaviest = sorted(range(1, len(nodes)), key=lambda n: (-shares[n], n))[: most - 1]
     numbers = {old: new for new, old in enumerate([0, *sorted(heaviest)])}
-    kept = [_Node(nodes[old].name, numbers.get(nodes[old].parent, -1), [0.0] * len(whole[0])) for old in numbers]
+    kept = [_Node(nodes[old].name, numbers.get(nodes[old].parent, -1), [0] * len(whole[0])) for old in numbers]
     for n, node in enumerate(nodes):
         at = n
         while at not in numbers:
@@ -273,4 +276,4 @@ def _code(kernel: Instruction) -> str:
 
 def _short(value: float) -> float:
     """Whole numbers as they are, others in five digits: a page shows four."""
-    return int(value) if float(value).is_integer() else float(f"{value:.5g}")
+    return int(value) if value == int(value) else float(f"{value:.5g}")

@@ -23,14 +23,14 @@ def render_page(weights: Weights) -> str:
     return render(weights.report.name, render_html(weights.report), page_data(weights))
 
 
-def render(title: str, summary: str, data: Mapping[str, Any]) -> str:
+def render(title: str, summary: str, data: Mapping[str, Any] | None) -> str:
     """A page with its data (`page_data`), below a summary in HTML. Raises HloCountError without Jinja2."""
     template, Markup = page_template("page.html.jinja")  # noqa: N806  a class of a package that may not be there
     page: str = template.render(
         title=f"{harmless(title, 200)} · hlo_count",
         css=Markup(part("page.css")),
         summary=Markup(summary),
-        data=Markup(json_text(data, None).translate(_MARKUP)),
+        data="" if data is None else Markup(json_text(data, None).translate(_MARKUP)),
         library=Markup(part("d3.v7.min.js")),
         license=part("d3.LICENSE").partition("\n")[0],
         script=Markup("\n".join(map(part, _SCRIPTS))),

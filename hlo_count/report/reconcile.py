@@ -19,6 +19,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.layout import tabular
 from hlo_count.report.counts import Counts
+from hlo_count.report.units import times
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
@@ -79,8 +80,8 @@ class Reconciliation(TextPage):
 
     def __str__(self) -> str:
         lines = [(row.cause, *(_signed(getattr(row, c)) for c in COUNTERS)) for row in self.rows]
-        lines.insert(0, (self.ours.cause, *(f"{getattr(self.ours, c):,.0f}" for c in COUNTERS)))
-        lines.append((self.xla.cause, *(f"{getattr(self.xla, c):,.0f}" for c in COUNTERS)))
+        lines.insert(0, (self.ours.cause, *(_whole(getattr(self.ours, c)) for c in COUNTERS)))
+        lines.append((self.xla.cause, *(_whole(getattr(self.xla, c)) for c in COUNTERS)))
         text = tabular(lines, ("", "FLOP", "transcendentals", "bytes"), ("left", "right", "right", "right"))
         return printable(text)
 
@@ -219,5 +220,9 @@ def _row(cause: str, amounts: Amounts) -> ReconciliationRow:
     return ReconciliationRow(cause, *(int(n) if Fraction(n).denominator == 1 else float(n) for n in amounts))
 
 
+def _whole(value: float, sign: str = "") -> str:
+    return times(value, sign) if isinstance(value, int) else f"{value:{sign},.0f}"
+
+
 def _signed(value: float) -> str:
-    return f"{value:+,.0f}" if value else "0"
+    return _whole(value, "+") if value else "0"

@@ -45,7 +45,12 @@ def save(
 
 
 def roofline_for(report: Counts, device: str | Path | Device | None) -> Roofline | None:
-    """That of the device; without one that of the target, None where no profile is of it, as of this machine's CPU."""
+    """That of the device; without one that of the target, None where no profile is of it, as of this machine's CPU.
+
+    None for counts beyond any time, too.
+    """
+    if report.walk.is_beyond_drawing:
+        return None  # which the page says
     if device is not None:
         return report.roofline(device)
     try:

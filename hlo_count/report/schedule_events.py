@@ -14,7 +14,7 @@ from hlo_count.harmless import harmless, json_text
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.report.counts import Counts
-from hlo_count.roofline.roofline import Roofline
+from hlo_count.roofline.roofline import BEYOND, Roofline
 from hlo_count.roofline.time_rows import KernelRow
 from hlo_count.visitors.cost import Times
 from hlo_count.visitors.peak import temporaries_over_time
@@ -34,6 +34,8 @@ def trace_events(report: Counts, roofline: Roofline | None, measured: Mapping[st
 
     Raises HloCountError where there are neither times of a device nor measured ones.
     """
+    if report.walk.is_beyond_drawing:
+        raise HloCountError(f"{report.name}: {BEYOND}")
     rows = dict(roofline.kernels) if roofline is not None else {}
     tracks: list[tuple[str, Seconds]] = []
     if measured:

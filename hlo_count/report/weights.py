@@ -74,7 +74,7 @@ class Weights:
         return list(self._shares())
 
     def _shares(self) -> Iterator[tuple[Of, list[float]]]:
-        nothing = [0.0] * len(self.measures)
+        nothing = [0] * len(self.measures)
         for instruction, _, cost in self.report.rows:
             yield instruction, [*self._counted(cost), *nothing[len(self._counters) :]]
         for measure, seconds in self._seconds():
@@ -83,7 +83,7 @@ class Weights:
                 yield kernel, [*nothing[:at], value, *nothing[at + 1 :]]
         gaps = (self.report.module.entry.root, self.report.peak.gaps)
         for instruction, size in (*self.alive, gaps):
-            yield instruction, [*nothing[:-1], float(size)]
+            yield instruction, [*nothing[:-1], size]
 
     def _seconds(self) -> Iterator[tuple[str, Iterable[tuple[Instruction, float]]]]:
         if self.roofline is not None:
@@ -94,8 +94,8 @@ class Weights:
                 ((i, self.measured[i.name]) for i in self.report.module.instructions() if i.name in self.measured),
             )
 
-    def _counted(self, cost: Cost) -> list[float]:
-        return [float(getattr(cost, counter)) for counter in self._counters]
+    def _counted(self, cost: Cost) -> list[int]:
+        return [getattr(cost, counter) for counter in self._counters]
 
     def path(self, by: str, instruction: Of) -> Path:
         """Where an instruction stands by one of PATHS, from the outermost inward; arguments of the program apart."""

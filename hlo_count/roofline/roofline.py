@@ -43,6 +43,7 @@ DIRECT = (
 WITHHELD = "no bound: the text is not partitioned yet, and what one device does of it is not known"
 _SHARED = "every device is taken to have an equal share of the work, without what they send: compile it to know"
 _UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
+BEYOND = "there is no roofline of counts beyond 10^300: times are floating-point numbers, which end at 1.8e308"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 
@@ -62,6 +63,8 @@ class Roofline(TextPage):
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.shares = walk.module.shares
         self.limits = Limits(device)
+        if walk.is_beyond_drawing:
+            raise HloCountError(f"{walk.module.name}: {BEYOND}")
         with no_garbage_collection():
             self._bound = Bound(self.workload, self.limits)
             self._estimate = Estimate(self.workload, self.limits)

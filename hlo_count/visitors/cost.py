@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 from typing import Literal
 
 Status = Literal["exact", "estimate", "lower bound"]
@@ -185,7 +185,7 @@ class Cost:
     def intensity(self) -> float:
         """Arithmetic intensity, FLOP per byte of main-memory traffic; infinite without traffic, nan without either."""
         if self.bytes:
-            return self.flops / self.bytes
+            return ratio(self.flops, self.bytes)
         return float("inf") if self.flops else float("nan")
 
     def split(self, part: int, counters: Iterable[str] = OP_COUNTERS) -> dict[str, Cost]:
@@ -212,3 +212,11 @@ ZERO = Cost()
 def weakest(one: Status, other: Status) -> Status:
     """The weaker of two statuses: that of their sum."""
     return one if STATUSES.index(one) >= STATUSES.index(other) else other
+
+
+def ratio(part: float, whole: float) -> float:
+    """One number as a multiple of another; infinite where that is beyond 1.8e308, which a float does not hold."""
+    try:
+        return part / whole
+    except OverflowError:
+        return inf if (part > 0) == (whole > 0) else -inf

@@ -29,8 +29,10 @@ _ALIKE = COMPUTING | SILENT
 _KERNEL_FREE = FREE & SILENT
 """Opcodes that cost nothing at all, as kernels or fused."""
 _NOTHING: dict[int, Cost] = {}
-_MOST = 10**300
-"""The largest count: loops in loops in loops make each a digit longer, and shares and times are floats, which end."""
+MOST = 10**4000
+"""The largest count: loops in loops make it as many digits longer as their text has. Python writes 4,300."""
+MOST_DRAWN = 10**300
+"""The largest of which there are times and drawings: those are floats, which end at 1.8e308."""
 _Node = tuple[Computation, bool]
 """A computation, and whether its instructions are kernels."""
 
@@ -90,6 +92,11 @@ class Walk:
                 runs[(edge.callee, node[1] and edge.kernels)] += times * edge.times
             self._check_counts(times)
         return runs
+
+    @cached_property
+    def is_beyond_drawing(self) -> bool:
+        """Whether a count, or how often something runs, is larger than what has a time or a place in a drawing."""
+        return any(number > MOST_DRAWN for number in (*self.total.amounts.values(), *self.runs.values()))
 
     @property
     def status(self) -> Status:
@@ -215,8 +222,10 @@ class Walk:
         return found
 
     def _check_counts(self, *numbers: Times) -> None:
-        if any(number.numerator > _MOST or number.denominator > _MOST for number in numbers):
-            raise HloCountError(f"{self.module.name}: what its loops and calls run goes beyond a count of 10^300")
+        if any(number.numerator > MOST or number.denominator > MOST for number in numbers):
+            raise HloCountError(
+                f"{self.module.name}: what its loops and calls run goes beyond a count of 10^{len(str(MOST)) - 1}"
+            )
 
     def below(self, node: _Node) -> list[_Node]:
         """All that a computation may call or apply, settled or not."""

@@ -541,8 +541,7 @@ def loops(size: int) -> str:
                 f"c{n}",
                 f"p = {state} parameter(0)",
                 "i = s32[] get-tuple-element(p), index=0",
-                "two = s32[] constant(2)",
-                "h = s32[] multiply(i, two)",
+                "h = s32[] multiply(i, i)",
                 f"n = s32[] constant({n + 4})",
                 "ROOT r = pred[] compare(h, n), direction=LT",
             )

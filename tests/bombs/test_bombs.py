@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from types import FrameType
 
 import pytest
 from bomb_texts import BOMBS, CALLED, module
+from fuzz.outputs import outputs_of
 from number_texts import NUMBERS
 
 import hlo_count as hc
 from hlo_count.compare.executed import Program
+from hlo_count.visitors import walk
 
 NESTS = [name for name in BOMBS if name.startswith(("nest_of_", "doubled_")) or name in ("named_calls", "counted_nest")]
 GROWING = [name for name in BOMBS if name not in NESTS]
@@ -120,8 +123,9 @@ def test_depth_is_no_recursion(name: str) -> None:
         str(hc.count(text, convention="xla"))
 
 
-def test_counts_have_an_end() -> None:
-    # 290 loops of ten trips in another one
+def test_counts_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Loops of ten trips in another one, each of which makes the count a digit longer
+    monkeypatch.setattr(walk, "MOST", 10**300)
     assert hc.count(BOMBS["counted_nest"](290)).transcendentals == 64 * 10**291
     with pytest.raises(hc.HloCountError, match=r"\Am: what its loops and calls run goes beyond a count of 10\^300\Z"):
         hc.count(BOMBS["counted_nest"](299))
@@ -130,22 +134,41 @@ def test_counts_have_an_end() -> None:
         hc.count(module([f"p = f32[{elements}] parameter(0)", f"ROOT r = f32[{elements}] negate(p)"]))
 
 
+DEEP = 380
+"""Loops of ten trips in each other: counts beyond 1.8e308, where floating-point numbers end."""
+
+
 def test_the_largest_counts_are_shown_everywhere() -> None:
-    report, other = hc.count(BOMBS["counted_nest"](290)), hc.count(BOMBS["counted_nest"](280))
-    assert re.search(r"transcendentals +6\.400e\+292 +exact", str(report))
-    assert json.loads(report.to_json())["transcendentals"] == 64 * 10**291
-    roofline = report.roofline("h100-sxm")
-    assert roofline.bound is not None and 1e270 < roofline.bound < 1e300
-    shown = [str(roofline), json.dumps(roofline.to_dict()), str(report.reconcile()), str(report.explain("f7/y"))]
-    diff = hc.diff(report, other)
-    shown += [str(diff), diff.markdown(), json.dumps(diff.to_dict())]
+    assert math.log10(walk.MOST) < sys.int_info.default_max_str_digits, "every count can be written as a decimal"
+    report, other = hc.count(BOMBS["counted_nest"](DEEP)), hc.count(BOMBS["counted_nest"](DEEP - 10))
+    assert re.search(rf"transcendentals +6\.400e\+{DEEP + 2} +exact", str(report))
+    assert json.loads(report.to_json())["transcendentals"] == 64 * 10 ** (DEEP + 1)
+    undrawn = {"what-if", "roofline"}
+    for name, make in outputs_of(report, other).items():
+        if name in undrawn:
+            with pytest.raises(hc.HloCountError, match=r"no roofline of counts beyond 10\^300"):
+                make()
+        elif name != "explanation":  # of one of its many roots
+            make()
+    diff = hc.diff(other, report)
+    shown = [str(report), str(report.reconcile()), str(report.explain("f7/y")), str(diff), diff.markdown()]
+    shown.append(json.dumps(diff.to_dict()))
     assert not any("inf" in text.replace("info", "") for text in shown)
 
 
-def test_the_page_shows_the_largest_counts(tmp_path: Path) -> None:
+def test_counts_that_times_can_be_told_of_have_a_roofline() -> None:
+    roofline = hc.count(BOMBS["counted_nest"](290)).roofline("h100-sxm")
+    assert roofline.bound is not None and 1e270 < roofline.bound < 1e300
+    assert "inf" not in str(roofline) + json.dumps(roofline.to_dict())
+
+
+def test_pages_and_flame_graphs_of_the_largest_counts(tmp_path: Path) -> None:
     pytest.importorskip("jinja2", reason="a page is made with Jinja2, the extra `html`")
-    page = hc.count(BOMBS["counted_nest"](290)).save(tmp_path / "report.html")
-    assert "6.400e+292" in page.read_text()
+    report = hc.count(BOMBS["counted_nest"](DEEP))
+    page = report.save(tmp_path / "report.html", device="h100-sxm").read_text()
+    assert f"6.400e+{DEEP + 2}" in page and "Nothing is drawn" in page and "<script" not in page
+    stacks = report.save(tmp_path / "stacks.folded").read_text().splitlines()
+    assert sum(int(line.rpartition(" ")[2]) for line in stacks) == report.bytes
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import patch
+
 import pytest
 from bomb_texts import BOMBS
 from hypothesis import given, settings
@@ -12,6 +15,8 @@ import hlo_count as hc
 from hlo_count.hlo import step_budget
 from hlo_count.hlo.loop_slices import covered_by
 from hlo_count.hlo.progressions import Progression
+from hlo_count.hlo.trip_counts import TripCount
+from tests.hlo.loop_texts import loop_text, only
 
 TRIPS = 2**28
 
@@ -51,6 +56,43 @@ def test_a_place_by_formula_is_the_place_by_stepping(index: str, monkeypatch: py
     assert touched(text) == found
 
 
+CONDITIONS = {
+    "a multiple": "h = {t}[] multiply(i, k)\n  ROOT r = pred[] compare(h, n), direction={d}",
+    "two lines": "h = {t}[] multiply(i, k)\n  g = {t}[] subtract(n, i)\n  ROOT r = pred[] compare(h, g), direction={d}",
+    "a difference": "h = {t}[] subtract(n, i)\n  ROOT r = pred[] compare(h, k), direction={d}",
+    "the greater": "h = {t}[] multiply(i, k)\n  g = {t}[] maximum(h, i)\n  ROOT r = pred[] compare(g, n), direction={d}",
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.sampled_from(sorted(CONDITIONS)),
+    st.sampled_from(("LT", "LE", "GT", "GE", "EQ", "NE")),
+    st.sampled_from((("s8", -128, 127), ("u8", 0, 255))),
+    st.data(),
+)
+def test_a_comparison_of_lines_is_what_stepping_finds(
+    name: str, direction: str, dtype: tuple[str, int, int], data: Any
+) -> None:
+    word, low, high = dtype
+    start, step, bound, factor = (data.draw(st.integers(max(low, -99), min(high, 130))) for _ in range(4))
+    head = f"p = ({word}[], {word}[]) parameter(0)\n  i = {word}[] get-tuple-element(p), index=0\n  "
+    condition = f"n = {word}[] get-tuple-element(p), index=1\n  k = {word}[] constant({factor})\n  "
+    text = loop_text(dtype=word, start=start, one=step, bound=bound)
+    at, end = text.index("condition {"), text.index("ENTRY")
+    lines = CONDITIONS[name].format(t=word, d=direction)
+    text = f"{text[:at]}condition {{\n  {head}{condition}{lines}\n}}\n\n{text[end:]}"
+    found = only(text)
+    with patch("hlo_count.hlo.trip_counts.line_course", lambda *_: None):
+        assert (only(text).n, only(text).at_least) == (found.n, found.at_least)
+
+
+def test_a_multiple_of_a_counter_takes_no_steps() -> None:
+    lines = "two = s32[] constant(2)\n  h = s32[] multiply(i, two)\n  ROOT r = pred[] compare(h, n), direction=LT"
+    text = loop_text(bound=2 * 10**9 + 1).replace("ROOT goes_on = pred[] compare(i, n), direction=LT", lines)
+    assert only(text) == TripCount(10**9 + 1, "affine")
+
+
 def test_what_only_stepping_tells_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step_budget, "MAX_OPERATIONS", 20_000)
     report = hc.count(endless(TRIPS))
@@ -62,7 +104,7 @@ def test_what_only_stepping_tells_has_a_limit(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_loops_share_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 50 loops of 2 to 27 trips the first are stepped through, then the budget is used up."""
+    """Of 50 loops of 2 to 8 trips the first are stepped through, then the budget is used up."""
     monkeypatch.setattr(step_budget, "_MOST_OPERATIONS", 300)
     report = hc.count(BOMBS["loops"](50))
     assert 0 < len(report.unknowns) < 50

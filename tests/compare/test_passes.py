@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 import hlo_count as hc
+from hlo_count.cli import main
 from hlo_count.errors import HloCountError
 from hlo_count.lowering import dump_passes, gpu, tpu
 from hlo_count.visitors.cost import Cost
@@ -200,3 +202,55 @@ def test_what_is_no_file_in_a_folder_of_dumps_is_passed_over(tmp_path):
     (tmp_path / "again").symlink_to(tmp_path)
     with pytest.raises(HloCountError, match="holds no HLO after passes"):
         hc.read_dumps(tmp_path)
+
+
+# Logs, as of a program that ran with --xla_dump_to=-
+
+
+def state(module: str, lines: str) -> str:
+    return f"HloModule {module}\n\nENTRY e {{\n  p = f32[64] parameter(0)\n{lines}\n}}\n"
+
+
+STATES = {
+    "before_optimizations.txt": state("one", "  a = f32[64] negate(p)\n  ROOT b = f32[64] negate(a)"),
+    "0001.simplify.after_algsimp.txt": state("one", "  ROOT b = f32[64] negate(p)"),
+    "cpu_after_optimizations.txt": state("one", "  ROOT b = f32[64] negate(p)"),
+}
+
+
+def log_of(prefix: str, files: dict[str, str]) -> str:
+    lines = [
+        line
+        for name, text in files.items()
+        for line in (f"*** Begin {name} ***", *text.splitlines(), f"*** End {name} ***")
+    ]
+    return "".join(f"{prefix}{line}\n" for line in ["a program began", *lines, "and is done"])
+
+
+@pytest.mark.parametrize("prefix", ["", "2026-01-02 03:04:05.678 [rank3] "])
+def test_the_passes_in_a_log(tmp_path, prefix):
+    one = {f"module_0001.one.{name}": text for name, text in STATES.items()}
+    other = {f"module_0002.two.{name}": text.replace("HloModule one", "HloModule two") for name, text in STATES.items()}
+    log = tmp_path / "run.log"
+    log.write_text(log_of(prefix, one | other))
+    with pytest.raises(HloCountError, match=r"run\.log: holds 2 modules") as several:
+        hc.read_dumps(log)
+    assert "hlo-count-" not in str(several.value), "the folder that they were put into is nobody's business"
+    for wanted in ("two", "module_0002.two"):
+        found = hc.read_dumps(log, module=wanted)
+        assert found.module == "module_0002.two"
+        assert [row.other_ops for row in (found.before, found.after)] == [128, 64]
+    assert str(hc.passes(log, module="one")) == str(hc.read_dumps(log, module="one"))
+    assert main(["passes", str(log), "--module", "one"]) == 0
+
+
+def test_a_log_names_no_place_for_its_dumps(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    text = STATES["before_optimizations.txt"]
+    away = tmp_path / "module_0001.away.before_optimizations.txt"
+    names = ["../module_0001.away.before_optimizations.txt", f"{away}", "module_0001.here.before_optimizations.txt"]
+    log = tmp_path / "run.log"
+    log.write_text(log_of("", dict.fromkeys(names, text)))
+    found = hc.read_dumps(log)
+    assert found.module == "module_0001.here"
+    assert not away.exists()

@@ -191,7 +191,7 @@ def test_a_conditional_that_chooses_the_step(even: int, odd: int) -> None:
             i, n = i + (even if i % 2 == 0 else odd), n + 1
         return n
 
-    update = "conditional(even, i, i), branch_computations={odd_step, even_step}"
+    update = "conditional(even, i, i), true_computation=even_step, false_computation=odd_step"
     text = loop_text(update=update).replace(
         "  next =",
         "  two = s32[] constant(2)\n  r = s32[] remainder(i, two)\n  zero = s32[] constant(0)\n"

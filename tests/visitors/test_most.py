@@ -110,7 +110,7 @@ ENTRY main {
   y = f32[64] parameter(1)
   b = pred[] parameter(2)
   t = (f32[8], f32[64]) tuple(x, y)
-  ROOT c = f32[8] conditional(b, t, t), branch_computations={few, many}
+  ROOT c = f32[8] conditional(b, t, t), true_computation=many, false_computation=few
 }
 """
     report = hc.count(text, **choice)

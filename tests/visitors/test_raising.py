@@ -28,7 +28,7 @@ ENTRY main {{
   flag = pred[] parameter(0)
   x = {gives} parameter(1)
   handed = {hands} parameter(2)
-  checked = {gives} conditional(flag, x, handed), branch_computations={{keep, raise}}
+  checked = {gives} conditional(flag, handed, x), true_computation=raise, false_computation=keep
   ROOT product = f32[8,8] dot(checked, checked), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
 }}
 """
@@ -92,7 +92,7 @@ def test_of_several_branches_those_that_do_not_raise_are_left() -> None:
     square = "square {\n  p = f32[8,8] parameter(0)\n  ROOT y = f32[8,8] multiply(p, p)\n}\n\nENTRY"
     text = program(RAISING["NaN"]).replace("ENTRY", square).replace("flag = pred[]", "flag = s32[]")
     text = text.replace(
-        "(flag, x, handed), branch_computations={keep, raise}",
+        "(flag, handed, x), true_computation=raise, false_computation=keep",
         "(flag, x, x, x), branch_computations={keep, square, raise}",
     )
     report = hc.count(text)

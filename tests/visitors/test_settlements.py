@@ -68,7 +68,7 @@ def conditionals(*op_names: str) -> str:
     lines = ["  x0 = f32[8] parameter(0)", "  flag = pred[] parameter(1)"]
     for k, op_name in enumerate(op_names):
         lines.append(
-            f"  x{k + 1} = f32[8] conditional(flag, x{k}, x{k}), branch_computations={{first, second}}, "
+            f"  x{k + 1} = f32[8] conditional(flag, x{k}, x{k}), true_computation=second, false_computation=first, "
             f"metadata={{op_name={json.dumps(op_name, ensure_ascii=False)}}}"
         )
     lines[-1] = lines[-1].replace("  x", "  ROOT x", 1)

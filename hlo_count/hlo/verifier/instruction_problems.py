@@ -89,8 +89,13 @@ def _may_lack(i: Instruction, name: str) -> bool:
 
 def _branch_problem(i: Instruction) -> str:
     index = i.operands[0].shape
-    right = not index.rank and index.dtype in ("pred", "s32")
-    return "" if right else f"chooses a branch by {index}, which is no pred[] and no s32[]"
+    if index.rank or index.dtype not in _BRANCHES:
+        return f"chooses a branch by {index}, which is no pred[] and no s32[]"
+    named = tuple(name for name in OPCODES[i.opcode].calls if name in i.attributes)
+    wanted = _BRANCHES[index.dtype]
+    if set(named) != set(wanted):
+        return f"chooses a branch by {index}, which takes {' and '.join(wanted)}, and has {', '.join(named) or 'none'}"
+    return ""
 
 
 def _layout_problem(i: Instruction) -> str:
@@ -106,6 +111,8 @@ def _layout_problem(i: Instruction) -> str:
     return "" if odd is None else f"prescribes the layout of {odd[0]} for {odd[1]}"
 
 
+_BRANCHES = {"pred": ("true_computation", "false_computation"), "s32": ("branch_computations",)}
+"""The branches of a conditional, by the type of what chooses between them."""
 _ASKED = {
     "get-tuple-element": element_problem,
     "conditional": _branch_problem,

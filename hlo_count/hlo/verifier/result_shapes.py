@@ -19,6 +19,7 @@ from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
 from hlo_count.hlo.replica_groups import group_size
 from hlo_count.hlo.shapes import Shape, tuple_of
 from hlo_count.hlo.verifier.element_types import same_kind
+from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices
 
 _SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]")
 
@@ -409,6 +410,8 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "all-gather": _gathered,
     "reduce-scatter": _gathered,
     "fft": _fft,
+    "gather": gather_slices,
+    "scatter": scatter_slices,
     "iota": _iota,
 }
 
