@@ -14,7 +14,17 @@ from pathlib import Path
 
 from hlo_count.command_options import Asked, command_parser
 from hlo_count.commands import DONE, UNKNOWN, WRONG, Outcome
-from hlo_count.console import Ended, ended_by_signals, flush_all, hold_closed_streams, is_terminal, leave, say, write
+from hlo_count.console import (
+    Ended,
+    ended_by_signals,
+    flush_all,
+    hold_closed_streams,
+    is_terminal,
+    leave,
+    say,
+    witnessed,
+    write,
+)
 from hlo_count.errors import HloCountError, UnknownCostError
 from hlo_count.harmless import harmless_lines
 from hlo_count.layout import columns
@@ -30,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Whatever goes wrong is one line on standard error and an exit code, never a traceback."""
     hold_closed_streams()
     try:
-        with ended_by_signals():
+        with witnessed() if argv is None else nullcontext(), ended_by_signals():
             return _finished(_outcome(argv))
     except Ended as end:
         leave(str(end), end.code)

@@ -99,6 +99,54 @@ def _give_up(stream: Any) -> None:
     os.close(nowhere)
 
 
+# What ends the process from within
+
+_SHELL = "/bin/sh"
+_WITNESS = "trap '' INT TERM HUP; read -r _ || echo \"$0\" >&2"
+"""Waits for a line, and says what it was given where none comes: the process that should write it is no more."""
+_KILLED = "hlo-count: ended before it was done, as a compiler that runs out of memory ends a process, or the system"
+_told: list[tuple[int, int]] = []
+"""The witness of this process: where it is told that all is well, and its number."""
+
+
+@contextmanager
+def witnessed() -> Iterator[None]:
+    """Let a shell say so in one line where this process is ended by something that Python does not get to see.
+
+    C++ that has no memory left aborts, and Linux kills what takes too much.
+    """
+    if not (hasattr(os, "posix_spawn") and os.access(_SHELL, os.X_OK)):
+        yield
+        return
+    hears, tells = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, hears, 0), (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    try:
+        shell = os.posix_spawn(_SHELL, ["sh", "-c", _WITNESS, _KILLED], {}, file_actions=actions)
+    except OSError:  # no memory for another process
+        os.close(tells)
+        yield
+        return
+    finally:
+        os.close(hears)
+    _told.append((tells, shell))
+    try:
+        yield
+    finally:
+        _all_is_well()
+
+
+def _all_is_well() -> None:
+    """The process ends as it means to."""
+    for tells, shell in _told:
+        try:
+            os.write(tells, b"\n")
+            os.close(tells)
+            os.waitpid(shell, 0)
+        except OSError:  # somebody ended the shell, or waited for all children
+            continue
+    _told.clear()
+
+
 # Signals
 
 
@@ -156,5 +204,6 @@ def _watch(arrived: int, numbers: list[int], over: threading.Event) -> None:
 def leave(reason: str, code: int) -> NoReturn:
     """End the process at once. Leaving Python in order waits for a compiler, which dumps on into folders removed."""
     say(f"hlo-count: {reason}")
+    _all_is_well()
     remove_temporary_folders()
     os._exit(code)

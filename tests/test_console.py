@@ -178,6 +178,20 @@ def test_memory_that_runs_out(folder: Path) -> None:
     assert done.stderr == "hlo-count: out of memory: what is counted takes more than this process may have\n"
 
 
+ABORTS = ("os.abort()", "os.kill(os.getpid(), signal.SIGKILL)")
+"""What C++ does when memory runs out, and what Linux does."""
+
+
+@pytest.mark.parametrize("end", ABORTS)
+def test_what_python_does_not_get_to_see_is_said_in_one_line(end: str, folder: Path) -> None:
+    (folder / "program.py").write_text(f"import os, signal\n{end}\n")
+    done = shell("hlo count program.py:f --arg f32[2]", folder)
+    assert done.returncode in (128 + signal.SIGABRT, 128 + signal.SIGKILL)
+    lines = [line for line in done.stderr.splitlines() if "hlo-count" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("hlo-count: ended before it was done, as a compiler that runs out of memory")
+
+
 SLOW = """
 import jax, jax.numpy as jnp
 
