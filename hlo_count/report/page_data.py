@@ -83,7 +83,8 @@ class _PageData:
     def _tree(self, by: str) -> dict[str, Any]:
         sides = [self._weights, *([] if self._before is None else [self._before])]
         size = len(self._measures)
-        nodes = [_Node("", -1, [0] * size * len(sides))]
+        nothing = [0.0] * size * len(sides)
+        nodes = [_Node("", -1, [*nothing])]
         for side, weights in enumerate(sides):
             first = side * size
             for instruction, values in weights.shares:
@@ -92,7 +93,7 @@ class _PageData:
                     child = nodes[at].children.get(name)
                     if child is None:
                         child = nodes[at].children[name] = len(nodes)
-                        nodes.append(_Node(name, at, [0] * size * len(sides)))
+                        nodes.append(_Node(name, at, [*nothing]))
                     at = child
                 into = nodes[at].values
                 for n, value in enumerate(values, first):
@@ -187,7 +188,7 @@ class _PageData:
             file, _, line = self._report.places.of(instruction).rpartition(":")
             if file and line.isdecimal():
                 lines = heat.setdefault(file, {})
-                held = lines.get(int(line), [0] * len(self._measures))
+                held = lines.get(int(line), [0.0] * len(self._measures))
                 lines[int(line)] = [one + other for one, other in zip(held, values, strict=True)]
         main = self._measures.index(self._weights.main)
         ranked = sorted(heat, key=lambda file: -sum(values[main] for values in heat[file].values()))
@@ -255,7 +256,7 @@ def _kept(nodes: list[_Node], most: int) -> list[_Node]:
     # A parent weighs no less than its child and stands before it, so that it is kept whenever the child is.
     heaviest = sorted(range(1, len(nodes)), key=lambda n: (-shares[n], n))[: most - 1]
     numbers = {old: new for new, old in enumerate([0, *sorted(heaviest)])}
-    kept = [_Node(nodes[old].name, numbers.get(nodes[old].parent, -1), [0] * len(whole[0])) for old in numbers]
+    kept = [_Node(nodes[old].name, numbers.get(nodes[old].parent, -1), [0.0] * len(whole[0])) for old in numbers]
     for n, node in enumerate(nodes):
         at = n
         while at not in numbers:
