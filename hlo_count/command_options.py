@@ -73,6 +73,7 @@ def command_parser() -> argparse.ArgumentParser:
     count.add_argument("more", nargs="*", help=argparse.SUPPRESS)  # what a shell makes of FOLDER/*
     _add_program_options(count)
     _add_report_options(count)
+    count.add_argument("--arguments", action="store_true", help="the arguments by module, with shapes and sizes")
     for name in LIMITS:
         count.add_argument(
             f"--max-{name.replace('_', '-')}", metavar="QUANTITY", help=f"fail above this, e.g. {_example(name)}"

@@ -381,6 +381,8 @@ def _for_targets(
     keys = tuple(key.strip() for key in options.by.split(",")) if options.by else None
     if len(targets) > 1:
         text = json_text(targets_dict(done)) if options.json else targets_table(done)
+    elif getattr(options, "arguments", False):
+        text = reports[0].arguments_table(options.depth)
     elif options.json:
         text = reports[0].to_json(by=keys, depth=options.depth)
     else:

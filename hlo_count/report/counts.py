@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 from hlo_count.errors import DeviceError, HloCountError, UnknownCostError
 from hlo_count.hlo import Instruction, Module
+from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.making_sense import making_sense_of
 from hlo_count.hlo.stage import Stage
 from hlo_count.hlo.travel import Packed, pack, unpack
+from hlo_count.report.arguments import Argument, arguments_of
 from hlo_count.report.breakdown import Group, Naming, breakdown
 from hlo_count.report.collectives import CollectiveRow, collective_rows
 from hlo_count.report.places import Places, Scopes
@@ -25,6 +27,7 @@ from hlo_count.visitors.cost import Cost, Status, Times, weakest
 from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.most import most_of
+from hlo_count.visitors.padding import flops_on_padding
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
@@ -215,12 +218,26 @@ class Counts:
         with making_sense_of(self.module):
             return most_of(self.walk)
 
+    @cached_property
+    def padding_flops(self) -> int:
+        """FLOP that convolutions would do in addition if taps that fall on padding counted, as in published figures."""
+        with making_sense_of(self.module):
+            runs: dict[Computation, Times] = {}
+            for (computation, _), times in self.walk.runs.items():
+                runs[computation] = runs.get(computation, 0) + times
+            return round(sum(n * flops_on_padding(i) for c, n in runs.items() if n for i in c.instructions))
+
     # Buffers
 
     @property
     def parameters(self) -> int:
         """Number of elements of all array arguments of the entry computation (see also `count_parameters`)."""
         return sum(leaf.size for p in self.module.entry.parameters for leaf in p.shape.leaves if leaf.is_array)
+
+    @property
+    def arguments(self) -> list[Argument]:
+        """The array arguments in their order, each with its path in the pytrees (`params`, `block_0`, `kernel`)."""
+        return arguments_of(self.module)
 
     @property
     def argument_bytes(self) -> int:

@@ -50,6 +50,7 @@ def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 
         "settled": [_settlement_dict(group) for group in report.settled],
     }
     if report.convention == "default":
+        data["padding_flops"] = report.padding_flops
         data["compulsory_bytes"] = report.compulsory_bytes
         data["peak_bytes"] = report.peak_bytes
         data["peak_status"] = report.peak.status

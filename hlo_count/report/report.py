@@ -97,6 +97,12 @@ class Report(Counts):
 
         return render(self, by, depth, rows)
 
+    def arguments_table(self, depth: int = 4) -> str:
+        """The arguments by their paths in the pytrees, as a tree of `depth` levels: parameters and shapes by module."""
+        from hlo_count.report.arguments import arguments_table
+
+        return arguments_table(self.module, depth)
+
     def __str__(self) -> str:
         return self.table()
 

@@ -80,7 +80,7 @@ def totals_rows(report: Counts) -> list[tuple[str, str, str, str]]:
     """(counter, amount, status, what it is made of)."""
     total = report.total
     rows: list[tuple[str, str, str, str]] = [
-        ("FLOP", amount(report.flops), report.status, _shares(total)),
+        ("FLOP", amount(report.flops), report.status, "; ".join(filter(None, (_shares(total), _on_padding(report))))),
         ("transcendentals", amount(report.transcendentals), report.status, ""),
     ]
     if report.convention == "default":
@@ -277,6 +277,12 @@ def _shares(total: Cost) -> str:
     shown = [f"{name} {100 * n / flops:.1f} %" for name, n in ranked[:3]]
     rest = sum(n for _, n in ranked[3:])
     return ", ".join([*shown, f"other {100 * rest / flops:.1f} %"] if rest >= 0.0005 * flops else shown)
+
+
+def _on_padding(report: Counts) -> str:
+    """What others would count of convolutions, where it is another figure."""
+    more = 0 if report.convention == "xla" else report.padding_flops
+    return f"{amount(report.flops + more)} with taps that fall on padding" if 2000 * more >= report.flops > 0 else ""
 
 
 def _intensity(cost: Cost) -> str:

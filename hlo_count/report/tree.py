@@ -6,7 +6,6 @@ another takes its name, and siblings that differ in a number are one (`Block_* Ã
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,15 +14,14 @@ from fractions import Fraction
 from hlo_count.report.breakdown import NO_FUNCTION, NO_SCOPE, NO_SOURCE
 from hlo_count.report.counts import Counts
 from hlo_count.report.dominant import dominant, rank
+from hlo_count.report.numbered import numbered_as_one
 from hlo_count.visitors.cost import ZERO, Cost, Key, Status, Times, weakest
 
 TREES = ("scope", "stack")
 """Keys of `by` whose names are paths."""
 DEEPEST = 100
 """Levels: what stands deeper stands there."""
-_FEWEST_ALIKE = 3
 _PART = Fraction(1, 100)
-_NUMBERED = re.compile(r"(.*?)(\d+)((?: \(backward\))?)")
 
 
 @dataclass(slots=True)
@@ -180,26 +178,12 @@ def _merged(root: Node) -> Node:
         for original in originals:
             for child in original.children:
                 groups.setdefault(child.name, []).append(child)
-        for name, number, children in _alike(groups):
+        for name, number, members in numbered_as_one(groups):
+            children = [node for nodes in members for node in nodes]
             child = _joined(name, number, children)
             node.children.append(child)
             work.append((child, children))
     return top
-
-
-def _alike(groups: Mapping[str, list[Node]]) -> list[tuple[str, int, list[Node]]]:
-    stems: dict[tuple[str, str], list[str]] = {}
-    for name in groups:
-        found = _NUMBERED.fullmatch(name)
-        if found is not None:
-            stems.setdefault((found[1], found[3]), []).append(name)
-    result = []
-    done: set[str] = set()
-    for (head, tail), names in stems.items():
-        if len(names) >= _FEWEST_ALIKE:
-            done.update(names)
-            result.append((f"{head}*{tail}", len(names), [node for name in names for node in groups[name]]))
-    return [*result, *((name, 1, nodes) for name, nodes in groups.items() if name not in done)]
 
 
 def _joined(name: str, number: int, nodes: list[Node]) -> Node:
