@@ -92,14 +92,19 @@ def arguments_table(module: Module, depth: int) -> str:
     return printable(table)
 
 
-def _below(found: Sequence[tuple[Argument, tuple[str, ...]]], level: int, depth: int, least: float) -> Iterator[_Row]:
-    """The rows of arguments with what is left of their paths."""
-    groups: dict[str, list[tuple[Argument, tuple[str, ...]]]] = {}
+_Left = tuple[Argument, tuple[str, ...]]
+"""An argument with what is left of its path."""
+
+
+def _below(found: Sequence[_Left], level: int, depth: int, least: float) -> Iterator[_Row]:
+    """The rows of arguments below one row."""
+    groups: dict[str, list[_Left]] = {}
     for argument, path in found:
         groups.setdefault(path[0] if path else "", []).append((argument, path[1:]))
     if "" in groups or level > depth:  # it is the array itself
         return
-    shown, small = [], []
+    shown: list[tuple[_Row, list[_Left]]] = []
+    small: list[tuple[_Row, list[_Left]]] = []
     for name, number, members in numbered_as_one(groups):
         inside = [each for member in members for each in member]
         while len({path[0] if path else "" for _, path in inside}) == 1 and inside[0][1] and number == 1:
