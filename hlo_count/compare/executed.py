@@ -15,8 +15,7 @@ from hlo_count.hlo.shapes import Shape
 from hlo_count.report.breakdown import NO_SCOPE
 from hlo_count.report.report import Report
 from hlo_count.report.scopes import readable, scope
-from hlo_count.visitors.cost import Cost, Times
-from hlo_count.visitors.elementwise import COMPUTING
+from hlo_count.visitors.cost import ZERO, Cost, Times
 from hlo_count.visitors.walk import Walk
 
 SILENT = LEAVES | frozenset("tuple get-tuple-element while call conditional after-all".split())
@@ -28,6 +27,10 @@ _NAMING = frozenset(
 """Attributes that name other parts of the text, or say how and not what."""
 REMATERIALIZED = "rematted_computation"
 """The component that `jax.checkpoint` puts into the op_name of what it computes again."""
+
+
+Origin = tuple[str, str, tuple[bool, str, str]]
+"""An op_name within its calls, the line of source, and the `place` of the op_name."""
 
 
 class Executed:
@@ -56,13 +59,13 @@ class Executed:
     def __init__(
         self,
         instruction: Instruction,
-        metadata: Metadata,
         *,
         order: int,
         times: Times,
         kernel: bool,
         cost: Cost,
-        caller: str,
+        label: int,
+        origin: Origin,
     ) -> None:
         self.instruction = instruction
         self.opcode = instruction.opcode
@@ -70,10 +73,8 @@ class Executed:
         self.times = self.left = times
         self.kernel = kernel
         self.cost = cost
-        self.op_name = _nested(caller, metadata.op_name)
-        self.source = metadata.source
-        self.where = place(self.op_name)
-        self.label = 0
+        self.label = label
+        self.op_name, self.source, self.where = origin
         self.home = self
 
     @property
@@ -101,11 +102,11 @@ class Program:
         self.items: list[Executed] = []
         self.fusions: list[Executed] = []
         self._labels = labels
-        self._contents: dict[Instruction, int] = {}
+        self._contents: dict[Computation, list[int]] = {}
+        self._neighbourhoods: dict[Computation, list[int]] = {}
         self._shapes: dict[int, int] = {}
         self._whats: dict[tuple[str, str, str], int] = {}
-        self._costs: tuple[dict[Hashable, Cost], dict[Hashable, Cost]] = ({}, {})
-        self._metadatas: dict[str, Metadata] = {}
+        self._origins: dict[tuple[Metadata, str], Origin] = {}
         self._operations: dict[int, int] = {}
         walk = report.walk
         homes: dict[tuple[Computation, str], Executed] = {}
@@ -113,21 +114,20 @@ class Program:
             if not times:
                 continue
             home = None if kernel else homes.get((computation, caller))
-            for instruction in computation.instructions:
+            costs = dict(walk.costs_of(computation, kernel))
+            for instruction, label in zip(computation.instructions, self._contents_of(computation), strict=True):
                 opcode = instruction.opcode
                 if opcode in SILENT:
                     continue
-                cost = self._cost(walk, instruction, kernel)
                 item = Executed(
                     instruction,
-                    self._metadata(instruction),
                     order=len(self.items),
                     times=times,
                     kernel=kernel,
-                    cost=cost,
-                    caller=caller,
+                    cost=costs.get(instruction, ZERO),
+                    label=label,
+                    origin=self._origin(instruction.metadata, caller),
                 )
-                item.label = self.content(instruction)
                 item.home = home or item
                 self.items.append(item)
                 if opcode == "fusion":
@@ -159,32 +159,25 @@ class Program:
                 found.update(edge.callee for _, edges in self.report.walk.edges(computation) for edge in edges)
         return found
 
-    def _metadata(self, instruction: Instruction) -> Metadata:
-        """Its metadata: where the texts are the same, read once."""
-        text = instruction.attribute_text.partition("metadata={")[2]
-        found = self._metadatas.get(text)
+    def _origin(self, metadata: Metadata, caller: str) -> Origin:
+        found = self._origins.get((metadata, caller))
         if found is None:
-            found = self._metadatas[text] = instruction.metadata
-        return found
-
-    def _cost(self, walk: Walk, instruction: Instruction, kernel: bool) -> Cost:
-        """What one run costs: one object for elementwise instructions that are alike."""
-        if instruction.opcode not in COMPUTING:
-            return walk.cost_of(instruction, kernel)
-        shapes = [id(operand.shape) for operand in dict.fromkeys(instruction.operands)] if kernel else ()
-        key = (instruction.opcode, id(instruction.shape), *shapes)
-        found = self._costs[kernel].get(key)
-        if found is None:
-            found = self._costs[kernel][key] = walk.cost_of(instruction, kernel)
+            op_name = _nested(caller, metadata.op_name)
+            found = self._origins[metadata, caller] = op_name, metadata.source, place(op_name)
         return found
 
     def content(self, instruction: Instruction) -> int:
         """A number for what it does, whatever it is named: opcode, shape, literal, attributes."""
-        found = self._contents.get(instruction)
+        return self._contents_of(instruction.computation)[instruction.index]
+
+    def _contents_of(self, computation: Computation) -> list[int]:
+        """The same of all instructions of a computation: those of the first that says so."""
+        computation = computation.twin
+        found = self._contents.get(computation)
         if found is None:
-            found = self._contents[instruction] = self._intern(
-                (self._what(instruction), self._shape(instruction.shape))
-            )
+            found = self._contents[computation] = [
+                self._intern((self._what(i), self._shape(i.shape))) for i in computation.instructions
+            ]
         return found
 
     def _what(self, instruction: Instruction) -> int:
@@ -218,9 +211,24 @@ class Program:
     def neighbourhood(self, item: Executed) -> int:
         """A number for what it does, and what its operands and users do."""
         instruction = item.instruction
-        content = self.content
-        users = sorted(map(content, instruction.computation.users[instruction]))
-        return self._intern((item.label, tuple(map(content, instruction.operands)), tuple(users)))
+        return self._neighbourhoods_of(instruction.computation)[instruction.index]
+
+    def _neighbourhoods_of(self, computation: Computation) -> list[int]:
+        computation = computation.twin
+        found = self._neighbourhoods.get(computation)
+        if found is None:
+            contents, users = self._contents_of(computation), computation.users
+            found = self._neighbourhoods[computation] = [
+                self._intern(
+                    (
+                        contents[i.index],
+                        tuple([contents[operand.index] for operand in i.operands]),
+                        tuple(sorted([contents[user.index] for user in users[i]])),
+                    )
+                )
+                for i in computation.instructions
+            ]
+        return found
 
     @cached_property
     def values(self) -> Values:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless
+from hlo_count.hlo.compiler_marks import marked_backend
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.lines import Lines
@@ -51,6 +52,11 @@ class Module:
         """The computations that each of them names, none of which leads back to itself."""
         self.contradictions: list[tuple[Computation, int, str]] = []
         """Instructions, by computation and index, that XLA's parser takes and its verifier does not, each with why."""
+
+    @cached_property
+    def marked_backend(self) -> str:
+        """Which backend's compiler wrote the text, by its marks alone: tpu, gpu, cpu, unknown."""
+        return marked_backend(self.text)
 
     @cached_property
     def metadata(self) -> MetadataTable:

@@ -21,6 +21,8 @@ KEYS = (
     *("collective", "memory_space"),
 )
 NO_SCOPE, NO_SOURCE, NO_FUNCTION = "(no scope)", "(no source)", "(no function)"
+_OF_PARTS = frozenset(("class", "dtype", "unit", "collective", "memory_space"))
+"""Keys that may give the amounts of one instruction different names, or none."""
 _MOVEMENT, _COMMUNICATION = having("movement"), having("communication")
 _CONTROL = having("control") | {"while", "conditional", "call"}
 
@@ -58,6 +60,26 @@ def check_keys(keys: Sequence[str], depth: int = 1) -> None:
 def breakdown(entries: Iterable[Entry], keys: Sequence[str], naming: Naming) -> dict[Group, Cost]:
     """Costs by the names that the keys give, largest first: by what dominates the total, collectives by bytes sent."""
     check_keys(keys, naming.depth)
+    costs = _by_part(entries, keys, naming) if not _OF_PARTS.isdisjoint(keys) else _by_name(entries, keys, naming)
+    by = "network_bytes" if "collective" in keys else dominant(Cost.sum(costs.values()))
+    ranks = {id(cost): rank(cost, by) for cost in {id(cost): cost for cost in costs.values()}.values()}
+    return dict(sorted(costs.items(), key=lambda item: ranks[id(item[1])], reverse=True))
+
+
+def _by_name(entries: Iterable[Entry], keys: Sequence[str], naming: Naming) -> dict[Group, Cost]:
+    """By keys that give an instruction one name: what is alike is added up at once."""
+    groups: dict[Group, list[Cost]] = {}
+    for instruction, _, cost in entries:
+        name = tuple([_name(key, instruction, naming) for key in keys])
+        if name in groups:
+            groups[name].append(cost)
+        else:
+            groups[name] = [cost]
+    return {name: costs[0] if len(costs) == 1 else Cost.sum(costs) for name, costs in groups.items()}
+
+
+def _by_part(entries: Iterable[Entry], keys: Sequence[str], naming: Naming) -> dict[Group, Cost]:
+    """By keys that may give each amount of an instruction another name."""
     groups: dict[Group, dict[Key, int]] = {}
     statuses: dict[Group, Status] = {}
     partial = [key for key in keys if key in ("collective", "memory_space")]
@@ -83,9 +105,7 @@ def breakdown(entries: Iterable[Entry], keys: Sequence[str], naming: Naming) -> 
             statuses[name] = weakest(statuses.get(name, "exact"), cost.status)
         if not found:
             missing = weakest(missing, cost.status)
-    costs = {name: Cost(amounts, weakest(statuses.get(name, "exact"), missing)) for name, amounts in groups.items()}
-    by = "network_bytes" if "collective" in keys else dominant(Cost.sum(costs.values()))
-    return dict(sorted(costs.items(), key=lambda item: rank(item[1], by), reverse=True))
+    return {name: Cost(amounts, weakest(statuses.get(name, "exact"), missing)) for name, amounts in groups.items()}
 
 
 def _grouping(names_of: Sequence[_NameOf]) -> Callable[[Key], Group | None]:

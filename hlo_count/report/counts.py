@@ -279,7 +279,7 @@ class Counts:
     @cached_property
     def entries(self) -> list[tuple[Instruction, Times, Cost]]:
         """Every instruction that costs anything, how often it runs, and what all its runs cost together."""
-        with making_sense_of(self.module):
+        with making_sense_of(self.module), no_garbage_collection():
             return list(self.walk.executed())
 
     @cached_property
@@ -325,7 +325,7 @@ class Counts:
         """As `by`, each name a tuple however many keys there are."""
         if self.convention == "xla":
             raise HloCountError("by() breaks down our own count; in the 'xla' convention use reconcile()")
-        with making_sense_of(self.module):
+        with making_sense_of(self.module), no_garbage_collection():
             rows = self.rows if {"instruction", "computation"}.isdisjoint(keys) else self.entries
             return breakdown(rows, keys, self.naming(depth))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 
+_RANKED = ("flops", "bytes", "transcendentals", "int_ops", "other_ops", "network_bytes")
+
 
 def dominant(total: Cost) -> str:
     """The counter that decides how long a program takes: flops, transcendentals, int_ops, other_ops or bytes.
@@ -19,17 +21,12 @@ def dominant(total: Cost) -> str:
 
 def rank(cost: Cost, by: str) -> tuple[int, ...]:
     """Sorts costs by a counter, then by the others."""
-    first: int = getattr(cost, by)
-    return (
-        first,
-        cost.flops,
-        cost.bytes,
-        cost.transcendentals,
-        cost.int_ops,
-        cost.other_ops,
-        cost.network_bytes,
-        cost.dcn_bytes,
-    )
+    sums = dict.fromkeys(_RANKED, 0)
+    for key, amount in cost.amounts.items():  # once for all counters: a breakdown may have a hundred thousand groups
+        if key[0] in sums:
+            sums[key[0]] += amount
+    sums["bytes"] = cost.bytes
+    return (sums[by], *sums.values(), cost.dcn_bytes)
 
 
 def weight(cost: Cost, total: Cost, by: str) -> float:

@@ -7,7 +7,6 @@ visits x (XLA's figure - ours), which is how the opcode is counted. What is left
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isfinite
@@ -23,6 +22,7 @@ from hlo_count.report.units import times
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
+from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 from hlo_count.visitors.xla.float32 import whole
@@ -100,15 +100,12 @@ def _reconcile(report: Counts) -> Reconciliation:
     def put(cause: str, amounts: Amounts) -> None:
         causes[cause] = _plus(causes.get(cause, _NOTHING), amounts)
 
-    edges = {computation: dict(walk.edges(computation)) for computation, _ in walk.runs}
-    for instruction, kernel, runs, visits in _visited(walk):
-        called = edges[instruction.computation].get(instruction, [])
-        ours = _ours(walk.cost_of(instruction, kernel))
-        theirs = _theirs(analysis, called, instruction, kernel)
-        put(LOOPS, _scaled(ours, visits - runs))
-        put(_cause(walk, instruction, kernel), _scaled(_minus(theirs, ours), visits))
-        if instruction.opcode == "conditional":
-            put(BRANCHES, _scaled(_conditional(analysis, called, instruction), visits))
+    visits = _visits(walk)
+    parts = _Parts(walk, analysis)
+    for node, runs in walk.runs.items():
+        for cause, (ours, difference) in parts.of(*node).items():
+            put(LOOPS, _scaled(ours, visits[node] - runs))
+            put(cause, _scaled(difference, visits[node]))
     total = _ours(walk.total)
     xla = _figures(analysis.computation(walk.module.entry))
     explained = _NOTHING
@@ -124,18 +121,60 @@ def _reconcile(report: Counts) -> Reconciliation:
     return Reconciliation(_row("hlo_count", total), tuple(rows), _row("XLA", xla))
 
 
-def _visited(walk: Walk) -> Iterator[tuple[Instruction, bool, Exact, Exact]]:
-    """Every instruction that runs: whether it is a kernel, how often it runs, how often XLA's analysis visits it."""
+def _visits(walk: Walk) -> dict[tuple[Computation, bool], Exact]:
+    """How often XLA's analysis visits each computation that runs."""
     visits: dict[tuple[Computation, bool], Exact] = dict.fromkeys(walk.runs, 0)
-    visits[(walk.module.entry, True)] = 1
-    for key, runs in walk.runs.items():
-        computation, kernels = key
+    visits[walk.module.entry, True] = 1
+    for node in walk.runs:
+        computation, kernels = node
         for instruction, edges in walk.edges(computation):
             for edge in edges:
                 once = edge.times if instruction.opcode == "conditional" else 1
-                visits[(edge.callee, kernels and edge.kernels)] += visits[key] * once
+                visits[edge.callee, kernels and edge.kernels] += visits[node] * once
+    return visits
+
+
+class _Parts:
+    """By cause what one run of a computation is to us, and what XLA counts more; of bodies that say the same once."""
+
+    def __init__(self, walk: Walk, analysis: XlaAnalysis) -> None:
+        self._walk = walk
+        self._analysis = analysis
+        self._found: dict[tuple[Computation, bool], dict[str, tuple[Amounts, Amounts]]] = {}
+        self._elementwise: dict[tuple[str, int], tuple[str, Amounts, Amounts]] = {}
+        """Inside fusions, where they move nothing: by opcode and shape."""
+
+    def of(self, computation: Computation, kernels: bool) -> dict[str, tuple[Amounts, Amounts]]:
+        node = (computation if kernels else self._walk.counted_as(computation), kernels)
+        found = self._found.get(node)
+        if found is None:
+            found = self._found[node] = self._summed(*node)
+        return found
+
+    def _summed(self, computation: Computation, kernels: bool) -> dict[str, tuple[Amounts, Amounts]]:
+        found: dict[str, tuple[Amounts, Amounts]] = {}
+        called = dict(self._walk.edges(computation))
         for instruction in computation.instructions:
-            yield instruction, kernels, runs, visits[key]
+            for cause, ours, difference in self._of(instruction, kernels, called.get(instruction, [])):
+                before = found.get(cause, (_NOTHING, _NOTHING))
+                found[cause] = _plus(before[0], ours), _plus(before[1], difference)
+        return found
+
+    def _of(self, instruction: Instruction, kernel: bool, called: list[Edge]) -> list[tuple[str, Amounts, Amounts]]:
+        if kernel or instruction.opcode not in COMPUTING:
+            parts = [self._one(instruction, kernel, called)]
+            if instruction.opcode == "conditional":
+                parts.append((BRANCHES, _NOTHING, _conditional(self._analysis, called, instruction)))
+            return parts
+        key = (instruction.opcode, id(instruction.shape))
+        if key not in self._elementwise:
+            self._elementwise[key] = self._one(instruction, kernel, called)
+        return [self._elementwise[key]]
+
+    def _one(self, instruction: Instruction, kernel: bool, called: list[Edge]) -> tuple[str, Amounts, Amounts]:
+        ours = _ours(self._walk.cost_of(instruction, kernel))
+        theirs = _theirs(self._analysis, called, instruction, kernel)
+        return _cause(self._walk, instruction, kernel), ours, _minus(theirs, ours)
 
 
 def _ours(cost: Cost) -> Amounts:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.harmless import harmless, json_text
+from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.counts import Counts
 from hlo_count.report.reconcile import Reconciliation
 
@@ -95,7 +96,8 @@ class Report(Counts):
         `Block_* ×12`."""
         from hlo_count.report.table import render
 
-        return render(self, by, depth, rows)
+        with no_garbage_collection():
+            return render(self, by, depth, rows)
 
     def arguments_table(self, depth: int = 4) -> str:
         """The arguments by their paths in the pytrees, as a tree of `depth` levels: parameters and shapes by module."""

@@ -17,7 +17,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.network_paths import bytes_beyond, collective_of, links_at_once
-from hlo_count.roofline.resources import DCN, NETWORK, Busy, Limits, longest
+from hlo_count.roofline.resources import NETWORK, Busy, Limits, longest
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
 
@@ -34,6 +34,8 @@ class KernelTime:
     seconds: float
     main_seconds: float
     """How long it keeps the main memory busy."""
+    network: str
+    """What it sends over, "" for nothing."""
 
 
 class Estimate:
@@ -97,7 +99,10 @@ class Estimate:
 
     def of_kernel(self, kernel: Instruction) -> KernelTime:
         """One run of one kernel."""
-        kernel = self._workload.alike(kernel, on_cpu=self._on_cpu)
+        return self._of_first(self._workload.alike(kernel, on_cpu=self._on_cpu))
+
+    def _of_first(self, kernel: Instruction) -> KernelTime:
+        """Of the first of those that are alike."""
         found = self._kernels.get(kernel)
         if found is None:
             found = self._kernels[kernel] = self._time(kernel)
@@ -113,16 +118,24 @@ class Estimate:
         now = main = 0.0
         channels: dict[str, float] = {}
         ends: dict[Instruction, float] = {}
-        for step in self._workload.schedule(computation):
-            instruction, half = step.instruction, step.half
-            if half in ("update", "done"):
+        times = self._kernels
+        for step in self._workload.schedule(computation, on_cpu=self._on_cpu):
+            instruction, half, kernel = step.instruction, step.half, step.kernel
+            if kernel is not None:
+                time = times.get(kernel) or self._of_first(kernel)
+                main += time.main_seconds
+                if not half:
+                    now += time.seconds
+                    continue
+                seconds, over = time.seconds, time.network
+            elif half in ("update", "done"):
                 ready = ends.get(step.started, now) if step.started is not None else now
                 if half == "update":
                     ends[instruction] = ready
-                else:
-                    now = max(now, ready)
+                elif ready > now:
+                    now = ready
                 continue
-            if step.calls:
+            else:
                 parts = []
                 for edge in step.calls:
                     parts.append((float(edge.times), (yield self._run(edge.callee))))
@@ -131,13 +144,10 @@ class Estimate:
                 if self._functions and cpu_runtime.is_one_function(instruction):
                     seconds += self._launch
                 over = NETWORK if step.sends else ""
-            else:
-                time = self.of_kernel(instruction)
-                seconds, main = time.seconds, main + time.main_seconds
-                over = next((b.resource for b in time.busy if b.resource in (NETWORK, DCN)), "")
             if half:
                 channel = over or "copies"
-                ends[instruction] = channels[channel] = max(now, channels.get(channel, 0.0)) + seconds
+                free = channels.get(channel, 0.0)
+                ends[instruction] = channels[channel] = (free if free > now else now) + seconds
             else:
                 now += seconds
         found = self._runs[computation] = (max([now, *ends.values(), main]), main)
@@ -148,10 +158,10 @@ class Estimate:
     def _time(self, kernel: Instruction) -> KernelTime:
         cost = self._workload.cost(kernel)
         if not cost:
-            return KernelTime((), 0.0, 0.0)
+            return KernelTime((), 0.0, 0.0, "")
         part = self._part_of_cores(kernel)
         routines = self._routines(kernel)
-        work = self._workload.works.counted(kernel, self.limits.fuses, leaving_out=routines)
+        work = self._workload.counted(kernel, self.limits.fused, routines)
         units = self.limits.units(work, typical=True)
         if self._on_cpu:  # special functions are made of vector instructions there
             total = sum(b.seconds for b in units) / part
@@ -165,7 +175,8 @@ class Estimate:
         level = self.limits.device.memory_for(cost.bytes / part)
         memory = self._memory(kernel, cost, level)
         main_seconds = sum(b.seconds for b in memory if b.resource == self.limits.device.main_memory.name)
-        busy = (*units, *memory, *self._network(kernel, cost))
+        sending = self._network(kernel, cost)
+        busy = (*units, *memory, *sending)
         slowest = longest(list(busy))
         launch = self._launch_of(kernel)
         if kernel.computation in self._functions and (slowest is None or slowest.seconds < cpu_runtime.LATENCY):
@@ -174,7 +185,7 @@ class Estimate:
         if slowest is None or launch > slowest.seconds:
             busy = (*busy, Busy(LAUNCH, launch, "launch overhead"))
         seconds = launch + self._passes(kernel) + (0.0 if slowest is None else slowest.seconds)
-        return KernelTime(busy, seconds, main_seconds)
+        return KernelTime(busy, seconds, main_seconds, sending[0].resource if sending else "")
 
     def _routines(self, kernel: Instruction) -> dict[Instruction, Busy]:
         """The instructions of a kernel that run at a routine's measured pace, with their seconds on all cores."""

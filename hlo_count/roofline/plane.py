@@ -54,7 +54,7 @@ def ceilings(workload: Workload, limits: Limits) -> list[Ceiling]:
     """One for each unit and dtype that the program uses, highest first."""
     found: dict[tuple[str, str], Ceiling] = {}
     for kernel, _, _ in workload.kernels:
-        for key in workload.works.counted(kernel, limits.fuses):
+        for key in workload.counted(kernel, limits.fused):
             unit, dtype, how = key
             if unit == VECTOR and not dtype.startswith(("f", "b", "c")):
                 continue  # the axis is floating-point operations

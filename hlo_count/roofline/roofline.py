@@ -214,7 +214,7 @@ class Roofline(TextPage):
         found: dict[WorkKey, float] = {}
         for kernel, times, cost in self.workload.kernels:
             if any(key[-1] == "matrix" for key in cost.amounts):
-                for key, amount in self.workload.works.counted(kernel, self.limits.fuses).items():
+                for key, amount in self.workload.counted(kernel, self.limits.fused).items():
                     if key[0] == "matrix":
                         found[key] = found.get(key, 0.0) + float(times) * amount
         return found

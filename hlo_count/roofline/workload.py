@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Container, Hashable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from hlo_count.hlo.computation import Computation
@@ -30,6 +30,8 @@ class Step:
     """What the schedule of a computation has next: a kernel, a call, or a half of an asynchronous pair."""
 
     instruction: Instruction
+    kernel: Instruction | None = None
+    """The first kernel that takes as long, where it is one."""
     calls: tuple[Edge, ...] = ()
     sends: bool = False
     """Whether what it calls uses the network."""
@@ -47,10 +49,12 @@ class Workload:
         self.works = Works(walk)
         self._costs: dict[Instruction, Cost] = {}
         self._routines: dict[Instruction, list[tuple[Instruction, str, int]]] = {}
-        self._schedules: dict[Computation, list[Step]] = {}
+        self._schedules: dict[tuple[Computation, bool], list[Step]] = {}
         self._alike: dict[tuple[Instruction, bool], Instruction] = {}
         self._first: dict[Hashable, Instruction] = {}
         self._least: dict[frozenset[str], LeastWork] = {}
+        self._counted: dict[tuple[Instruction, frozenset[str]], Work] = {}
+        self._sent: dict[Instruction, Work] = {}
 
     @cached_property
     def certain_bytes(self) -> int:
@@ -81,6 +85,36 @@ class Workload:
             found = self._routines[kernel] = list(routines_of(self.walk, kernel))
         return found
 
+    def counted(self, kernel: Instruction, fused: frozenset[str], leaving_out: Container[Instruction] = ()) -> Work:
+        """All that was counted of one run of a kernel but for the instructions `leaving_out`, where the dtypes `fused`
+        multiply and add in one slot."""
+        if leaving_out:
+            return self.works.counted(kernel, fused.__contains__, leaving_out=leaving_out)
+        found = self._counted.get((kernel, fused))
+        if found is None:
+            found = self._counted[kernel, fused] = self.works.counted(kernel, fused.__contains__)
+        return found
+
+    def sent(self, kernel: Instruction) -> Work:
+        """Bytes that one run of a kernel has to send. An all-reduce sends its operand twice in a ring, once where
+        switches add up for it."""
+        found = self._sent.get(kernel)
+        if found is None:
+            found = self._sent[kernel] = self._sent_by(kernel) if self.cost(kernel).network_bytes else {}
+        return found
+
+    def _sent_by(self, kernel: Instruction) -> Work:
+        sent: Work = {}
+        for instruction, cost, _, _ in self.works.operations(kernel):
+            by_code = self.walk.kernel_of(instruction)
+            own = cost if by_code is None else by_code.count.least
+            for key, amount in ((SENT, own.network_bytes - own.dcn_bytes), (SENT_ACROSS, own.dcn_bytes)):
+                if amount and (collective_kind(instruction) or "").startswith("all-reduce"):
+                    amount = min(amount, sum(operand.shape.bytes for operand in instruction.operands))
+                if amount:
+                    sent[key] = sent.get(key, 0.0) + amount
+        return sent
+
     def least(self, fused: frozenset[str]) -> LeastWork:
         """The work that nothing can leave out, where the dtypes `fused` multiply and add in one slot."""
         found = self._least.get(fused)
@@ -93,28 +127,34 @@ class Workload:
         CPU run by its runtime in the same way."""
         found = self._alike.get((kernel, on_cpu))
         if found is None:
-            routines = tuple(
-                (name, amount, *self.works.unpaired(instruction).items())
-                for instruction, name, amount in self.routines(kernel)
-            )
-            key: Hashable = (
-                kernel.computation,
-                tuple(self.cost(kernel).amounts.items()),
-                tuple(self.works.unpaired(kernel).items()),
-                routines,
-                cpu_runtime.way_of_running(kernel) if on_cpu else None,
-            )
-            found = self._alike[(kernel, on_cpu)] = self._first.setdefault(key, kernel)
+            key: Hashable
+            if on_cpu:
+                key = self.alike(kernel, on_cpu=False), cpu_runtime.way_of_running(kernel)
+            else:
+                routines = tuple(
+                    (name, amount, *self.works.unpaired(instruction).items())
+                    for instruction, name, amount in self.routines(kernel)
+                )
+                amounts, work = self.cost(kernel).amounts.items(), self.works.unpaired(kernel).items()
+                key = kernel.computation, tuple(amounts), tuple(work), routines
+            found = self._alike[kernel, on_cpu] = self._first.setdefault(key, kernel)
         return found
 
-    def schedule(self, computation: Computation) -> list[Step]:
+    def schedule(self, computation: Computation, *, on_cpu: bool) -> list[Step]:
         """The instructions of a computation that take time or others wait for, in order."""
-        found = self._schedules.get(computation)
+        found = self._schedules.get((computation, on_cpu))
         if found is None:
-            calls = dict(self.walk.edges(computation))
-            steps = [self._step(instruction, calls) for instruction in computation.instructions]
-            found = self._schedules[computation] = [step for step in steps if step is not None]
+            steps = self.schedule(computation, on_cpu=False) if on_cpu else self._steps(computation)
+            found = self._schedules[computation, on_cpu] = [
+                replace(step, kernel=self.alike(step.instruction, on_cpu=on_cpu)) if step.kernel is not None else step
+                for step in steps
+            ]
         return found
+
+    def _steps(self, computation: Computation) -> list[Step]:
+        calls = dict(self.walk.edges(computation))
+        steps = (self._step(instruction, calls) for instruction in computation.instructions)
+        return [step for step in steps if step is not None]
 
     def _step(self, instruction: Instruction, calls: dict[Instruction, list[Edge]]) -> Step | None:
         opcode = instruction.opcode
@@ -128,8 +168,10 @@ class Workload:
         if instruction in calls and opcode != "fusion":
             edges = tuple(calls[instruction])
             sends = any(self.walk.total_of(edge.callee, kernels=True).network_bytes for edge in edges)
-            return Step(instruction, edges, sends, half)
-        return Step(instruction, half=half) if half or self.cost(instruction) else None
+            return Step(instruction, None, edges, sends, half)
+        if not half and not self.cost(instruction):
+            return None
+        return Step(instruction, instruction, half=half)
 
 
 class LeastWork:
@@ -137,6 +179,7 @@ class LeastWork:
 
     def __init__(self, workload: Workload, fused: frozenset[str]) -> None:
         self.walk = workload.walk
+        self._workload = workload
         self._works = workload.works
         self._fused = fused
         self._kernels: dict[Instruction, Work] = {}
@@ -146,23 +189,9 @@ class LeastWork:
         """One run of a kernel."""
         found = self._kernels.get(kernel)
         if found is None:
-            found = self._kernels[kernel] = self._works.least(kernel, self._fused.__contains__)
-            found |= self._sent(kernel)
+            found = self._works.least(kernel, self._fused.__contains__) | self._workload.sent(kernel)
+            self._kernels[kernel] = found
         return found
-
-    def _sent(self, kernel: Instruction) -> Work:
-        """Bytes to send. An all-reduce sends its operand twice in a ring, once where switches add up for
-        it."""
-        sent: Work = {}
-        for instruction, cost, _, _ in self._works.operations(kernel):
-            by_code = self.walk.kernel_of(instruction)
-            own = cost if by_code is None else by_code.count.least
-            for key, amount in ((SENT, own.network_bytes - own.dcn_bytes), (SENT_ACROSS, own.dcn_bytes)):
-                if amount and (collective_kind(instruction) or "").startswith("all-reduce"):
-                    amount = min(amount, sum(operand.shape.bytes for operand in instruction.operands))
-                if amount:
-                    sent[key] = sent.get(key, 0.0) + amount
-        return sent
 
     def of(self, computation: Computation) -> Work:
         """One run of a computation, with what it calls."""

@@ -65,7 +65,12 @@ class Rows:
 
     def __init__(self, by_line: Mapping[int, Cost]) -> None:
         self._by_line = by_line
-        self._numbers: dict[_Key, int] = {}
+        self._lines: dict[Times, Counter[int]] = {}
+        """By how often they run, the lines of the bodies, with how many there are of each."""
+        self._unplaced: dict[Times, set[int]] = {}
+        """Those of them that cost something and have no place in the source."""
+        self._numbers: Counter[_Key] = Counter()
+        """How many instructions a row stands for, of those that are no row of a line."""
         self._firsts: dict[_Key, tuple[Instruction | tuple[Computation, int], Times, Cost]] = {}
 
     def add(self, instruction: Instruction, times: Times, cost: Cost) -> None:
@@ -77,51 +82,41 @@ class Rows:
         """A printed computation, with what those of its instructions cost of which their lines do not tell it; bodies
         that share one `by_index` have the same instructions, names and metadata aside."""
         lines = computation.printed.numbers
+        counted = self._lines.setdefault(times, Counter())
+        unplaced = self._unplaced.setdefault(times, set())
         new: dict[int, tuple[_Key, Cost]] = {}
         """By position, the rows that begin here."""
-        unplaced: dict[int, Cost] = {}
-        first = 0
-        for line, number in Counter(lines).items():
+        for line in [line for line in set(lines) if line not in counted]:
             cost = self._by_line[line]
-            if not cost or self._counted((times, line), number):
-                continue
-            if _metadata(computation, line).source:
-                first = lines.index(line, first)
-                new[first] = self._begun((times, line), number), cost
-            else:
-                unplaced[line] = cost
-        if unplaced:
+            if cost and _metadata(computation, line).source:
+                new[lines.index(line)] = (times, line), cost
+            elif cost:
+                unplaced.add(line)
+        counted.update(lines)
+        if not unplaced.isdisjoint(lines):
             for index, line in enumerate(lines):
                 if line in unplaced:
-                    new[index] = self._begun((computation, index), 1), unplaced[line]
+                    new[index] = (computation, index), self._by_line[line]
+                    self._numbers[computation, index] = 1
         for index, cost in by_index.items():
             key: _Key = (times, lines[index], id(by_index), index)
             if cost.network_bytes or not _metadata(computation, lines[index]).source:
                 key = (computation, index)
-            if not self._counted(key, 1):
-                new[index] = self._begun(key, 1), cost
+            if key not in self._numbers:
+                new[index] = key, cost
+            self._numbers[key] += 1
         for index in sorted(new):
             key, cost = new[index]
             self._firsts[key] = (computation, index), times, cost
-
-    def _counted(self, key: _Key, number: int) -> bool:
-        """Adds to a row, where it has begun."""
-        if key not in self._numbers:
-            return False
-        self._numbers[key] += number
-        return True
-
-    def _begun(self, key: _Key, number: int) -> _Key:
-        self._numbers[key] = number
-        return key
 
     def __iter__(self) -> Iterator[Entry]:
         for key, (first, times, cost) in self._firsts.items():
             if isinstance(first, Instruction):
                 yield first, times, cost * times
                 continue
-            (computation, index), number = first, self._numbers[key]
+            computation, index = first
             line = computation.printed.numbers[index]
+            number = self._numbers[key] or self._lines[times][line]
             opcode, shape = computation.module.distinct_lines.kinds[line]
             alike = Alike(computation, index, number, opcode, shape, _metadata(computation, line))
             yield alike, times, cost * times * number

@@ -10,7 +10,7 @@ one, are united in a buffer (hlo_alias_analysis.cc).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -26,6 +26,7 @@ from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
 
 _ELEMENTWISE = ELEMENTWISE - {"copy"}
 _REUSING = _ELEMENTWISE | {"fusion", "triangular-solve", "sort"}
+_TAKE_NOTHING = frozenset(("parameter", "constant", "iota"))
 _SAME_VALUE = having("name") | {"bitcast", "all-reduce-done"}
 
 
@@ -389,18 +390,24 @@ class Reuse:
             return False
         if opcode == "fusion":
             callee = instruction.callee("calls")
-            if callee is None or instruction.attribute("kind") not in ("kLoop", "kInput"):
+            if callee is None or not self._uses_elementwise(callee.twin, numbers):
                 return False
-            elementwise = self._elementwise.get(callee)
-            if elementwise is None:
-                passing = "bitcast" if self._reshaped else "copy"
-                elementwise = self._elementwise[callee] = _used_elementwise(callee, passing)
-            return all(callee.parameters[number] in elementwise for number in numbers)
+            return instruction.attribute("kind") in ("kLoop", "kInput")
         if opcode == "triangular-solve":
             return numbers == [1]
         if opcode == "sort":
             return numbers == [user.leaf] and len(operand.definer.computation.users[operand.definer]) == 1
         return True
+
+    def _uses_elementwise(self, callee: Computation, numbers: Sequence[int]) -> bool:
+        """Whether all that comes of these parameters of a fusion is computed element by element, or passed on."""
+        passing = {"bitcast" if self._reshaped else "copy", "tuple"}
+        if callee.opcodes <= _ELEMENTWISE | _TAKE_NOTHING | passing:
+            return True
+        found = self._elementwise.get(callee)
+        if found is None:
+            found = self._elementwise[callee] = _used_elementwise(callee, passing)
+        return all(callee.parameters[number] in found for number in numbers)
 
     def _numbers(self, instruction: Instruction, value: Value) -> list[int]:
         """Which operands of an instruction are a value, be it through bitcasts and out of a tuple."""
@@ -418,7 +425,7 @@ class Reuse:
         return sorted(whole + element) if whole and element else whole or element
 
 
-def _used_elementwise(callee: Computation, passing: str) -> set[Instruction]:
+def _used_elementwise(callee: Computation, passing: Container[str]) -> set[Instruction]:
     """Those of a fusion's values of which all that comes is computed element by element, or passed on."""
     users = callee.users
     found: set[Instruction] = set()
@@ -427,7 +434,7 @@ def _used_elementwise(callee: Computation, passing: str) -> set[Instruction]:
             user in found
             and (
                 user.opcode in _ELEMENTWISE
-                or user.opcode in (passing, "tuple")
+                or user.opcode in passing
                 or (user.opcode == "dynamic-update-slice" and user.operands[0] is value)
             )
             for user in users[value]

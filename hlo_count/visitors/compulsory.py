@@ -27,6 +27,7 @@ from hlo_count.visitors.call_sites import Edge, branches_of, kernels_below
 from hlo_count.visitors.cost import MAIN, Times
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.traffic import (
+    SLICES,
     UPDATES,
     fusion_roots,
     is_name,
@@ -51,7 +52,10 @@ _PASSES_ON = _NAMES | _COPIES | UPDATES | {"tuple", "get-tuple-element", "while"
 """Opcodes of which less than a whole operand is read where less of their own value is; some fusions are another."""
 _TO_OUTPUT = _NAMES | _COPIES | {"tuple"}
 """Opcodes behind which a copy is still what its computation gives."""
-
+_MAYBE_IN_PART = (
+    SLICES | UPDATES | WINDOWED | {"fusion", "select", "ragged-dot", "cholesky", "triangular-solve", "custom-call"}
+)
+"""Opcodes of which a part of an operand may be enough inside a fusion."""
 
 _TRIANGULAR = ("potrf", "trsm", "cholesky", "triangular", "syevd", "heevd", "eigh")
 """Routines, by what their custom-call targets hold, that read one triangle of a matrix."""
@@ -108,6 +112,7 @@ class _Compulsory:
         self._written: dict[tuple[Instruction, int], tuple[int, Origin | None]] = {}
         # what is found out of an instruction or a computation, once for all its operands and leaves
         self._bodies: dict[Computation, _Body] = {}
+        self._parts_read: dict[Instruction, int | None] = {}
         self._called: dict[Computation, dict[Instruction, list[Edge]]] = {}
         self._outputs: dict[Computation, set[Instruction]] = {}
         self._places: dict[Instruction, dict[Instruction, list[int]]] = {}
@@ -276,19 +281,18 @@ class _Compulsory:
     ) -> list[int]:
         callee = fusion.callee("calls")
         leaves = value.shape.leaves
-        if callee is None or len(leaves) != 1:
+        if callee is None or len(leaves) != 1 or _reads_all_whole(callee):
             return [leaf.bytes for leaf in leaves]
-        body = self._body(callee)
+        body, parameters = self._body(callee), callee.twin.parameters
         total = 0
         for at in self._positions(fusion, value):
-            if at >= len(callee.parameters):
+            if at >= len(parameters):
                 continue
-            parameter = callee.parameters[at]
-            part = part_read(parameter, body.in_place, self._part)
+            part = self._part_read(parameters[at], body)
             if part is None:
                 return [leaves[0].bytes]
             total += part
-            for n, root in body.updates.get(parameter, ()):
+            for n, root in body.updates.get(parameters[at], ()):
                 if n < len(later[fusion]):
                     total += max(0, later[fusion][n] - touched(root))
         return [total]
@@ -431,10 +435,18 @@ class _Compulsory:
         return self._called[computation].get(instruction, [])
 
     def _body(self, callee: Computation) -> _Body:
+        """Of what its first twin does, which is the same."""
+        callee = callee.twin
         found = self._bodies.get(callee)
         if found is None:
             found = self._bodies[callee] = _Body.of(callee)
         return found
+
+    def _part_read(self, parameter: Instruction, body: _Body) -> int | None:
+        """Bytes that a fused computation reads of a parameter; None where it reads it whole."""
+        if parameter not in self._parts_read:
+            self._parts_read[parameter] = part_read(parameter, body.in_place, self._part)
+        return self._parts_read[parameter]
 
     def _is_output(self, copy: Instruction) -> bool:
         """Whether a copy, or what follows of it, is what its computation gives."""
@@ -497,6 +509,12 @@ def _followed(computation: Computation) -> set[Instruction]:
                 found.add(user)
                 left.append(user)
     return found
+
+
+def _reads_all_whole(callee: Computation) -> bool:
+    """Whether all that a fused computation is given leads to what reads it whole, seen without making instructions."""
+    takes_all = callee.is_printed and callee.printed.outline.takes_all_but_root
+    return takes_all and callee.opcodes.isdisjoint(_MAYBE_IN_PART)
 
 
 def _passes_on(user: Instruction) -> bool:

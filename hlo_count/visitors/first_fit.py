@@ -54,7 +54,8 @@ class FirstFit:
         if can_reuse(value.definer):
             touching += self._ending.get(value.start, ())
         before = len(self._sizes) + bisect_left(self._ends, value.start)
-        return merge(sorted(touching), self._gaps.longer(before, value.end))
+        free = self._gaps.longer(before, value.end)
+        return merge(sorted(touching), free) if touching else free
 
     def _admits(self, allocation: int, value: Value) -> bool:
         values = self._values[allocation]

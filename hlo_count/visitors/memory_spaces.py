@@ -21,31 +21,6 @@ def space_name(backend: str, number: int) -> str | None:
     return MAIN if backend == "cpu" and number != 5 else SPACES.get(backend, SPACES["unknown"]).get(number)
 
 
-_MARKS = (
-    ("tpu", (":T(",)),  # tiles: in the first line, where any are
-    ("cpu", ('"outer_dimension_partitions"', '"fusion_config"', "__ynn_fusion", "__onednn$")),
-    ("gpu", ('"operation_queue_id"', '"fusion_backend_config"', '"__cublas', '"__cudnn', '"__gpu$', '"__triton')),
-    ("gpu", ("fingerprint_before_lhs=", 'scheduling_name="')),
-    ("tpu", ('"window_config"', '"tpu_custom_call"')),
-)
-"""Strings that only one backend's compiler writes."""
-
-
 def backend_of(module: Module) -> str:
     """Which backend's compiler wrote the text, by its marks unless the module knows: tpu, gpu, cpu, unknown."""
-    if module.backend is not None:
-        return module.backend
-    text = module.text
-    return next((backend for backend, marks in _MARKS if any(_holds(text, mark) for mark in marks)), "unknown")
-
-
-def _holds(text: str, mark: str) -> bool:
-    """Whether a mark stands in the text and not in a comment."""
-    at = text.find(mark)
-    while at >= 0:
-        line = text.rfind("\n", 0, at) + 1
-        in_line_comment = text.find("//", line, at) >= 0
-        if not in_line_comment and text.rfind("/*", 0, at) <= text.rfind("*/", 0, at):
-            return True
-        at = text.find(mark, at + 1)
-    return False
+    return module.backend or module.marked_backend

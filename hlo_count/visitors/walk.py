@@ -255,7 +255,11 @@ class Walk:
         """The instructions of a computation that may cost anything, each with the cost of one run."""
         if kernels:
             return self._costs_of_kernels(computation)
-        return ((i, self.cost_of(i, False)) for i in computation.instructions)
+        if self._costs.has_unbounded or not computation.is_printed:
+            return ((i, self.cost_of(i, False)) for i in computation.instructions)
+        by_line, special = self._by_line, self._special_costs(computation)
+        lines = zip(computation.instructions, computation.printed.numbers, strict=True)
+        return ((i, by_line[line] or special.get(i.index, ZERO)) for i, line in lines)
 
     def _costs_of_kernels(self, computation: Computation) -> list[tuple[Instruction, Cost]]:
         """The instructions of a computation that may run as kernels, each with its own cost: worked out once."""

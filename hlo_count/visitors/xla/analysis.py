@@ -10,6 +10,7 @@ from hlo_count.visitors.xla.float32 import f32, f32_of_int, int64
 from hlo_count.visitors.xla.fusion import fusion_bytes
 from hlo_count.visitors.xla.order import visit_order
 from hlo_count.visitors.xla.rules import (
+    BY_SHAPES,
     XlaCost,
     applications,
     cost_of,
@@ -25,17 +26,19 @@ class XlaAnalysis:
     """Figures of the instructions and computations of a module, each computation walked once.
 
     A computation costs the same wherever it is called from: XLA's analysis takes a loop for one pass
-    through its body and its condition.
+    through its body and its condition. Those that say the same, names and metadata aside, are walked once.
     """
 
     def __init__(self) -> None:
         self._totals: dict[Computation, XlaCost] = {}
+        self._by_shapes: dict[tuple[object, ...], XlaCost] = {}
         self._read: dict[Instruction, int] = {}
 
     def computation(self, computation: Computation) -> XlaCost:
         """The sum over its instructions, in float32 and in XLA's order."""
+        computation = computation.twin
         if computation not in self._totals:
-            for each in post_order(computation, lambda c: c.module.callees.get(c, ()), self._totals):
+            for each in post_order(computation, _callees, self._totals):
                 self._totals[each] = self._summed(each)
         return self._totals[computation]
 
@@ -82,11 +85,20 @@ class XlaAnalysis:
                 sugar = async_sugar(opcode)
                 if sugar is not None and sugar[1] == "start":
                     return self.computation(_wrapped(instruction, sugar[0]))
-                return cost_of(instruction)
+                return cost_of(instruction) if opcode not in BY_SHAPES else self._of_shapes(instruction)
+
+    def _of_shapes(self, instruction: Instruction) -> XlaCost:
+        """What follows from the shapes of an instruction and its operands, and which of these are constants."""
+        operands = [(id(operand.shape), operand.opcode == "constant") for operand in instruction.operands]
+        key = (instruction.opcode, id(instruction.shape), *operands)
+        found = self._by_shapes.get(key)
+        if found is None:
+            found = self._by_shapes[key] = cost_of(instruction)
+        return found
 
     def _fusion(self, fusion: Instruction) -> XlaCost:
         """The body's arithmetic, and the bytes that cross the border of the fusion."""
-        body = _callee(fusion, "calls")
+        body = _callee(fusion, "calls").twin
         if fusion.attribute("kind") == "kCustom":
             for instruction in body.instructions:
                 if instruction.opcode == "gather":
@@ -147,6 +159,10 @@ def xla_costs(computation: Computation) -> list[tuple[Instruction, XlaCost]]:
 def xla_instruction_cost(instruction: Instruction) -> XlaCost:
     """What XLA counts for one instruction: a fusion, a call or a loop with all that it calls."""
     return XlaAnalysis().instruction(instruction)
+
+
+def _callees(computation: Computation) -> list[Computation]:
+    return [callee.twin for callee in computation.module.callees.get(computation, ())]
 
 
 def _sum(one: XlaCost, other: XlaCost) -> XlaCost:

@@ -242,6 +242,9 @@ RULES: dict[str, Rule] = {
 }
 """By opcode; what is not in it, and calls nothing, moves its operands and its result and computes nothing."""
 
+BY_SHAPES = ELEMENTWISE | TRANSCENDENTAL | {"copy"}
+"""Opcodes of which nothing but shapes is asked."""
+
 
 def cost_of(instruction: Instruction) -> XlaCost:
     return RULES.get(instruction.opcode, _movement)(instruction)
