@@ -3,7 +3,9 @@
     python benchmarks/speed.py [--targets cpu,tpu:v5e,h100-sxm] [--layers 8] [--repeat 5] [--text FILE]
     python benchmarks/speed.py --growth [--most 1000000]
     python benchmarks/speed.py --start
-    python benchmarks/speed.py --save    # each with --save: into benchmarks/results/speed.json and docs/speed.md
+    python benchmarks/speed.py --models FILE.jsonl.gz    # {"name", "hlo"} a line
+    python benchmarks/speed.py --functions
+    python benchmarks/speed.py --all --save    # each with --save: into benchmarks/results/speed.json and docs/speed.md
 
 Each figure is the least CPU time of some repeats, alternating, over that of XLA's own parser and analysis on the same
 text: the least, because whatever else runs on the machine only adds. Each view is that of a fresh report, without the
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from fresh_process import exponents, growth, start_up
+from real_programs import functions, models
 from tabulate import tabulate
 from unrolled_step import unrolled_step
 
@@ -146,6 +149,31 @@ def start_table(figures: dict[str, float]) -> str:
     return tabulate([[name, f"{value:.2f} s"] for name, value in figures.items()], ["", "CPU time"], tablefmt="github")
 
 
+def models_table(figures: dict[str, Any]) -> str:
+    """The ratios, below a line that says of what."""
+    fewest, most = figures["instructions"]
+    left_out = f"; {figures['refused']} more are refused by XLA's parser" if figures["refused"] else ""
+    rows = [[name, *(f"{figures[name][each]:.2f}" for each in ("median", "worst"))] for name in _OF_MODELS]
+    table = tabulate(rows, ["× XLA's time", "median", "worst"], tablefmt="github", disable_numparse=True)
+    return f"{figures['programs']} programs of {fewest:,} to {most:,} instructions{left_out}.\n\n{table}"
+
+
+_OF_MODELS = ("count", "count + print")
+
+
+def functions_table(figures: dict[str, dict[str, float]]) -> str:
+    rows = [
+        [name, f"{of['instructions']:,}", f"{of['compiling']:.2f} s", f"{of['counting']:.3f} s", _share(of)]
+        for name, of in figures.items()
+    ]
+    headers = ["program", "instructions", "lower and compile", "count + print", "share"]
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+def _share(of: dict[str, float]) -> str:
+    return f"{100 * of['counting'] / of['compiling']:.1f} %"
+
+
 def filled_page(results: dict[str, Any], page: str) -> str:
     """docs/speed.md with the tables of these results between its marks."""
     told = results["machine"]
@@ -161,6 +189,10 @@ def filled_page(results: dict[str, Any], page: str) -> str:
         )
     if "start" in results:
         parts["start"] = start_table(results["start"])
+    if "models" in results:
+        parts["models"] = models_table(results["models"])
+    if "functions" in results:
+        parts["functions"] = functions_table(results["functions"])
     for name, text in parts.items():
         before, _, rest = page.partition(f"<!-- {name} -->\n")
         page = f"{before}<!-- {name} -->\n{text}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
@@ -176,19 +208,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     options.add_argument("--text", help="an HLO text file instead of the training step")
     options.add_argument("--growth", action="store_true")
     options.add_argument("--start", action="store_true")
+    options.add_argument("--models", type=Path, metavar="FILE.jsonl.gz", help="texts of real models")
+    options.add_argument("--functions", action="store_true", help="counting beside lowering and compiling")
+    options.add_argument("--all", action="store_true", help="all of them, --models where its file is given")
     options.add_argument("--save", action="store_true")
     given = options.parse_args(argv)
     results: dict[str, Any] = {}
-    if not (given.growth or given.start):
+    if given.all or not (given.growth or given.start or given.models or given.functions):
         results["ratios"] = against_xla(given)
         print(ratio_table(results["ratios"]), "\n")
-    if given.growth:
+    if given.growth or given.all:
         results["growth"] = growth([size for size in SIZES if size <= given.most], given.repeat)
         print(growth_table(results["growth"]))
         print(*(f"{name}: n^{value:.2f}" for name, value in exponents(results["growth"]).items()), "\n", sep="\n")
-    if given.start:
+    if given.start or given.all:
         results["start"] = start_up(given.repeat)
         print(start_table(results["start"]))
+    if given.models:
+        results["models"] = models(given.models, given.repeat, seconds, xla)
+        print(models_table(results["models"]), f"\nworst: {results['models']['worst']}\n")
+    if given.functions or given.all:
+        results["functions"] = functions(given.repeat)
+        print(functions_table(results["functions"]), "\n")
     if given.save:
         save(results)
 
