@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from hlo_count.budgets.hold import Held, Place, Record
+    from hlo_count.budgets.hold import BudgetOutcome, Record, SnapshotPlace
     from hlo_count.budgets.run import TestRun, Update
     from hlo_count.report.report import Report
 
@@ -123,14 +123,16 @@ class _Asking:
         self.measures = bool(request.config.getoption("--flop-measure"))
         self._is_duplicate = run.is_duplicate(self._item)
 
-    def _place(self, name: str) -> Place:
+    def _place(self, name: str) -> SnapshotPlace:
         """Where the snapshot of this name stands. Raises HloCountError where another one does too."""
-        from hlo_count.budgets.hold import Place
+        from hlo_count.budgets.hold import SnapshotPlace
         from hlo_count.budgets.snapshot import file_for
         from hlo_count.errors import HloCountError
 
         test = _test_id(self._item)
-        place = Place(file_for(self._item.path), f"{test} / {name}" if name else test, self._item.config.rootpath)
+        place = SnapshotPlace(
+            file_for(self._item.path), f"{test} / {name}" if name else test, self._item.config.rootpath
+        )
         if name in self._names:
             raise HloCountError(f"{place}: asked for twice in one test; tell them apart with name=…")
         if self._is_duplicate:
@@ -139,7 +141,13 @@ class _Asking:
         return place
 
     def hold(
-        self, name: str, how: Callable[..., Held], fn: Any, args: tuple[Any, ...], keywords: dict[str, Any], **more: Any
+        self,
+        name: str,
+        how: Callable[..., BudgetOutcome],
+        fn: Any,
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        **more: Any,
     ) -> Report:
         """The report of what holds; raises what does not, without our own frames in the traceback."""
         __tracebackhide__ = True

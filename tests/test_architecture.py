@@ -153,6 +153,15 @@ def test_imports_do_not_go_round(place: str) -> None:
     assert not list(nx.selfloop_edges(graph))
 
 
+def test_no_class_name_stands_twice() -> None:
+    files: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                files.setdefault(node.name, []).append(str(path.relative_to(PACKAGE)))
+    assert {name: found for name, found in files.items() if len(found) > 1} == {}
+
+
 def test_no_file_name_stands_twice() -> None:
     """A name says what a file is for, so two of one name say the same of different things."""
     names = [path.stem for path in FILES if path.stem not in ("__init__", "__main__")]

@@ -26,7 +26,7 @@ _SECTIONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class NumberChange:
     """One number of a snapshot that changed. `counter` says in what it is counted, "" for instructions."""
 
     name: str
@@ -50,32 +50,34 @@ class Change:
         return self.name, shown(self.counter, self.before), shown(self.counter, self.after), self.relative
 
 
-def changes(before: Snapshot, after: Snapshot, *, rel: float = 0.0, ops: bool = True) -> list[Change]:
+def changes(before: Snapshot, after: Snapshot, *, rel: float = 0.0, ops: bool = True) -> list[NumberChange]:
     """The counters, collectives and (with `ops`) op counts that differ by more than `rel` of what they were.
 
     Operations of another class or dtype, in a total that stays, are a difference too. Growth comes first.
     """
-    found = [Change(name, name, before["counters"][name], after["counters"][name]) for name in _ORDER]
+    found = [NumberChange(name, name, before["counters"][name], after["counters"][name]) for name in _ORDER]
     found += _shifts(before, after, rel)
     for name in sorted({*before["collectives"], *after["collectives"]}):
         was, now = before["collectives"].get(name, {}), after["collectives"].get(name, {})
-        found.append(Change(name, "", was.get("ops", 0), now.get("ops", 0)))
-        found.append(Change(f"{name} sent", "network_bytes", was.get("network_bytes", 0), now.get("network_bytes", 0)))
+        found.append(NumberChange(name, "", was.get("ops", 0), now.get("ops", 0)))
+        found.append(
+            NumberChange(f"{name} sent", "network_bytes", was.get("network_bytes", 0), now.get("network_bytes", 0))
+        )
     if ops:
         for name in sorted({*before["ops"], *after["ops"]}):
-            found.append(Change(f"ops {name}", "", before["ops"].get(name, 0), after["ops"].get(name, 0)))
+            found.append(NumberChange(f"ops {name}", "", before["ops"].get(name, 0), after["ops"].get(name, 0)))
     beyond = [c for c in found if abs(c.after - c.before) > rel * c.before]
     return sorted(beyond, key=lambda c: not c.grew)
 
 
-def _shifts(before: Snapshot, after: Snapshot, rel: float) -> list[Change]:
+def _shifts(before: Snapshot, after: Snapshot, rel: float) -> list[NumberChange]:
     """Operations that became others, such as a matmul of f32 one of f64, by more than `rel` of their counter."""
     found = []
     for name, (was, now) in _by_name(before, after, "operations", None):
         counter, _, kind = name.partition(" ")
         total = before["counters"][counter]
         if abs(after["counters"][counter] - total) <= rel * total < abs(now - was):
-            found.append(Change(f"{counter} of {kind}", counter, was, now))
+            found.append(NumberChange(f"{counter} of {kind}", counter, was, now))
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hlo_count.budgets.growth import Change, changes, explained, growth, shown
+from hlo_count.budgets.growth import NumberChange, changes, explained, growth, shown
 from hlo_count.budgets.snapshot import COUNTERS, Snapshot, load, snapshot
 from hlo_count.errors import BudgetExceeded, HloCountError
 from hlo_count.harmless import harmless
@@ -34,7 +34,7 @@ COUNT_KEYWORDS = frozenset(name for name, p in inspect.signature(count).paramete
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SnapshotPlace:
     """Where the snapshot of a test stands: a file, and a key in it. `root` is what its sources are relative to."""
 
     file: Path
@@ -46,7 +46,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class BudgetOutcome:
     """The outcome: the report, its record, and the failure where there is one."""
 
     report: Report
@@ -54,7 +54,9 @@ class Held:
     failure: BudgetExceeded | None
 
 
-def hold_budget(fn: Any, args: Sequence[Any], keywords: dict[str, Any], place: Place, *, update: bool) -> Held:
+def hold_budget(
+    fn: Any, args: Sequence[Any], keywords: dict[str, Any], place: SnapshotPlace, *, update: bool
+) -> BudgetOutcome:
     """Count, and compare with the limits among the keywords. A stored snapshot explains what grew.
 
     With `update` the record of a budget that holds carries a snapshot for next time.
@@ -70,22 +72,22 @@ def hold_budget(fn: Any, args: Sequence[Any], keywords: dict[str, Any], place: P
     if any(m.exceeded for m in measured):
         grown = _grown(report, measured, stored, place)
         record["exceeded"] = True
-        return Held(report, record, BudgetExceeded(message(report, measured, limits, grown)))
+        return BudgetOutcome(report, record, BudgetExceeded(message(report, measured, limits, grown)))
     if update and report.convention == "default":
         record["snapshot"] = snapshot(report, place.root)
-    return Held(report, record, None)
+    return BudgetOutcome(report, record, None)
 
 
 def hold_snapshot(
     fn: Any,
     args: Sequence[Any],
     keywords: dict[str, Any],
-    place: Place,
+    place: SnapshotPlace,
     *,
     rel: float,
     ops: bool,
     update: bool,
-) -> Held:
+) -> BudgetOutcome:
     """Count, and compare with what is stored: every difference beyond `rel` of what was is a failure."""
     if isinstance(rel, bool) or not isinstance(rel, int | float) or not 0 <= rel < 1:
         raise HloCountError(f"rel={rel!r} is no tolerance: give a share such as 0.01, at least 0 and below 1")
@@ -101,7 +103,7 @@ def hold_snapshot(
     record = _record("snapshot", report, place, [])
     if update or stored is None:
         record["snapshot"] = now
-        return Held(report, record, None)
+        return BudgetOutcome(report, record, None)
     found = changes(stored, now, rel=rel, ops=ops)
     record["measured"] = [
         {"name": c, "headroom": _room(stored, now, c, rel), "limit": f"{shown(c, stored['counters'][c])} ± {rel:.2%}"}
@@ -111,9 +113,9 @@ def hold_snapshot(
     ]
     others = _other_differences(stored, now)
     if not found and not others:
-        return Held(report, record, None)
+        return BudgetOutcome(report, record, None)
     record["exceeded"] = True
-    return Held(report, record, BudgetExceeded(_differs(report, stored, now, found, others, place, rel)))
+    return BudgetOutcome(report, record, BudgetExceeded(_differs(report, stored, now, found, others, place, rel)))
 
 
 def _other_differences(stored: Snapshot, now: Snapshot) -> list[str]:
@@ -133,9 +135,9 @@ def _differs(
     report: Report,
     stored: Snapshot,
     now: Snapshot,
-    found: list[Change],
+    found: list[NumberChange],
     others: list[str],
-    place: Place,
+    place: SnapshotPlace,
     rel: float,
 ) -> str:
     rest = len(found) + len(others) - 1
@@ -159,7 +161,7 @@ def _differs(
     return "\n".join([*lines, "", f"Nothing may change {held}. If it should have: {UPDATE}"])
 
 
-def _grown(report: Report, measured: Sequence[Measured], stored: Snapshot | None, place: Place) -> str:
+def _grown(report: Report, measured: Sequence[Measured], stored: Snapshot | None, place: SnapshotPlace) -> str:
     """What grew since the snapshot of a budget, as text."""
     if report.convention != "default":
         return ""
@@ -176,7 +178,7 @@ def _grown(report: Report, measured: Sequence[Measured], stored: Snapshot | None
     return "\n".join([*lines, "", *found] if found else lines)
 
 
-def _made(report: Report, stored: Snapshot, place: Place) -> list[str]:
+def _made(report: Report, stored: Snapshot, place: SnapshotPlace) -> list[str]:
     """Where the snapshot is, and what made it, where that differs from what runs now."""
     lines = [f"snapshot: {place}"]
     for what, was, now in (
@@ -190,7 +192,7 @@ def _made(report: Report, stored: Snapshot, place: Place) -> list[str]:
     return lines
 
 
-def _table(found: Sequence[Change]) -> list[str]:
+def _table(found: Sequence[NumberChange]) -> list[str]:
     rows = aligned([("", "snapshot", "now", "change"), *(c.cells() for c in found)], "<>>>")
     return [cut(row, room()) for row in rows]
 
@@ -216,7 +218,7 @@ def _room(stored: Snapshot, now: Snapshot, counter: str, rel: float) -> float:
     return float(rel - abs(now["counters"][counter] - was) / was)
 
 
-def _record(kind: str, report: Report, place: Place, measured: Sequence[Measured]) -> Record:
+def _record(kind: str, report: Report, place: SnapshotPlace, measured: Sequence[Measured]) -> Record:
     numbers = COUNTERS if report.convention == "default" else ("flops", "transcendentals", "bytes")
     return {
         "kind": kind,

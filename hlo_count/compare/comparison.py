@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, Self
 
 from hlo_count.compare.change_rows import KEYS, Change, ChangeRow, changes, grouped
-from hlo_count.compare.executed import Program
+from hlo_count.compare.executed import ExecutedProgram
 from hlo_count.compare.explain import Share, explain
 from hlo_count.compare.reasons import UNMATCHED
 from hlo_count.errors import HloCountError
@@ -45,7 +45,7 @@ class Comparison:
             return [_against(share) for share in after], [_against(share) for share in before]
         labels: dict[Any, int] = {}
         with no_garbage_collection():
-            one, other = Program(self.before, labels), Program(self.after, labels)
+            one, other = ExecutedProgram(self.before, labels), ExecutedProgram(self.after, labels)
             return explain(one, other, optimization=self.optimization)
 
     @cached_property

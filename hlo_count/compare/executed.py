@@ -93,7 +93,7 @@ class Executed:
         )
 
 
-class Program:
+class ExecutedProgram:
     """The items of a report, and the labels that say what each does."""
 
     def __init__(self, report: Report, labels: dict[Hashable, int]) -> None:

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from hlo_count.compare.differences import cast, difference, minor
-from hlo_count.compare.executed import REMATERIALIZED, Executed, Program
-from hlo_count.compare.kernels import Group, kernel_groups, shared_reason
+from hlo_count.compare.executed import REMATERIALIZED, Executed, ExecutedProgram
+from hlo_count.compare.kernels import KernelGroup, kernel_groups, shared_reason
 from hlo_count.compare.match import Pair, match
 from hlo_count.compare.reasons import UNCHANGED, Reason
 from hlo_count.hlo.computation import Computation
@@ -38,7 +38,7 @@ class Share:
     """The item in whose row it stands: for the bytes of kernels that work together, the largest of them."""
 
 
-def explain(before: Program, after: Program, *, optimization: bool) -> tuple[list[Share], list[Share]]:
+def explain(before: ExecutedProgram, after: ExecutedProgram, *, optimization: bool) -> tuple[list[Share], list[Share]]:
     """What both programs cost, with reasons; `optimization`: `after` is what a compiler made of `before`."""
     pairs = match(before, after)
     view = _View(before, after, pairs, optimization)
@@ -105,7 +105,7 @@ def _settled(
 ) -> tuple[list[Share], list[Share]]:
     """Shares, the bytes of kernels that share their work with one reason for all of them."""
     shares: tuple[list[Share], list[Share]] = ([], [])
-    traffic: dict[Group, tuple[list[tuple[Executed, Cost]], list[tuple[Executed, Cost]]]] = defaultdict(
+    traffic: dict[KernelGroup, tuple[list[tuple[Executed, Cost]], list[tuple[Executed, Cost]]]] = defaultdict(
         lambda: ([], [])
     )
     for at, side in enumerate(sides):
@@ -145,7 +145,7 @@ _Came = dict[Executed, Contents]
 class _View:
     """Two matched programs, seen from `before` to `after`."""
 
-    def __init__(self, before: Program, after: Program, pairs: list[Pair], optimization: bool) -> None:
+    def __init__(self, before: ExecutedProgram, after: ExecutedProgram, pairs: list[Pair], optimization: bool) -> None:
         self.before = before
         self.after = after
         self.pairs = pairs
@@ -163,7 +163,7 @@ class _View:
         return self._turned
 
     @cached_property
-    def groups(self) -> dict[Executed, Group]:
+    def groups(self) -> dict[Executed, KernelGroup]:
         return kernel_groups(self.pairs)
 
     # Runs that have a partner
@@ -205,7 +205,7 @@ class _View:
 
     # Bytes of kernels
 
-    def of_traffic(self, group: Group, moved: tuple[Cost, Cost], came: _Came, went: _Came) -> Reason:
+    def of_traffic(self, group: KernelGroup, moved: tuple[Cost, Cost], came: _Came, went: _Came) -> Reason:
         """Why kernels that share their work move what they do; never a reason that contradicts its change."""
         contents = [
             *(entry for kernel in group.after for entry in came.get(kernel, ())),

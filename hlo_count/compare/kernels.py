@@ -18,7 +18,7 @@ from hlo_count.visitors.cost import ON_CHIP, Cost, Times
 
 
 @dataclass(slots=True, eq=False)
-class Group:
+class KernelGroup:
     """Kernels that do the same work, before and after."""
 
     before: list[Executed] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Group:
         return sum(item.times for item in self.before), sum(item.times for item in self.after)
 
 
-def kernel_groups(pairs: Iterable[Pair]) -> dict[Executed, Group]:
+def kernel_groups(pairs: Iterable[Pair]) -> dict[Executed, KernelGroup]:
     """The group of each kernel that shares work with the other program."""
     shared: dict[tuple[Executed, Executed], int] = Counter()
     largest: dict[tuple[Executed, Executed], tuple[int, Pair]] = {}
@@ -56,7 +56,7 @@ def kernel_groups(pairs: Iterable[Pair]) -> dict[Executed, Group]:
             choice = (size, -other.order, edge)
             if item not in best or choice[:2] > best[item][:2]:
                 best[item] = choice
-    groups: dict[Executed, Group] = {}
+    groups: dict[Executed, KernelGroup] = {}
     for item in best:
         _follow(item, best, groups, largest)
     return groups
@@ -65,7 +65,7 @@ def kernel_groups(pairs: Iterable[Pair]) -> dict[Executed, Group]:
 def _follow(
     item: Executed,
     best: dict[Executed, tuple[int, int, tuple[Executed, Executed]]],
-    groups: dict[Executed, Group],
+    groups: dict[Executed, KernelGroup],
     largest: dict[tuple[Executed, Executed], tuple[int, Pair]],
 ) -> None:
     """Put it, and the kernels on the way to a group that exists or to two that choose each other, into that group."""
@@ -76,13 +76,15 @@ def _follow(
         item = other if item is one else one
     group = groups.get(item)
     if group is None:
-        group = Group(pair=largest[best[item][2]][1])
+        group = KernelGroup(pair=largest[best[item][2]][1])
     for each in path:
         groups[each] = group
         (group.before if each is best[each][2][0] else group.after).append(each)
 
 
-def shared_reason(group: Group, traffic: tuple[Cost, Cost], usual: Reason | None, possible: Reason | None) -> Reason:
+def shared_reason(
+    group: KernelGroup, traffic: tuple[Cost, Cost], usual: Reason | None, possible: Reason | None
+) -> Reason:
     """Why kernels that share their work move other bytes than they did: fusing saves bytes, its opposite costs them.
 
     `traffic` is what they move before and after, `usual` the reason of most of what they do, if it is not unchanged,

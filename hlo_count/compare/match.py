@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hlo_count.compare.executed import REMATERIALIZED, Executed, Program
+from hlo_count.compare.executed import REMATERIALIZED, Executed, ExecutedProgram
 from hlo_count.hlo.opcodes import having
 from hlo_count.visitors.cost import Times
 
@@ -25,14 +25,14 @@ class Pair:
     times: Times
 
 
-Key = Callable[[Program, Executed], Hashable]
+Key = Callable[[ExecutedProgram, Executed], Hashable]
 """What two items must share to be matched; None for an item that this says nothing about."""
 
 CONTRACTIONS = having("contraction") | {"custom-call"}
 """Opcodes that a compiler may turn into each other."""
 
 
-def match(before: Program, after: Program) -> list[Pair]:
+def match(before: ExecutedProgram, after: ExecutedProgram) -> list[Pair]:
     """Pairs of runs; what has no partner keeps it in `Executed.left`."""
     pairs: list[Pair] = []
     levels = _levels(before.named and after.named)
@@ -53,7 +53,7 @@ def _open(items: Iterable[Executed], fusions: bool = False) -> list[Executed]:
 
 
 def _bucketed(
-    key: Key, before: Program, ones: list[Executed], after: Program, others: list[Executed]
+    key: Key, before: ExecutedProgram, ones: list[Executed], after: ExecutedProgram, others: list[Executed]
 ) -> Iterator[Pair]:
     if not ones or not others:
         return
@@ -68,7 +68,9 @@ def _bucketed(
             yield from _zipped(before, left, after, right)
 
 
-def _zipped(before: Program, ones: list[Executed], after: Program, others: list[Executed]) -> Iterator[Pair]:
+def _zipped(
+    before: ExecutedProgram, ones: list[Executed], after: ExecutedProgram, others: list[Executed]
+) -> Iterator[Pair]:
     """Runs in the order of the texts; where one side has more, those that fold or are recomputed stay behind."""
     more = sum(item.left for item in ones) - sum(item.left for item in others)
     if more > 0:
@@ -86,7 +88,7 @@ def _zipped(before: Program, ones: list[Executed], after: Program, others: list[
             at += not other.left
 
 
-def _spare(program: Program, item: Executed) -> bool:
+def _spare(program: ExecutedProgram, item: Executed) -> bool:
     return REMATERIALIZED in item.op_name or program.constants.folding(item.instruction) is not None
 
 
@@ -112,54 +114,54 @@ def _by_contents(pairs: list[Pair]) -> list[Pair]:
     return found
 
 
-def _exact(program: Program, item: Executed) -> Hashable:
+def _exact(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.op_name, item.source, item.times, item.kernel, program.neighbourhood(item)) if item.op_name else None
 
 
-def _named(program: Program, item: Executed) -> Hashable:
+def _named(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.op_name, item.source, item.label) if item.op_name else None
 
 
-def _renumbered(program: Program, item: Executed) -> Hashable:
+def _renumbered(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.op_name, item.label) if item.op_name else None
 
 
-def _placed(program: Program, item: Executed) -> Hashable:
+def _placed(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.where, item.label) if item.op_name else None
 
 
-def _shaped(program: Program, item: Executed) -> Hashable:
+def _shaped(program: ExecutedProgram, item: Executed) -> Hashable:
     return item.family if item.op_name else None
 
 
-def _resized(program: Program, item: Executed) -> Hashable:
+def _resized(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.op_name, item.source, item.opcode, len(item.dims)) if item.op_name else None
 
 
-def _contracted(program: Program, item: Executed) -> Hashable:
+def _contracted(program: ExecutedProgram, item: Executed) -> Hashable:
     """A contraction by what it computes, however its dimensions are arranged."""
     return (item.where, item.cost.flops) if item.op_name and item.opcode in CONTRACTIONS else None
 
 
-def _transposed(program: Program, item: Executed) -> Hashable:
+def _transposed(program: ExecutedProgram, item: Executed) -> Hashable:
     """The same, where a transpose after it was merged into it, with its op_name."""
     return (item.where[:2], item.cost.flops) if item.op_name and item.opcode in CONTRACTIONS else None
 
 
-def _reshaped(program: Program, item: Executed) -> Hashable:
+def _reshaped(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.where, item.opcode, item.instruction.shape.size) if item.op_name else None
 
 
-def _neighbouring(program: Program, item: Executed) -> Hashable:
+def _neighbouring(program: ExecutedProgram, item: Executed) -> Hashable:
     return (item.kernel, program.neighbourhood(item))
 
 
-def _renamed(program: Program, item: Executed) -> Hashable:
+def _renamed(program: ExecutedProgram, item: Executed) -> Hashable:
     """The same primitive of the same shape in a scope of another name; without op_names, what does the same."""
     return (item.where[0], item.where[2], item.label)
 
 
-def _alike(program: Program, item: Executed) -> Hashable:
+def _alike(program: ExecutedProgram, item: Executed) -> Hashable:
     return item.label
 
 

@@ -15,7 +15,7 @@ from hlo_count.fleet import elsewhere
 from hlo_count.fleet.sources import Source, local_fingerprint
 from hlo_count.fleet.time_limit import TooLong, time_limit
 from hlo_count.hlo.garbage import no_garbage_collection
-from hlo_count.job.module_counts import OF_DATA, OF_PROGRAM, Held, ModuleCounts, counts_of, modules_in
+from hlo_count.job.module_counts import OF_DATA, OF_PROGRAM, ModuleCounts, ModuleInFile, counts_of, modules_in
 from hlo_count.lowering.dump_names import Dump, dump_of
 from hlo_count.lowering.files import read_packed, unpacked
 from hlo_count.report.export import COUNTERS
@@ -85,7 +85,7 @@ def failed(source: Source, message: str, sha256: str | None = None, *, again: bo
 
 
 def _module(
-    source: Source, sha256: str, position: int, held: Held
+    source: Source, sha256: str, position: int, held: ModuleInFile
 ) -> tuple[tuple[Row, tuple[Row, ...], tuple[Row, ...]], bool]:
     """The rows of one module, and whether it should be tried again."""
     about, module = _about(source, sha256, position), held.module

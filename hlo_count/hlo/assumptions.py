@@ -8,7 +8,7 @@ from itertools import product
 from hlo_count.hlo.courses import offset_of
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Unknown, Value, parts
+from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue, Tracer, UnknownValue, parts
 
 _MOST_ATOMS = 6
 """Comparisons and other predicates that a condition is made of; twice as many cases for each more."""
@@ -16,14 +16,14 @@ _MOST_ATOMS = 6
 _Atom = tuple[object, ...]
 
 
-def assuming(tracer: Tracer, condition: Value, holds: bool) -> Callable[[Carried], Value]:
+def assuming(tracer: Tracer, condition: TracedValue, holds: bool) -> Callable[[Carried], TracedValue]:
     """What a trip leaves in a carried value where the condition holds, or where it fails, as it begins.
 
     What a trip leaves anywhere, where the cases in which the condition does so differ.
     """
     cases = _cases(condition, holds)
 
-    def update(carried: Carried) -> Value:
+    def update(carried: Carried) -> TracedValue:
         after = tracer.update(carried)
         results = {_resolved(tracer, after, case) for case in cases}
         return results.pop() if len(results) == 1 else after
@@ -31,13 +31,13 @@ def assuming(tracer: Tracer, condition: Value, holds: bool) -> Callable[[Carried
     return update
 
 
-def is_kept(tracer: Tracer, lane: Value) -> bool:
+def is_kept(tracer: Tracer, lane: TracedValue) -> bool:
     """Whether a lane in which the condition fails carries on to the next trip all that the condition is made of."""
     cases = _cases(lane, False)
     made_of = parts([lane])
     return (
         bool(cases)
-        and not any(type(part) is Unknown for part in made_of)
+        and not any(type(part) is UnknownValue for part in made_of)
         and all(_keeps(tracer, part, case) for part in made_of if isinstance(part, Carried) for case in cases)
     )
 
@@ -47,14 +47,14 @@ def _keeps(tracer: Tracer, carried: Carried, case: dict[_Atom, bool]) -> bool:
     return after is _resolved(tracer, carried, case) or offset_of(after) == (carried, 0)
 
 
-def _resolved(tracer: Tracer, value: Value, case: dict[_Atom, bool]) -> Value:
+def _resolved(tracer: Tracer, value: TracedValue, case: dict[_Atom, bool]) -> TracedValue:
     """The value with what it asks of the case answered."""
     literals = ((part, *_literal(part)) for part in parts([value]))
     known = {part: tracer.constant(case[atom] is not flipped) for part, atom, flipped in literals if atom in case}
     return tracer.substitute(value, dict(known)) if known else value
 
 
-def _cases(condition: Value, holds: bool) -> list[dict[_Atom, bool]]:
+def _cases(condition: TracedValue, holds: bool) -> list[dict[_Atom, bool]]:
     """What the predicates that a condition is made of may be where it holds, or fails; none where they are many."""
     made_of = post_order(condition, joined)
     asked = [part for part in made_of if not joined(part) and not isinstance(part, Constant)]
@@ -65,15 +65,15 @@ def _cases(condition: Value, holds: bool) -> list[dict[_Atom, bool]]:
     return [case for case in every if _evaluated(made_of, case) is holds]
 
 
-def joined(value: Value) -> tuple[Value, ...]:
+def joined(value: TracedValue) -> tuple[TracedValue, ...]:
     """What a predicate joins by and, or and not; nothing where it is of another kind."""
-    is_joined = isinstance(value, Operation) and value.dtype == "pred" and value.name in ("and", "or", "not")
+    is_joined = isinstance(value, TracedOperation) and value.dtype == "pred" and value.name in ("and", "or", "not")
     return value.args if is_joined else ()
 
 
-def _literal(value: Value) -> tuple[_Atom, bool]:
+def _literal(value: TracedValue) -> tuple[_Atom, bool]:
     """What a predicate asks, and whether it asks for the opposite: `i != n` is not `i = n`, `i >= n` not `i < n`."""
-    if not isinstance(value, Operation) or not value.args:
+    if not isinstance(value, TracedOperation) or not value.args:
         return (id(value),), False
     name, dtype, args = value.name, value.dtype, tuple(map(id, value.args))
     if name == "not" and dtype == "pred":
@@ -88,14 +88,14 @@ def _literal(value: Value) -> tuple[_Atom, bool]:
     return (name, dtype, *args) if name in ("LT", "GE") else (id(value),), False
 
 
-def _evaluated(made_of: list[Value], case: dict[_Atom, bool]) -> bool:
+def _evaluated(made_of: list[TracedValue], case: dict[_Atom, bool]) -> bool:
     """Whether the last of these, each after what it joins, holds in a case."""
-    known: dict[Value, bool] = {}
+    known: dict[TracedValue, bool] = {}
     for part in made_of:
         values = [known[arg] for arg in joined(part)]
         if isinstance(part, Constant):
             known[part] = bool(part.value)
-        elif isinstance(part, Operation) and values:
+        elif isinstance(part, TracedOperation) and values:
             known[part] = not values[0] if part.name == "not" else all(values) if part.name == "and" else any(values)
         else:
             atom, flipped = _literal(part)

@@ -7,7 +7,7 @@ from math import gcd, inf
 
 from hlo_count.hlo.dtypes import DTYPES, DType
 from hlo_count.hlo.evaluate import limits
-from hlo_count.hlo.trace import Carried, Constant, Operation, Value
+from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue
 
 Span = tuple[float, float] | None
 """Trips from the first number to before the second, counted from 0; None for no trip."""
@@ -78,10 +78,12 @@ def span(start: float, end: float) -> Span:
 _FLIPPED = {"LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE", "EQ": "EQ", "NE": "NE"}
 
 
-def affine_course(condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> Course | None:
+def affine_course(
+    condition: TracedValue, updates: dict[Carried, TracedValue], starts: dict[Carried, TracedValue]
+) -> Course | None:
     """When `counter + constant <direction> constant` holds and fails; None where the condition is not of this form, or
     the counter wraps around before it fails."""
-    if not isinstance(condition, Operation) or condition.name not in _FLIPPED:
+    if not isinstance(condition, TracedOperation) or condition.name not in _FLIPPED:
         return None
     dtype = DTYPES[condition.dtype]
     direction = condition.name
@@ -98,10 +100,10 @@ def affine_course(condition: Value, updates: dict[Carried, Value], starts: dict[
     return _of_counter(int(start.value) + offset, step, int(right.value), direction, dtype)
 
 
-def offset_of(value: Value) -> tuple[Carried | None, int]:
+def offset_of(value: TracedValue) -> tuple[Carried | None, int]:
     """A carried value plus a constant, as the two of them; (None, 0) for anything else."""
     offset = 0
-    while isinstance(value, Operation) and value.name in ("add", "subtract"):
+    while isinstance(value, TracedOperation) and value.name in ("add", "subtract"):
         left, right = value.args
         if isinstance(left, Constant) and value.name == "add":
             left, right = right, left

@@ -8,7 +8,7 @@ from itertools import islice
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.progressions import Progression, progression
 from hlo_count.hlo.steps import Steps, carried_by
-from hlo_count.hlo.trace import Constant, Tracer, Unknown, Value, parts
+from hlo_count.hlo.trace import Constant, TracedValue, Tracer, UnknownValue, parts
 
 
 def parts_touched(
@@ -34,11 +34,11 @@ def parts_touched(
     )
 
 
-def _covered(tracer: Tracer, start: Value, whole: int, size: int, trips: int) -> Fraction:
+def _covered(tracer: Tracer, start: TracedValue, whole: int, size: int, trips: int) -> Fraction:
     """How many times `size` positions of a dimension are covered by slices that begin at `start`; 1 if not known."""
     updates, starts = carried_by(tracer, [start])
     known = [start, *updates.values()]
-    if any(isinstance(part, Unknown) for part in parts(known)) or not all(
+    if any(isinstance(part, UnknownValue) for part in parts(known)) or not all(
         isinstance(value, Constant) for value in starts.values()
     ):
         return Fraction(1)

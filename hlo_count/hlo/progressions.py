@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hlo_count.hlo.courses import Course, offset_of
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.evaluate import limits
-from hlo_count.hlo.trace import Carried, Constant, Operation, Value, parts
+from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue, parts
 
 _Decided = Callable[[int, int], bool]
 _COMPARE: dict[str, _Decided] = {
@@ -39,13 +39,13 @@ class Progression:
 
 
 def progression(
-    value: Value, updates: dict[Carried, Value], starts: dict[Carried, Value], trips: int
+    value: TracedValue, updates: dict[Carried, TracedValue], starts: dict[Carried, TracedValue], trips: int
 ) -> Progression | None:
     """What an expression of a loop is in its trips; None where that is no progression, or it is not seen to be one.
 
     Integers are only followed where they do not wrap around, choices where one side is taken in every trip.
     """
-    known: dict[Value, Progression | bool | None] = {}
+    known: dict[TracedValue, Progression | bool | None] = {}
     for part in parts([value]):
         known[part] = _of(part, [known[arg] for arg in part.args], updates, starts, trips)
     found = known[value]
@@ -53,17 +53,17 @@ def progression(
 
 
 def _of(
-    part: Value,
+    part: TracedValue,
     args: list[Progression | bool | None],
-    updates: dict[Carried, Value],
-    starts: dict[Carried, Value],
+    updates: dict[Carried, TracedValue],
+    starts: dict[Carried, TracedValue],
     trips: int,
 ) -> Progression | bool | None:
     if isinstance(part, Constant):
         return part.value if isinstance(part.value, bool) else _constant(part, trips)
     if isinstance(part, Carried):
         return _carried(part, updates[part], starts[part], trips)
-    if not isinstance(part, Operation):
+    if not isinstance(part, TracedOperation):
         return None
     if part.name == "select" and isinstance(args[0], bool):
         return args[1] if args[0] else args[2]
@@ -87,13 +87,13 @@ def _constant(part: Constant, trips: int) -> Progression | None:
     return Progression(part.value, 0, trips) if isinstance(part.value, int) else None
 
 
-def _carried(carried: Carried, update: Value, start: Value, trips: int) -> Progression | None:
+def _carried(carried: Carried, update: TracedValue, start: TracedValue, trips: int) -> Progression | None:
     if not isinstance(start, Constant) or not isinstance(start.value, int) or isinstance(start.value, bool):
         return None
     if update is carried:
         return Progression(start.value, 0, trips)
     moved, step = offset_of(update)
-    if moved is not carried or not isinstance(update, Operation):
+    if moved is not carried or not isinstance(update, TracedOperation):
         return None
     return _within(Progression(start.value, step, trips), update.dtype)
 
@@ -130,10 +130,12 @@ def _decided(direction: str, one: Progression, other: Progression) -> bool | Non
 # A condition that compares two progressions
 
 
-def line_course(condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> Course | None:
+def line_course(
+    condition: TracedValue, updates: dict[Carried, TracedValue], starts: dict[Carried, TracedValue]
+) -> Course | None:
     """When a comparison of two progressions turns first, `i * 2 < n` or `i < n - i`; None where the condition is none,
     or something in it wraps around before."""
-    if not isinstance(condition, Operation) or condition.name not in _TURNS:
+    if not isinstance(condition, TracedOperation) or condition.name not in _TURNS:
         return None
     begin = [progression(arg, updates, starts, 2) for arg in condition.args]
     if begin[0] is None or begin[1] is None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hlo_count.hlo.evaluate import Function, Scalar
-from hlo_count.hlo.trace import Carried, Constant, Operation, Tracer, Value, parts
+from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue, Tracer, parts
 
 
-def carried_in(values: Iterable[Value]) -> list[Carried]:
+def carried_in(values: Iterable[TracedValue]) -> list[Carried]:
     """The carried values that expressions are made of."""
     return [part for part in parts(values) if isinstance(part, Carried)]
 
 
 def carried_by(
-    tracer: Tracer, values: Iterable[Value], update: Callable[[Carried], Value] | None = None
-) -> tuple[dict[Carried, Value], dict[Carried, Value]]:
+    tracer: Tracer, values: Iterable[TracedValue], update: Callable[[Carried], TracedValue] | None = None
+) -> tuple[dict[Carried, TracedValue], dict[Carried, TracedValue]]:
     """What each trip leaves in the carried values that `values` depend on, and in those that these depend on in turn;
     and what each of them starts with. `update`: that of the tracer unless more is known of the trips."""
     find = update or tracer.update
-    updates: dict[Carried, Value] = {}
+    updates: dict[Carried, TracedValue] = {}
     waiting = carried_in(values)
     while waiting:
         carried = waiting.pop()
@@ -34,8 +34,10 @@ class Steps:
     None of the expressions and updates may hold an Unknown, and every start must be a Constant.
     """
 
-    def __init__(self, wanted: Sequence[Value], updates: dict[Carried, Value], starts: dict[Carried, Value]) -> None:
-        slots: dict[Value, int] = {}
+    def __init__(
+        self, wanted: Sequence[TracedValue], updates: dict[Carried, TracedValue], starts: dict[Carried, TracedValue]
+    ) -> None:
+        slots: dict[TracedValue, int] = {}
         self._registers: list[Scalar] = []
         self._program: list[tuple[Function, int, tuple[int, ...]]] = []
         for part in [*updates, *parts([*wanted, *updates.values()])]:
@@ -44,7 +46,7 @@ class Steps:
             slots[part] = len(self._registers)
             known = starts.get(part) if isinstance(part, Carried) else part
             self._registers.append(known.value if isinstance(known, Constant) else 0)
-            if isinstance(part, Operation):
+            if isinstance(part, TracedOperation):
                 self._program.append((part.function, slots[part], tuple(slots[arg] for arg in part.args)))
         self._wanted = [slots[value] for value in wanted]
         self._results = [slots[update] for update in updates.values()]

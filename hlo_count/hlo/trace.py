@@ -34,19 +34,19 @@ _MAX_DEPTH = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Value:
+class TracedValue:
     """A scalar as an expression. Equal expressions of one Tracer are the same object."""
 
-    args: tuple[Value, ...] = ()
+    args: tuple[TracedValue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Constant(Value):
+class Constant(TracedValue):
     value: Scalar = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Carried(Value):
+class Carried(TracedValue):
     """What a loop carries from trip to trip, at `path` in its tuple, when a trip begins."""
 
     loop: Instruction | None = None
@@ -56,28 +56,28 @@ class Carried(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DeviceId(Value):
+class DeviceId(TracedValue):
     """The id of the device that runs the program, by the opcode that asks for it, or SLICE_ID."""
 
     opcode: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Unknown(Value):
+class UnknownValue(TracedValue):
     """What the program alone does not determine: `what` it is, in words."""
 
     what: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Data(Unknown):
+class Data(UnknownValue):
     """What a lane computes of `args` by the rule `key`: not known, but the same wherever that is computed of them."""
 
     key: tuple[object, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Operation(Value):
+class TracedOperation(TracedValue):
     """`function` of `args`; `name`: the opcode, or a compare's direction; `dtype`: of the last operand."""
 
     name: str = ""
@@ -86,7 +86,7 @@ class Operation(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AnyLane(Operation):
+class AnyLane(TracedOperation):
     """Whether its argument, an expression of a lane, holds in any lane; `what` it is, in words.
 
     Where the argument is made of constants and of what starts as one, all lanes are alike.
@@ -95,7 +95,7 @@ class AnyLane(Operation):
     what: str = ""
 
 
-class Frame:
+class Surroundings:
     """Where a computation runs, which settles what its parameters are."""
 
     __slots__ = ("caller", "depth", "loop")
@@ -103,7 +103,7 @@ class Frame:
     def __init__(
         self,
         loop: Instruction | None = None,
-        caller: tuple[Sequence[Instruction], Frame] | None = None,
+        caller: tuple[Sequence[Instruction], Surroundings] | None = None,
     ) -> None:
         self.loop = loop
         """The loop whose body or condition this is, its carried values left open."""
@@ -113,8 +113,8 @@ class Frame:
 
 
 if TYPE_CHECKING:
-    _Wanted = tuple[Instruction, Path, Frame, View | None]
-    _Trace = Generator[_Wanted, Value, Value]
+    _Wanted = tuple[Instruction, Path, Surroundings, View | None]
+    _Trace = Generator[_Wanted, TracedValue, TracedValue]
 
 
 class Tracer:
@@ -127,42 +127,42 @@ class Tracer:
         self._by_device = by_device
         self.budget = Budget()
         """What stepping through the loops may still take."""
-        self._outermost = Frame()
-        self._loops: dict[Instruction, Frame] = {}
-        self._calls: dict[tuple[object, ...], Frame] = {}
-        self._traced: dict[_Wanted, Value] = {}
-        self._interned: dict[tuple[object, ...], Value] = {}
+        self._outermost = Surroundings()
+        self._loops: dict[Instruction, Surroundings] = {}
+        self._calls: dict[tuple[object, ...], Surroundings] = {}
+        self._traced: dict[_Wanted, TracedValue] = {}
+        self._interned: dict[tuple[object, ...], TracedValue] = {}
         self._module = module
 
-    def expression(self, instruction: Instruction) -> Value:
+    def expression(self, instruction: Instruction) -> TracedValue:
         """What a scalar instruction gives, whatever calls its computation."""
         return self._trace(instruction, (), self._outermost, None)
 
-    def in_loop(self, instruction: Instruction, loop: Instruction, fusion: Instruction | None = None) -> Value:
+    def in_loop(self, instruction: Instruction, loop: Instruction, fusion: Instruction | None = None) -> TracedValue:
         """A scalar in the body of a loop, or in a fusion that stands there, in terms of what the loop carries."""
         frame = self._loop_frame(loop)
         if fusion is not None:
             key = (fusion, fusion.callee("calls"), frame)
-            frame = self._calls.setdefault(key, Frame(caller=(fusion.operands, frame)))
+            frame = self._calls.setdefault(key, Surroundings(caller=(fusion.operands, frame)))
         return self._trace(instruction, (), frame, None)
 
-    def condition(self, loop: Instruction) -> Value:
+    def condition(self, loop: Instruction) -> TracedValue:
         """Whether the loop goes on, in terms of what it carries."""
         return self._trace(_callee(loop, "condition").root, (), self._loop_frame(loop), None)
 
-    def update(self, carried: Carried) -> Value:
+    def update(self, carried: Carried) -> TracedValue:
         """What a trip leaves in a carried value, in terms of what it carries when it begins."""
         assert carried.loop is not None
         return self._trace(
             _callee(carried.loop, "body").root, carried.path, self._loop_frame(carried.loop), carried.view
         )
 
-    def start(self, carried: Carried) -> Value:
+    def start(self, carried: Carried) -> TracedValue:
         """What the loop begins with: a Constant where the module determines it."""
         assert carried.loop is not None
         return self._trace(carried.loop.operands[0], carried.path, self._outermost, carried.view)
 
-    def substitute(self, value: Value, replaced: dict[Value, Value]) -> Value:
+    def substitute(self, value: TracedValue, replaced: dict[TracedValue, TracedValue]) -> TracedValue:
         """The expression with some of its parts replaced, and what became constant evaluated."""
         done = dict(replaced)
         for part in parts([value]):
@@ -171,7 +171,7 @@ class Tracer:
                 args = tuple(done[arg] for arg in part.args)
                 if isinstance(part, AnyLane):
                     done[part] = self._any_lane(args[0], part.what)
-                elif isinstance(part, Operation):
+                elif isinstance(part, TracedOperation):
                     done[part] = self._operation(part.name, part.dtype, part.function, args)
                 elif isinstance(part, Data):
                     done[part] = self._lane_data(part.key, part.what, args)
@@ -179,22 +179,22 @@ class Tracer:
 
     # Expressions, each built once
 
-    def constant(self, value: Scalar) -> Value:
+    def constant(self, value: Scalar) -> TracedValue:
         # repr tells 1 from True and 0.0 from -0.0, which are equal as keys.
         return self._interned.setdefault(("constant", repr(value)), Constant(value=value))
 
-    def _unknown(self, what: str) -> Value:
-        return self._interned.setdefault(("unknown", what), Unknown(what=what))
+    def _unknown(self, what: str) -> TracedValue:
+        return self._interned.setdefault(("unknown", what), UnknownValue(what=what))
 
-    def _carried(self, loop: Instruction, path: Path, view: View | None) -> Value:
+    def _carried(self, loop: Instruction, path: Path, view: View | None) -> TracedValue:
         return self._interned.setdefault(("carried", loop, path, view), Carried(loop=loop, path=path, view=view))
 
-    def _lane_data(self, key: tuple[object, ...], what: str, args: tuple[Value, ...]) -> Value:
-        unknown = next((arg for arg in args if type(arg) is Unknown), None)
+    def _lane_data(self, key: tuple[object, ...], what: str, args: tuple[TracedValue, ...]) -> TracedValue:
+        unknown = next((arg for arg in args if type(arg) is UnknownValue), None)
         made = Data(args=args, what=what, key=key)
         return unknown or self._interned.setdefault(("data", *key, *map(id, args)), made)
 
-    def _any_lane(self, lane: Value, what: str) -> Value:
+    def _any_lane(self, lane: TracedValue, what: str) -> TracedValue:
         if isinstance(lane, Constant):
             return lane
         if not any(isinstance(part, Carried | DeviceId) for part in parts([lane])):
@@ -202,25 +202,25 @@ class Tracer:
         made = AnyLane(args=(lane,), name="any", dtype="pred", what=what)
         return self._interned.setdefault(("any", what, id(lane)), made)
 
-    def negated(self, value: Value) -> Value:
+    def negated(self, value: TracedValue) -> TracedValue:
         """`not` of a predicate."""
         return self._operation("not", "pred", operator.not_, (value,))
 
-    def _operation(self, name: str, dtype: str, function: Function, args: tuple[Value, ...]) -> Value:
+    def _operation(self, name: str, dtype: str, function: Function, args: tuple[TracedValue, ...]) -> TracedValue:
         settled = _short_circuit(name, args)
         if settled is not None:
             return settled
-        unknown = next((arg for arg in args if type(arg) is Unknown), None)
+        unknown = next((arg for arg in args if type(arg) is UnknownValue), None)
         if unknown is not None and name != "select" and not (dtype == "pred" and name in ("and", "or")):
             return unknown
         if all(isinstance(arg, Constant) for arg in args):
             return self.constant(function(*(arg.value for arg in args if isinstance(arg, Constant))))
         key = (name, dtype, function, *map(id, args))
-        return self._interned.setdefault(key, Operation(args, name, dtype, function))
+        return self._interned.setdefault(key, TracedOperation(args, name, dtype, function))
 
     # Tracing, without recursion in Python: a step yields what it needs to know and is sent the answer
 
-    def _trace(self, instruction: Instruction, path: Path, frame: Frame, view: View | None) -> Value:
+    def _trace(self, instruction: Instruction, path: Path, frame: Surroundings, view: View | None) -> TracedValue:
         wanted = (instruction, path, frame, view)
         stack: list[tuple[_Wanted, _Trace]] = []
         while True:
@@ -241,7 +241,7 @@ class Tracer:
                 assert answer is not None
                 return answer
 
-    def _step(self, i: Instruction, path: Path, frame: Frame, view: View | None) -> _Trace:
+    def _step(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
         opcode = i.opcode
         if opcode == "parameter":
             return (yield from self._parameter(i, path, frame, view))
@@ -287,7 +287,7 @@ class Tracer:
             return (yield from self._lane(i, frame, view))
         return self._unknown(_data(i))
 
-    def _elementwise(self, i: Instruction, leaf: Shape, frame: Frame, view: View | None) -> _Trace:
+    def _elementwise(self, i: Instruction, leaf: Shape, frame: Surroundings, view: View | None) -> _Trace:
         source = i.operands[0].shape.element_type
         name = i.opcode
         function: Function | None
@@ -301,14 +301,14 @@ class Tracer:
             function = arithmetic(name, leaf.element_type)
         if function is None and view is None:
             return self._unknown(_data(i))
-        args: list[Value] = []
+        args: list[TracedValue] = []
         for operand in i.operands:
             args.append((yield operand, (), frame, view if view is None or operand.shape.rank else ()))
         if function is None:
             return self._lane_data((i.opcode, name, leaf.dtype), _data(i), tuple(args))
         return self._operation(name, i.operands[-1].shape.dtype, function, tuple(args))
 
-    def _reduced_predicate(self, i: Instruction, frame: Frame) -> _Trace:
+    def _reduced_predicate(self, i: Instruction, frame: Surroundings) -> _Trace:
         """Whether any lane of the operand holds, or all of them: none does not."""
         start = yield i.operands[1], (), frame, None
         conjunction = asks_lanes(i) == "and"
@@ -320,41 +320,43 @@ class Tracer:
         if not conjunction:
             return self._any_lane(lane, _data(i))
         found = self._any_lane(self.negated(lane), _data(i))
-        return found if type(found) is Unknown else self.negated(found)
+        return found if type(found) is UnknownValue else self.negated(found)
 
-    def _lane(self, i: Instruction, frame: Frame, view: View) -> _Trace:
+    def _lane(self, i: Instruction, frame: Surroundings, view: View) -> _Trace:
         """What a lane sees of an instruction that gives the same wherever it is computed."""
         rule = same_elsewhere(i, view)
         if rule is None:
             return self._unknown(_data(i))
         key, views = rule
-        args: list[Value] = []
+        args: list[TracedValue] = []
         for operand, seen in zip(i.operands, views, strict=True):
             args.append((yield operand, (), frame, seen))
         return self._lane_data(key, _data(i), tuple(args))
 
-    def _into(self, call: Instruction, callee: Computation, path: Path, frame: Frame, view: View | None) -> _Trace:
+    def _into(
+        self, call: Instruction, callee: Computation, path: Path, frame: Surroundings, view: View | None
+    ) -> _Trace:
         key = (call, callee, frame)
         if key not in self._calls:
-            self._calls[key] = Frame(caller=(call.operands, frame))
+            self._calls[key] = Surroundings(caller=(call.operands, frame))
         if self._calls[key].depth > _MAX_DEPTH:
             return self._unknown(f"what {callee.name} returns, {_MAX_DEPTH} calls deep")
         return (yield callee.root, path, self._calls[key], view)
 
-    def _conditional(self, i: Instruction, path: Path, frame: Frame, view: View | None) -> _Trace:
+    def _conditional(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
         """What its branches agree on; else a choice between them by the predicate or the index."""
-        results: list[Value] = []
+        results: list[TracedValue] = []
         for branch, operand in _branches(i):
             key = (i, branch, operand, frame)
             if key not in self._calls:
-                self._calls[key] = Frame(caller=([operand], frame))
+                self._calls[key] = Surroundings(caller=([operand], frame))
             results.append((yield branch.root, path, self._calls[key], view))
         if all(result is results[0] for result in results):
             return results[0]
         chosen = yield i.operands[0], (), frame, None
         return self._operation("choice", "", _choice, (chosen, *results))
 
-    def _parameter(self, i: Instruction, path: Path, frame: Frame, view: View | None) -> _Trace:
+    def _parameter(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
         number = int(i.operand_text)
         if frame.loop is not None:
             return self._carried(frame.loop, path, view)
@@ -363,7 +365,7 @@ class Tracer:
             return (yield operands[number], path, caller, view)
         if i.computation.is_entry:
             return self._unknown(f"the argument {_argument_name(i, path)} of the entry")
-        values: list[Value] = []
+        values: list[TracedValue] = []
         for caller_instruction, role in self._module.call_sites.get(i.computation, ()):
             values += yield from self._arguments(caller_instruction, role, i.computation, number, path, view)
         if not values:
@@ -374,7 +376,7 @@ class Tracer:
 
     def _arguments(
         self, caller: Instruction, role: str, callee: Computation, number: int, path: Path, view: View | None
-    ) -> Generator[_Wanted, Value, list[Value]]:
+    ) -> Generator[_Wanted, TracedValue, list[TracedValue]]:
         """What one call site hands to a parameter, whatever calls that one in turn."""
         if caller.opcode == "while":
             carried = self._carried(caller, path, view)
@@ -388,18 +390,18 @@ class Tracer:
             operands = [caller.operands[number]]
         else:
             return [self._unknown(f"what {caller.opcode} {caller.name} hands to its {role}")]
-        values: list[Value] = []
+        values: list[TracedValue] = []
         for operand in operands:
             values.append((yield operand, path, self._outermost, view))
         return values
 
-    def _loop_frame(self, loop: Instruction) -> Frame:
-        return self._loops.setdefault(loop, Frame(loop=loop))
+    def _loop_frame(self, loop: Instruction) -> Surroundings:
+        return self._loops.setdefault(loop, Surroundings(loop=loop))
 
 
-def parts(values: Iterable[Value]) -> list[Value]:
+def parts(values: Iterable[TracedValue]) -> list[TracedValue]:
     """The expressions and all that they are made of, each once, after what it is made of."""
-    done: dict[Value, None] = {}
+    done: dict[TracedValue, None] = {}
     stack = [(value, False) for value in values]
     while stack:
         value, ready = stack.pop()
@@ -417,9 +419,9 @@ def _slice_id(i: Instruction) -> str:
     return SLICE_ID if i.opcode == "custom-call" and i.attribute("custom_call_target") == f'"{SLICE_ID}"' else ""
 
 
-def evaluated(made_of: Iterable[Value], ids: Mapping[str, Scalar]) -> Scalar | None:
+def evaluated(made_of: Iterable[TracedValue], ids: Mapping[str, Scalar]) -> Scalar | None:
     """What the last of `parts` is on a device with these ids (see DeviceId); None where they do not tell."""
-    known: dict[Value, Scalar | None] = {}
+    known: dict[TracedValue, Scalar | None] = {}
     found: Scalar | None = None
     for part in made_of:
         args = [known[arg] for arg in part.args]
@@ -430,7 +432,7 @@ def evaluated(made_of: Iterable[Value], ids: Mapping[str, Scalar]) -> Scalar | N
             found = ids[part.opcode]
         elif isinstance(part, AnyLane):
             found = args[0]
-        elif isinstance(part, Operation):
+        elif isinstance(part, TracedOperation):
             chosen = _chosen(part.name, args)
             if chosen is not None:
                 found = args[chosen]
@@ -452,10 +454,10 @@ def _chosen(name: str, args: Sequence[Scalar | None]) -> int | None:
     return None
 
 
-def _short_circuit(name: str, args: tuple[Value, ...]) -> Value | None:
+def _short_circuit(name: str, args: tuple[TracedValue, ...]) -> TracedValue | None:
     """What settles an operation whatever its other arguments are, unknown ones included."""
     first = args[0]
-    if name == "not" and isinstance(first, Operation) and first.name == "not":
+    if name == "not" and isinstance(first, TracedOperation) and first.name == "not":
         return first.args[0]
     chosen = _chosen(name, [arg.value if isinstance(arg, Constant) else None for arg in args])
     return None if chosen is None else args[chosen]

@@ -14,13 +14,13 @@ from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.progressions import line_course
 from hlo_count.hlo.step_budget import Budget
 from hlo_count.hlo.steps import Steps, carried_by, carried_in
-from hlo_count.hlo.trace import AnyLane, Carried, Constant, Operation, Tracer, Unknown, Value, parts
+from hlo_count.hlo.trace import AnyLane, Carried, Constant, TracedOperation, TracedValue, Tracer, UnknownValue, parts
 
 if TYPE_CHECKING:
     from hlo_count.hlo.instruction import Instruction
     from hlo_count.hlo.module import Module
 
-Update = Callable[[Carried], Value]
+Update = Callable[[Carried], TracedValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +91,19 @@ def _written(loop: Instruction) -> TripCount | None:
     return TripCount(trips, "known_trip_count") if is_number else None
 
 
-def _course(tracer: Tracer, condition: Value, update: Update) -> Course:
+def _course(tracer: Tracer, condition: TracedValue, update: Update) -> Course:
     """When a condition is certain to hold and when not, of the trips that leave `update` in what the loop carries."""
-    known: dict[Value, Course] = {}
+    known: dict[TracedValue, Course] = {}
     for part in post_order(condition, joined):
         known[part] = _of_joined(tracer, part, update, [known[arg] for arg in joined(part)])
     return known[condition]
 
 
-def _of_joined(tracer: Tracer, condition: Value, update: Update, courses: list[Course]) -> Course:
+def _of_joined(tracer: Tracer, condition: TracedValue, update: Update, courses: list[Course]) -> Course:
     """That of a condition where those of what it joins by and, or and not are known."""
     if isinstance(condition, AnyLane):
         return _any_lane(tracer, condition, update)
-    if not isinstance(condition, Operation) or not courses:
+    if not isinstance(condition, TracedOperation) or not courses:
         return _solve(tracer, condition, update)
     if condition.name == "not":
         course = negation(courses[0])
@@ -129,7 +129,7 @@ def _any_lane(tracer: Tracer, condition: AnyLane, update: Update) -> Course:
     """
     (lane,) = condition.args
     reason = f"its condition depends on {condition.what}"
-    kept = type(lane) is not Unknown and is_kept(tracer, lane)
+    kept = type(lane) is not UnknownValue and is_kept(tracer, lane)
     course = _course(tracer, lane, assuming(tracer, lane, True) if kept else tracer.update)
     if kept:
         stopped = span(course.fails[0], inf) if course.fails else None
@@ -137,13 +137,13 @@ def _any_lane(tracer: Tracer, condition: AnyLane, update: Update) -> Course:
     return Course(course.holds, course.fails, course.closed, reason)
 
 
-def _solve(tracer: Tracer, condition: Value, update: Update) -> Course:
+def _solve(tracer: Tracer, condition: TracedValue, update: Update) -> Course:
     updates, starts = carried_by(tracer, [condition], update)
     reason = _why_unknown(condition, updates, starts)
     if reason:
         return Course(reason=reason)
 
-    invariant: dict[Value, Value] = {c: starts[c] for c, after in updates.items() if after is c}
+    invariant: dict[TracedValue, TracedValue] = {c: starts[c] for c, after in updates.items() if after is c}
     condition = tracer.substitute(condition, invariant)
     updates = {c: tracer.substitute(after, invariant) for c, after in updates.items() if c not in invariant}
     if isinstance(condition, Constant):
@@ -152,11 +152,13 @@ def _solve(tracer: Tracer, condition: Value, update: Update) -> Course:
     return course if course is not None else _step(tracer.budget, condition, updates, starts)
 
 
-def _unknown(value: Value) -> Unknown | None:
-    return next((part for part in parts([value]) if isinstance(part, Unknown)), None)
+def _unknown(value: TracedValue) -> UnknownValue | None:
+    return next((part for part in parts([value]) if isinstance(part, UnknownValue)), None)
 
 
-def _why_unknown(condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> str:
+def _why_unknown(
+    condition: TracedValue, updates: dict[Carried, TracedValue], starts: dict[Carried, TracedValue]
+) -> str:
     """What of it the module does not determine, in words; "" for nothing."""
     unknown = _unknown(condition)
     if unknown is not None:
@@ -173,7 +175,9 @@ def _why_unknown(condition: Value, updates: dict[Carried, Value], starts: dict[C
     return ""
 
 
-def _step(budget: Budget, condition: Value, updates: dict[Carried, Value], starts: dict[Carried, Value]) -> Course:
+def _step(
+    budget: Budget, condition: TracedValue, updates: dict[Carried, TracedValue], starts: dict[Carried, TracedValue]
+) -> Course:
     """Run the scalars until the condition fails, within the budget."""
     steps = Steps([condition], updates, starts)
     limit, is_short = budget.trips(steps.operations), budget.is_short

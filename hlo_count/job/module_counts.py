@@ -125,7 +125,7 @@ def _by(costs: Mapping[str, Cost], counter: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ModuleInFile:
     """One module that a file holds, or what is wrong with it."""
 
     module: Module | HloCountError
@@ -133,7 +133,7 @@ class Held:
     """Of the process that compiled it, where the file tells: a trace does."""
 
 
-def modules_in(data: bytes, name: str) -> Iterator[Held]:
+def modules_in(data: bytes, name: str) -> Iterator[ModuleInFile]:
     """Every module in the unpacked bytes of what messages call `name`; none where there is no HLO in them.
 
     Raises HloCountError for a proto or trace that cannot be read, and for a program that has not been compiled.
@@ -149,22 +149,24 @@ def modules_in(data: bytes, name: str) -> Iterator[Held]:
     yield from _in_text(proto_text(data, name) if kind == "proto" else decoded(data, name), name)
 
 
-def _in_trace(data: bytes, name: str) -> Iterator[Held]:
+def _in_trace(data: bytes, name: str) -> Iterator[ModuleInFile]:
     space = XSpace(Path(name), data)
     kept = KeptPrograms(space)
     for text in kept.texts():
         yield from _in_text(text, name, kept.jax_version)
     if space.broken is not None:
-        yield Held(HloCountError(f"{name}: breaks off at byte {space.broken:,}: what follows there is not known"))
+        yield ModuleInFile(
+            HloCountError(f"{name}: breaks off at byte {space.broken:,}: what follows there is not known")
+        )
 
 
-def _in_text(text: str, name: str, jax_version: str | None = None) -> Iterator[Held]:
+def _in_text(text: str, name: str, jax_version: str | None = None) -> Iterator[ModuleInFile]:
     for found in excerpts(with_newlines(text)):
         try:
             module: Module | HloCountError = read(found, name)
         except HloCountError as problem:
             module = problem
-        yield Held(module, jax_version)
+        yield ModuleInFile(module, jax_version)
 
 
 def module_in(path: Path, data: bytes) -> Module:

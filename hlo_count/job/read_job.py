@@ -12,7 +12,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.job.job import Job
 from hlo_count.job.job_rows import JobRow
-from hlo_count.job.module_counts import Held, counts_of, module_in, modules_in
+from hlo_count.job.module_counts import ModuleInFile, counts_of, module_in, modules_in
 from hlo_count.job.signature import signature_of
 from hlo_count.lowering.dump_folder import Compile, read_folder
 from hlo_count.lowering.files import read_file
@@ -100,7 +100,7 @@ def _of_file(path: Path) -> Iterator[JobRow]:
         yield _of_module(held, label, path, wanted)
 
 
-def _of_module(held: Held, label: str, path: Path, wanted: str | None) -> JobRow:
+def _of_module(held: ModuleInFile, label: str, path: Path, wanted: str | None) -> JobRow:
     module = held.module
     try:
         if isinstance(module, HloCountError):

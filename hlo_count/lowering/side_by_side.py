@@ -26,7 +26,7 @@ _ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Compiling:
     """What is compiled, and how: as `lower` takes it. `meshes` holds the mesh of each target, None for no mesh."""
 
     fn: Any
@@ -53,7 +53,7 @@ class Call:
 
 
 def compile_for_each(
-    call: Call,
+    call: Compiling,
     targets: Sequence[str],
     *,
     workers: int | None = None,
@@ -82,7 +82,7 @@ def compile_for_each(
     return {target: found[target] for target in targets}
 
 
-def _here(call: Call, target: str) -> Program | TargetError:
+def _here(call: Compiling, target: str) -> Program | TargetError:
     try:
         return call.compiled_for(target)
     except TargetError as problem:
@@ -168,7 +168,7 @@ def _settings() -> dict[str, Any]:
 # What leaves this process
 
 
-def _parcel(call: Call) -> bytes | None:
+def _parcel(call: Compiling) -> bytes | None:
     """A call and JAX's settings as bytes; None where they cannot leave this process."""
     try:
         import cloudpickle
@@ -190,7 +190,7 @@ def _parcel(call: Call) -> bytes | None:
     return packed
 
 
-def _leaves(call: Call) -> list[Any]:
+def _leaves(call: Compiling) -> list[Any]:
     import jax
 
     leaves: list[Any] = jax.tree.leaves((call.args, dict(call.kwargs)))

@@ -15,7 +15,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import OPCODES, TRAITS
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.report.counts import Counts
-from hlo_count.report.explanation import Applied, Explanation, Moved, Neighbour, Place
+from hlo_count.report.explanation import Applied, Explanation, Moved, Neighbour, PlaceInRoofline
 from hlo_count.report.instruction_names import named
 from hlo_count.visitors.cost import MAIN, Cost
 from hlo_count.visitors.memory_spaces import space_name
@@ -273,7 +273,7 @@ class _Explainer:
         names = {self._it.name, *(i.name for i, _ in _inside(self._it))}
         yield from (unknown for unknown in self._report.unknowns if unknown.instruction in names)
 
-    def _place(self, device: Any) -> Place | None:
+    def _place(self, device: Any) -> PlaceInRoofline | None:
         roofline = self._report.roofline(device)
         row = roofline.row_of(self._it)
         if row is None:
@@ -281,7 +281,7 @@ class _Explainer:
         sum_of_all = sum(each.estimate for each in roofline.rows)
         rank = 1 + sum(each.estimate > row.estimate for each in roofline.rows)
         share = row.estimate / sum_of_all if sum_of_all else 0.0
-        return Place(roofline.device.name, row, rank, len(roofline.rows), share)
+        return PlaceInRoofline(roofline.device.name, row, rank, len(roofline.rows), share)
 
 
 def _inside(it: Instruction) -> Iterator[tuple[Instruction, int]]:

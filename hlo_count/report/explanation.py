@@ -50,7 +50,7 @@ class Neighbour:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceInRoofline:
     """Where a kernel stands in the roofline of a device: its row, its rank by estimate from 1, and its share of all."""
 
     device: str
@@ -89,7 +89,7 @@ class Explanation:
     operands: tuple[Neighbour, ...]
     users: tuple[Neighbour, ...]
     unknowns: tuple[Unknown, ...]
-    roofline: Place | None
+    roofline: PlaceInRoofline | None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON."""

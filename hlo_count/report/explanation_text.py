@@ -16,7 +16,7 @@ from hlo_count.roofline.roofline_table import seconds
 from hlo_count.visitors.cost import MAIN, Cost
 
 if TYPE_CHECKING:
-    from hlo_count.report.explanation import Explanation, Moved, Neighbour, Place
+    from hlo_count.report.explanation import Explanation, Moved, Neighbour, PlaceInRoofline
 
 _CODE_LINES = 30
 _LONGEST = 600
@@ -151,7 +151,7 @@ def _fitted(rows: Sequence[tuple[str, ...]], at: Literal["start", "end"] = "end"
     return aligned(((*row[:-1], cut(row[-1], max(room, SHORTEST_NAME), at)) for row in rows), "<" * len(rows[0]))
 
 
-def _roofline(place: Place | None) -> Iterable[str]:
+def _roofline(place: PlaceInRoofline | None) -> Iterable[str]:
     if place is None:
         return
     row = place.kernel

@@ -11,7 +11,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.roofline.resources import CALL, Busy, Limits, longest
+from hlo_count.roofline.resources import CALL, Busy, Ceilings, longest
 from hlo_count.roofline.work_by_unit import Work
 from hlo_count.roofline.workload import SENT, SENT_ACROSS, Workload
 
@@ -23,7 +23,7 @@ with an argument does, and a processor that is otherwise idle runs faster than o
 class Bound:
     """The least that one execution of a program takes on one device."""
 
-    def __init__(self, workload: Workload, limits: Limits) -> None:
+    def __init__(self, workload: Workload, limits: Ceilings) -> None:
         self.walk = workload.walk
         self.limits = limits
         self.certain_bytes = workload.certain_bytes

@@ -17,7 +17,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline import cpu_runtime
 from hlo_count.roofline.device import MemoryLevel
 from hlo_count.roofline.network_paths import bytes_beyond, collective_of, links_at_once
-from hlo_count.roofline.resources import NETWORK, Busy, Limits, longest
+from hlo_count.roofline.resources import NETWORK, Busy, Ceilings, longest
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
 
@@ -38,10 +38,10 @@ class KernelTime:
     """What it sends over, "" for nothing."""
 
 
-class Estimate:
+class TimeEstimate:
     """What one execution of a program is expected to take on one device."""
 
-    def __init__(self, workload: Workload, limits: Limits) -> None:
+    def __init__(self, workload: Workload, limits: Ceilings) -> None:
         self.walk = workload.walk
         self.limits = limits
         self._workload = workload

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hlo_count.layout import cut
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.resources import SPECIAL, VECTOR, Limits
+from hlo_count.roofline.resources import SPECIAL, VECTOR, Ceilings
 from hlo_count.roofline.time_rows import KernelRow
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import Cost
@@ -37,7 +37,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plane:
+class RooflinePlane:
     """What a plot shows. `counted` is "flops", or "transcendentals" (evaluations) where the program has no FLOP."""
 
     title: str
@@ -50,7 +50,7 @@ class Plane:
     kernels: list[Point]
 
 
-def ceilings(workload: Workload, limits: Limits) -> list[Ceiling]:
+def ceilings(workload: Workload, limits: Ceilings) -> list[Ceiling]:
     """One for each unit and dtype that the program uses, highest first."""
     found: dict[tuple[str, str], Ceiling] = {}
     for kernel, _, _ in workload.kernels:

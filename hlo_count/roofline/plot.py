@@ -12,7 +12,7 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import plot_label
-from hlo_count.roofline.plane import Plane, Point
+from hlo_count.roofline.plane import Point, RooflinePlane
 from hlo_count.roofline.resources import MATRIX, SPECIAL, VECTOR
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -29,7 +29,7 @@ Box = tuple[float, float, float, float]
 """Left, bottom, right and top."""
 
 
-def plot(plane: Plane, path: Path) -> Path:
+def plot(plane: RooflinePlane, path: Path) -> Path:
     """Draw into `path`, whose suffix is .png, .svg or .pdf; returns it."""
     with new_figure(path, INCHES, DPI) as figure:
         draw(figure.add_subplot(), plane)
@@ -67,7 +67,7 @@ def save(figure: Any, path: Path) -> None:
         raise HloCountError(f"{path}: the plot cannot be written ({problem.strerror or problem})") from None
 
 
-def draw(axes: Any, plane: Plane) -> None:
+def draw(axes: Any, plane: RooflinePlane) -> None:
     """Draw onto matplotlib axes."""
     roofs, lines, program, shown = plane.ceilings, plane.slopes, plane.program, plane.kernels
     everything = [*shown, *([program] if program else [])]

@@ -30,7 +30,7 @@ class Busy:
     what: str
 
 
-class Limits:
+class Ceilings:
     """The rates of one device, looked up once; `notes` collects what had to run elsewhere or is not sure."""
 
     def __init__(self, device: Device) -> None:

@@ -19,14 +19,14 @@ from hlo_count.hlo.module import Module
 from hlo_count.roofline.bound import Bound
 from hlo_count.roofline.catalog import device as find_device
 from hlo_count.roofline.device import Device
-from hlo_count.roofline.estimate import Estimate, KernelTime
-from hlo_count.roofline.plane import Plane, ceilings, counter, kernel_points, program_point, slopes
+from hlo_count.roofline.estimate import KernelTime, TimeEstimate
+from hlo_count.roofline.plane import RooflinePlane, ceilings, counter, kernel_points, program_point, slopes
 from hlo_count.roofline.plot import plot
 from hlo_count.roofline.profile_file import BACKENDS
-from hlo_count.roofline.resources import Busy, Limits, longest
+from hlo_count.roofline.resources import Busy, Ceilings, longest
 from hlo_count.roofline.roofline_table import seconds as in_words
 from hlo_count.roofline.roofline_table import table
-from hlo_count.roofline.time_rows import Answer, KernelRow
+from hlo_count.roofline.time_rows import KernelRow, RooflineAnswer
 from hlo_count.roofline.work_by_unit import WorkKey
 from hlo_count.roofline.workload import Workload
 from hlo_count.text_page import TextPage
@@ -62,12 +62,12 @@ class Roofline(TextPage):
         self.device = device
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.shares = walk.module.shares
-        self.limits = Limits(device)
+        self.limits = Ceilings(device)
         if walk.is_beyond_drawing:
             raise HloCountError(f"{walk.module.name}: {BEYOND}")
         with no_garbage_collection():
             self._bound = Bound(self.workload, self.limits)
-            self._estimate = Estimate(self.workload, self.limits)
+            self._estimate = TimeEstimate(self.workload, self.limits)
             self._bound.seconds  # noqa: B018  a figure that is missing is told here, not when a table is printed
             self.estimate  # noqa: B018
 
@@ -287,7 +287,7 @@ class Roofline(TextPage):
 
     def plane(
         self, *, seconds: float | None = None, kernels: int = 6, measured: Mapping[str, float] | None = None
-    ) -> Plane:
+    ) -> RooflinePlane:
         """What `plot` draws, as plain data."""
         total, name = self.walk.total, self.walk.module.name
         counted, taken = counter(total), seconds or self.estimate
@@ -299,7 +299,7 @@ class Roofline(TextPage):
         rows = self.rows
         if measured is not None:
             rows = [replace(row, estimate=measured[row.name]) for row in rows if row.name in measured]
-        return Plane(
+        return RooflinePlane(
             title=f"{name} on {self.device.name}: {least}, estimate {in_words(self.estimate)}",
             empty="no floating-point operations: nothing to draw" if roofs or lines else self.bottleneck,
             counted=counted,
@@ -338,7 +338,7 @@ class Roofline(TextPage):
 
     def __str__(self) -> str:
         return table(
-            Answer(
+            RooflineAnswer(
                 program=self.walk.module.name,
                 device=self.device.name,
                 num_devices=self.num_devices,

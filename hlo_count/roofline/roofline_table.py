@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from hlo_count.harmless import printable
 from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
-from hlo_count.roofline.time_rows import Answer, KernelRow, WhatIfRow
+from hlo_count.roofline.time_rows import KernelRow, RooflineAnswer, WhatIfRow
 
 ROWS = 12
 TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
-def table(answer: Answer) -> str:
+def table(answer: RooflineAnswer) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
     on = f"{answer.num_devices} devices, each" if answer.num_devices > 1 else "1 device"
     lines = [*joined([answer.program, answer.device, on, "1 FMA = 2 FLOP"]), ""]

@@ -36,7 +36,7 @@ class KernelRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class RooflineAnswer:
     """What a roofline says of the whole program; times are seconds of one execution.
 
     `bound` is None where it is withheld, `least` the resources and their least seconds, largest first,

@@ -18,7 +18,7 @@ from hlo_count.text_page import TextPage
 from hlo_count.visitors.walk import Walk
 
 
-class Counted(Protocol):
+class HasWalk(Protocol):
     """What of a Report a roofline needs."""
 
     @property
@@ -50,7 +50,7 @@ class WhatIf(TextPage, list[WhatIfRow]):
     __repr__ = __str__
 
 
-def what_if(report: Counted, on: Sequence[str | Path | Device] | None = None) -> WhatIf:
+def what_if(report: HasWalk, on: Sequence[str | Path | Device] | None = None) -> WhatIf:
     """The bound and the estimate of a report's program on every device profile, or on those given, by name or file.
 
     The program is as it was compiled: a compiler for another device would fuse and tile otherwise, and `size` compiles
@@ -60,7 +60,7 @@ def what_if(report: Counted, on: Sequence[str | Path | Device] | None = None) ->
     return WhatIf(sorted(found, key=_by_estimate))
 
 
-def _each(report: Counted, on: Sequence[Device]) -> Iterator[WhatIfRow]:
+def _each(report: HasWalk, on: Sequence[Device]) -> Iterator[WhatIfRow]:
     workload = Workload(report.walk)
     for each in on:
         try:

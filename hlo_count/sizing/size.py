@@ -93,7 +93,7 @@ def size(
     A target that fails is a row with its `problem`. Raises TargetError where all do, HloCountError for what is no
     target, mesh or price, and what tracing `fn` raises.
     """
-    from hlo_count.lowering.side_by_side import Call, compile_for_each
+    from hlo_count.lowering.side_by_side import Compiling, compile_for_each
     from hlo_count.lowering.stages import stage_in
     from hlo_count.lowering.stored import is_jaxpr, is_stored
 
@@ -114,7 +114,7 @@ def size(
     for name, what, given in (("tokens", "one execution works on", tokens), ("workers", "compile at once", workers)):
         if given is not None and not (isinstance(given, int) and given > 0):
             raise HloCountError(f"{name}: how many {what}, a whole number above 0, not {given!r}")
-    call = Call(
+    call = Compiling(
         fn=fn,
         args=args,
         kwargs=keywords,

@@ -14,7 +14,7 @@ from typing import Any
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import having
-from hlo_count.hlo.trace import SLICE_ID, Tracer, Value, evaluated, parts
+from hlo_count.hlo.trace import SLICE_ID, TracedValue, Tracer, evaluated, parts
 from hlo_count.visitors.alike import first_of
 from hlo_count.visitors.call_sites import branches_of
 from hlo_count.visitors.cost import SENT, SENT_ACROSS, Cost
@@ -168,7 +168,7 @@ def _taken(module: Module, conditionals: Sequence[Instruction]) -> dict[_Taken, 
     return taken
 
 
-def _branch(made_of: Sequence[Value], last: int, ids: Mapping[str, int]) -> int | None:
+def _branch(made_of: Sequence[TracedValue], last: int, ids: Mapping[str, int]) -> int | None:
     index = evaluated(made_of, ids)
     # As HLO has it, an index outside of the branches takes the last one.
     return None if index is None else int(index) if 0 <= int(index) <= last else last

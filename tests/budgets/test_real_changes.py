@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from hlo_count.budgets.hold import Place, hold_budget, hold_snapshot
+from hlo_count.budgets.hold import SnapshotPlace, hold_budget, hold_snapshot
 from hlo_count.budgets.snapshot import save
 from hlo_count.lowering import tpu
 
@@ -32,11 +32,11 @@ def shape(*dimensions: int, dtype: str = "float32") -> jax.ShapeDtypeStruct:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path / "__flops__" / "test_model.json", "test_step", HERE.parent)
+def place(tmp_path: Path) -> SnapshotPlace:
+    return SnapshotPlace(tmp_path / "__flops__" / "test_model.json", "test_step", HERE.parent)
 
 
-def message(before, after, args, place: Place, **keywords) -> str:
+def message(before, after, args, place: SnapshotPlace, **keywords) -> str:
     """What the snapshot of `before` says about `after`."""
     after.__name__ = after.__qualname__ = before.__name__
     taken = hold_snapshot(before, args, keywords, place, rel=0, ops=False, update=True)

@@ -61,7 +61,7 @@ _FRONTEND_NAME = re.compile(rf"{_GAP}{_NAME}={_GAP}", re.A)
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class AttributeValue:
     """A kind of value: what it is, in words, and how it is told."""
 
     what: str
@@ -75,8 +75,8 @@ def _whole(pattern: str) -> Callable[[str], object]:
     return re.compile(pattern, re.A).fullmatch
 
 
-def _matched(what: str, pattern: str) -> Value:
-    return Value(what, lambda text: _whole(pattern)(text))
+def _matched(what: str, pattern: str) -> AttributeValue:
+    return AttributeValue(what, lambda text: _whole(pattern)(text))
 
 
 def _json_end(text: str, at: int) -> int:
@@ -219,17 +219,17 @@ _TRUTH = _matched("true or false", _BOOL)
 _INTEGERS = _matched("a list of integers, {0,1}", _INTS)
 _PLAIN_STRING = _matched("a string", _ANY_STRING)
 _WORD = _matched("a word", _NAME)
-_BRACED = Value("what stands in braces", _is_json)
+_BRACED = AttributeValue("what stands in braces", _is_json)
 _CALLEE = _matched("the name of a computation", rf"%?+{_NAME}")
 _CALLEES = _matched("a list of computations", _listed(rf"%?+{_NAME}"))
-_FRONTEND = Value("a list of names, each with a string or {...}", _is_frontend)
+_FRONTEND = AttributeValue("a list of names, each with a string or {...}", _is_frontend)
 
 
-def _one_of(*words: str) -> Value:
-    return Value(f"one of {', '.join(words)}", words.__contains__)
+def _one_of(*words: str) -> AttributeValue:
+    return AttributeValue(f"one of {', '.join(words)}", words.__contains__)
 
 
-def _each(value: Value, names: str) -> dict[str, Value]:
+def _each(value: AttributeValue, names: str) -> dict[str, AttributeValue]:
     return dict.fromkeys(names.split(), value)
 
 
@@ -250,23 +250,23 @@ _VALUES = {
     **_each(_CALLEE, "to_apply calls condition body select scatter true_computation false_computation"),
     **_each(_CALLEES, "branch_computations called_computations"),
     **_each(_BRACED, "origin original_value domain sparsity_config result_accuracy statistics"),
-    "backend_config": Value("a string or {...}", _is_string_or_json),
+    "backend_config": AttributeValue("a string or {...}", _is_string_or_json),
     "frontend_attributes": _FRONTEND,
-    "metadata": Value('fields, each once, {op_name="f" source_line=3}', _is_metadata),
-    "sharding": Value("a sharding, {replicated} or {devices=[2,1]<=[2]}", _is_sharding),
+    "metadata": AttributeValue('fields, each once, {op_name="f" source_line=3}', _is_metadata),
+    "sharding": AttributeValue("a sharding, {replicated} or {devices=[2,1]<=[2]}", _is_sharding),
     "parameter_replication": _matched("a list of true or false", _listed(_BOOL)),
     "control-predecessors": _matched("a list of instructions", _listed(rf"%?+{_NAME}", least=1)),
     "operand_precision": _matched("a list of precisions", _listed(_NAME)),
     "slice_sizes": _matched("a list of integers, {0,1}", f"{_INTS}|{_listed(_INTS)}"),
     "source_target_pairs": _matched("a list of pairs, {{0,1},{1,0}}", _listed(_INTS)),
-    "replica_groups": Value("groups, {{0,1},{2,3}} or [2,2]<=[4]", _is_groups),
+    "replica_groups": AttributeValue("groups, {{0,1},{2,3}} or [2,2]<=[4]", _is_groups),
     "output_to_operand_aliasing": _matched(
         "pairs of an output and an operand, {{0}: (0, {})}", _listed(rf"{_INTS}{_GAP}:{_GAP}{_AT}\)")
     ),
-    "operand_layout_constraints": Value("a list of shapes", lambda text: _is_shape(f"({text[1:-1]})")),
-    "outfeed_shape": Value("a shape", _is_shape),
-    "window": Value("a window, {size=3x3 pad=1_1x1_1}", _is_window),
-    "dim_labels": Value("labels of dimensions, b01f_01io->b01f", _is_labels),
+    "operand_layout_constraints": AttributeValue("a list of shapes", lambda text: _is_shape(f"({text[1:-1]})")),
+    "outfeed_shape": AttributeValue("a shape", _is_shape),
+    "window": AttributeValue("a window, {size=3x3 pad=1_1x1_1}", _is_window),
+    "dim_labels": AttributeValue("labels of dimensions, b01f_01io->b01f", _is_labels),
     "padding": _matched("paddings, 1_1x0_0_1", rf"{_PAD}(?:_{_INT})?(?:x{_PAD}(?:_{_INT})?)*"),
     "slice": _matched("ranges, {[0:4], [0:8:2]}", _listed(_RANGE)),
     "direction": _one_of("EQ", "NE", "GE", "GT", "LE", "LT"),
@@ -306,7 +306,7 @@ def header_value_problem(name: str, value: str) -> str:
     return _problem(_HEADER, name, value)
 
 
-def _problem(values: dict[str, Value], name: str, value: str) -> str:
+def _problem(values: dict[str, AttributeValue], name: str, value: str) -> str:
     kind = values.get(name)
     return "" if kind is None or kind.is_one(value) else f"has {name}={value}: expected {kind.what}"
 

@@ -14,7 +14,7 @@ GROUPINGS = ("kernel", "scope", "source", "class")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class MeasuredGroup:
     """Rows that are shown as one: the sums of their figures, None where one of them is not known."""
 
     name: str
@@ -30,14 +30,14 @@ class Group:
     calls_kernels: bool = False
 
     @classmethod
-    def of(cls, name: str, rows: Sequence[MeasuredRow | Group]) -> Group:
+    def of(cls, name: str, rows: Sequence[MeasuredRow | MeasuredGroup]) -> MeasuredGroup:
         """The sums; source and limit are those of the row with the most seconds."""
         largest = max(rows, key=lambda row: row.seconds)
         alone = largest if len(rows) == 1 else None
         bounds = [row.bound for row in rows if row.bound is not None]
         flops = [row.flops for row in rows if row.flops is not None]
         moved = [row.bytes for row in rows if row.bytes is not None]
-        runs = "" if alone is None else alone.runs if isinstance(alone, Group) else runs_text(alone.runs)
+        runs = "" if alone is None else alone.runs if isinstance(alone, MeasuredGroup) else runs_text(alone.runs)
         return cls(
             name=name,
             runs=runs,
@@ -52,7 +52,7 @@ class Group:
         )
 
     @classmethod
-    def of_idle(cls, name: str, program: ProgramTimes) -> Group:
+    def of_idle(cls, name: str, program: ProgramTimes) -> MeasuredGroup:
         """The time in which nothing of a program ran."""
         total = program.total_seconds
         return cls(
@@ -69,7 +69,7 @@ class Group:
         return self.elapsed / self.bound if self.bound else None
 
 
-def groups(program: ProgramTimes, by: str) -> list[Group]:
+def groups(program: ProgramTimes, by: str) -> list[MeasuredGroup]:
     """The rows of a program by one of GROUPINGS, that with the most seconds first; their seconds add up the same."""
     found: dict[str, list[MeasuredRow]] = {}
     for row in program.rows:
@@ -80,4 +80,4 @@ def groups(program: ProgramTimes, by: str) -> list[Group]:
             "class": row.op_class or "(not in the program)",
         }[by]
         found.setdefault(name, []).append(row)
-    return sorted((Group.of(name, rows) for name, rows in found.items()), key=lambda group: -group.seconds)
+    return sorted((MeasuredGroup.of(name, rows) for name, rows in found.items()), key=lambda group: -group.seconds)

@@ -10,7 +10,7 @@ from hlo_count.harmless import printable
 from hlo_count.layout import SHORTEST_NAME, aligned, cut, joined, tabular, width, wrapped
 from hlo_count.measured.programs.program_times import PICO, ProgramTimes
 from hlo_count.measured.programs.time_parts import time_parts
-from hlo_count.measured.tables.measured_groups import GROUPINGS, Group, groups
+from hlo_count.measured.tables.measured_groups import GROUPINGS, MeasuredGroup, groups
 from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
 
 if TYPE_CHECKING:
@@ -116,8 +116,8 @@ def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
     lines = [f"{program.name}: where {seconds(program.total_seconds)} of {times} went{on}"]
     found = groups(program, by)
     head, rest = found[:most], found[most:]
-    shown = [*head, *([Group.of(f"everything else ({len(rest)})", rest)] if rest else [])]
-    shown.append(Group.of_idle(BETWEEN, program))
+    shown = [*head, *([MeasuredGroup.of(f"everything else ({len(rest)})", rest)] if rest else [])]
+    shown.append(MeasuredGroup.of_idle(BETWEEN, program))
     columns = {
         "runs": [group.runs for group in shown],
         "seconds": column([group.seconds for group in shown], TIMES),

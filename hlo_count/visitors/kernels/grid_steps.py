@@ -11,7 +11,7 @@ MOST_ELEMENTS = 2**22
 """Of an array over the steps: a loop for which more were needed has no axis of its own."""
 
 
-class Steps:
+class GridSteps:
     """Axes, the dimensions of the grid first. An array of bounds has an axis for each, of size 1 where it does not
     change along it, and none for those that were entered after it was made."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from hlo_count.visitors.cost import ZERO, Cost
-from hlo_count.visitors.kernels.grid_steps import Steps
+from hlo_count.visitors.kernels.grid_steps import GridSteps
 from hlo_count.visitors.kernels.intervals import (
     Bound,
     Interval,
@@ -47,7 +47,7 @@ class Often:
     def where(self, least: Bound, counted: Bound) -> Often:
         return Often(times(self.least, least), times(self.counted, counted))
 
-    def over(self, steps: Steps) -> Often:
+    def over(self, steps: GridSteps) -> Often:
         """The same with all axes that there are now."""
         return Often(steps.with_all_axes(self.least), steps.with_all_axes(self.counted))
 
@@ -62,7 +62,7 @@ class KernelRun:
         self, code: KernelCode, sizes: Sequence[int], trips: int | None = None, dynamic: Container[int] = ()
     ) -> None:
         self.code = code
-        self.steps = Steps(sizes)
+        self.steps = GridSteps(sizes)
         self.trips = trips
         self.open = Open()
         self.simulated = 0

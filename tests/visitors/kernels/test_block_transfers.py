@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hlo_count.visitors.kernels.block_transfers import Elements, blocks_moved
-from hlo_count.visitors.kernels.grid_steps import Steps
+from hlo_count.visitors.kernels.grid_steps import GridSteps
 from hlo_count.visitors.kernels.intervals import Interval, anything, evaluate, known
 
 
@@ -34,7 +34,7 @@ def test_a_block_is_moved_when_its_index_changes(grid, data):
     coefficients = data.draw(st.lists(st.tuples(*[st.integers(0, 2)] * len(grid)), min_size=1, max_size=2))
     array = data.draw(st.lists(st.integers(20, 60), min_size=len(coefficients), max_size=len(coefficients)))
     block = data.draw(st.lists(st.integers(1, 4), min_size=len(coefficients), max_size=len(coefficients)))
-    steps = Steps(grid)
+    steps = GridSteps(grid)
     indices = []
     for row in coefficients:
         index = known(0)
@@ -51,13 +51,13 @@ def test_a_block_is_moved_when_its_index_changes(grid, data):
 
 
 def test_the_last_block_moves_what_is_left():
-    steps = Steps((3,))
+    steps = GridSteps((3,))
     assert blocks_moved([steps.index(0)], (128,), (300,), (3,)) == Elements(300, 300, 300)
 
 
 def test_an_index_by_data_may_be_another_at_each_step():
     """Rows that data choose, at each step of the second dimension; the first repeats all of them."""
-    steps = Steps((2, 4, 3))
+    steps = GridSteps((2, 4, 3))
     row = anything(made_of=[steps.index(1)])
     found = blocks_moved([row, known(0)], (8, 128), (64, 128), (2, 4, 3))
     assert found == Elements(certain=8 * 128, counted=2 * 4 * 8 * 128, touched=4 * 8 * 128, by_data=True)
@@ -74,6 +74,6 @@ def test_ranks_that_differ_are_refused():
 
 
 def test_an_element_window_begins_at_its_index():
-    steps = Steps((3,))
+    steps = GridSteps((3,))
     start = evaluate("arith.muli", [steps.index(0), known(10)])
     assert blocks_moved([start], (16,), (30,), (3,), by_element=True).counted == 16 + 16 + 10
