@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import types
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,13 @@ from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.lowering.stored import is_stored
-from hlo_count.report.counting import count
+from hlo_count.report.counting import counted
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened
 from hlo_count.report.report import Report
 from hlo_count.report.settling import SETTLING, settings_of
 from hlo_count.text_page import TextPage
+from hlo_count.visitors.settings import Settings
 from hlo_count.whole_file import save_text
 
 if TYPE_CHECKING:
@@ -85,7 +88,10 @@ def diff(first: Any, /, *rest: Any, **keywords: Any) -> Diff:
         second, *args = rest
         texts = all(isinstance(program, (*_TEXTS, Module, Report)) for program in (first, second))
         module = keywords.pop("module", None) if texts else None
-        return Diff(_report(first, args, keywords, module), _report(second, args, keywords, module))
+        settings = _settings(keywords)
+        return _checked(
+            Diff(*(_report(program, args, keywords, module, settings) for program in (first, second))), settings
+        )
     first = first if isinstance(first, str) and "stablehlo." not in first else _opened(first)
     if isinstance(first, Report | Module | str):
         if rest and isinstance(rest[0], str):
@@ -103,8 +109,8 @@ def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> D
     named = of_function(fn, args, others, keywords.get("kwargs"), own, "diff")
     options = {name: keywords[name] for name in ("target", "mesh", "in_specs") if name in keywords}
     program = lower(fn, args, named, optimized=False, **options)
-    after = count(fn, *args, **keywords)
-    settings = settings_of(*(keywords.get(name) for name in SETTLING))
+    settings = _settings(keywords)
+    after = _counted(fn, args, keywords, settings)
     before = Report(
         parse(program.text),
         backend=program.backend,
@@ -114,7 +120,24 @@ def _optimization(fn: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> D
         settings=settings,
         strict=bool(keywords.get("strict")),
     )
-    return Diff(before, after, optimization=True)
+    return _checked(Diff(before, after, optimization=True), settings)
+
+
+def _settings(keywords: dict[str, Any]) -> Settings:
+    return replace(settings_of(*(keywords.get(name) for name in SETTLING)), of_several=True)
+
+
+def _checked(found: Diff, settings: Settings) -> Diff:
+    """Raises HloCountError where a key of trip counts, branches or costs is of neither program."""
+    settings.check_keys([found.before.module, found.after.module])
+    return found
+
+
+def _counted(program: Any, args: Sequence[Any], keywords: dict[str, Any], settings: Settings) -> Report:
+    own = {**dict.fromkeys(_COUNT_KEYWORDS), "convention": "default", "strict": False}
+    others = {name: value for name, value in keywords.items() if name not in (*own, "kwargs")}
+    own |= {name: value for name, value in keywords.items() if name in own}
+    return counted(program, tuple(args), others, keywords.get("kwargs"), own, settings)
 
 
 def _is_program(value: Any) -> bool:
@@ -135,15 +158,17 @@ def _is_stage(value: Any) -> bool:
     return hasattr(value, "as_text") or stage_in(value) is not None
 
 
-def _report(program: Any, args: list[Any], keywords: dict[str, Any], module: str | int | None) -> Report:
+def _report(
+    program: Any, args: list[Any], keywords: dict[str, Any], module: str | int | None, settings: Settings
+) -> Report:
     if isinstance(program, Report):
         return program
     program = _opened(program, module)
     if is_stored(program):
-        return count(program, **{n: v for n, v in keywords.items() if n in _COUNT_KEYWORDS})
+        return _counted(program, (), {n: v for n, v in keywords.items() if n in _COUNT_KEYWORDS}, settings)
     if isinstance(program, Module) or _is_stage(program):
-        return count(program, **{n: v for n, v in keywords.items() if n in (*SETTLING, "strict")})
-    return count(program, *args, **keywords)
+        return _counted(program, (), {n: v for n, v in keywords.items() if n in (*SETTLING, "strict")}, settings)
+    return _counted(program, args, keywords, settings)
 
 
 def _opened(program: Any, module: str | int | None = None) -> Any:

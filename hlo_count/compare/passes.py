@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def passes(
 
     The dumps stay in a temporary directory for as long as the result lives.
     """
-    given = settings_of(trip_counts, branches, costs)
+    given = replace(settings_of(trip_counts, branches, costs), of_several=True)
     if isinstance(fn, Path) and holds_dumps(fn):
         return _of_log(fn, module, pass_filter, given, progress)
     if isinstance(fn, Path) and fn.is_file():
@@ -149,19 +150,23 @@ def _counted(
     dumps = find_dumps(folder, module, pattern)
     backend = _NAMES.get(backend or "", backend) or _backend(dumps[-1])
     states: list[PassRow] = []
+    unused = settings
     skipped: list[Path] = []
     for dump in _shown(dumps, progress):
         try:
-            row = _state(dump, states[-1] if states else None, settings, backend)
+            report = Report(read(dump.path), backend=backend, settings=settings)
         except HloCountError as problem:
             if settings:
                 raise
             warnings.warn(harmless(f"skipped {dump.path.name}: {str(problem).splitlines()[0]}"), stacklevel=3)
             skipped.append(dump.path)
             continue
-        states.append(row)
+        states.append(_state(dump, states[-1] if states else None, report))
+        if unused:
+            unused = unused.without_used(report.module)
     if not states:
         raise HloCountError(f"{folder.path}: none of the {len(dumps)} dumps of {dumps[0].module} can be read")
+    unused.check_keys([report.module])
     return Passes(states, dumps[0].module, skipped, backend)
 
 
@@ -192,8 +197,7 @@ def _check_function(fn: Any) -> None:
 _REMEDY = "pass the function, or a pathlib.Path of a directory of dumps"
 
 
-def _state(dump: Dump, last: PassRow | None, settings: Settings, backend: str) -> PassRow:
-    report = Report(read(dump.path), backend=backend, settings=settings)
+def _state(dump: Dump, last: PassRow | None, report: Report) -> PassRow:
     count = report.module.num_instructions
     fusions = sum(i.opcode == "fusion" for i in report.module.instructions())
     return PassRow(

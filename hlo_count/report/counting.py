@@ -14,7 +14,7 @@ from hlo_count.report.opening import beside, opened
 from hlo_count.report.places import lost_lines
 from hlo_count.report.report import Report
 from hlo_count.report.settling import Costs, settings_of
-from hlo_count.visitors.settings import Branch
+from hlo_count.visitors.settings import Branch, Settings
 
 if TYPE_CHECKING:
     from hlo_count.lowering.program import Program
@@ -61,11 +61,23 @@ def count(
         "target": target, "trip_counts": trip_counts, "branches": branches, "costs": costs, "strict": strict,
         "compiler_options": compiler_options, "mesh": mesh, "in_specs": in_specs, "convention": convention,
     }  # fmt: skip
+    return counted(fn, args, named, kwargs, own, settings_of(trip_counts, branches, costs))
+
+
+def counted(
+    fn: Any,
+    args: tuple[Any, ...],
+    named: dict[str, Any],
+    kwargs: Mapping[str, Any] | None,
+    own: Mapping[str, Any],
+    settings: Settings,
+) -> Report:
+    """`count` with `own`, the keywords that are ours, and with what they settle, read."""
+    target, mesh, compiler_options = own["target"], own["mesh"], own["compiler_options"]
     is_stored_text = isinstance(fn, str | Path | bytes | bytearray)
     wanted = named.pop("module", None) if is_stored_text else None
     keywords = of_function(fn, args, named, kwargs, own)
-    settings = settings_of(trip_counts, branches, costs)
-    options: dict[str, Any] = {"convention": convention, "settings": settings, "strict": strict}
+    options: dict[str, Any] = {"settings": settings, "convention": own["convention"], "strict": own["strict"]}
     with no_garbage_collection():
         if is_stored_text:
             if isinstance(fn, Path):
@@ -84,7 +96,8 @@ def count(
         raise HloCountError(
             f"cannot count {fn!r}: pass a function, a jax.stages object, a Module, HLO text, or a pathlib.Path"
         )
-    program = lower(fn, args, keywords, target=target, mesh=mesh, in_specs=in_specs, compiler_options=compiler_options)
+    lowering = {name: own[name] for name in ("target", "mesh", "in_specs", "compiler_options")}
+    program = lower(fn, args, keywords, **lowering)
     return report_of(program, traced_here=not is_stored(fn) or is_jaxpr(fn), **options)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def size(
         "mesh": mesh, "in_specs": in_specs, "compiler_options": compiler_options, "trip_counts": trip_counts,
         "branches": branches, "costs": costs,
     }  # fmt: skip
-    settings = settings_of(trip_counts, branches, costs)
+    settings = replace(settings_of(trip_counts, branches, costs), of_several=True)
     keywords = of_function(fn, args, named, kwargs, own, "size")
     if isinstance(fn, str | bytes | bytearray | Path):
         fn = opened(fn)
@@ -138,6 +139,7 @@ def size(
         rows.append(size_row(target, report, price_per_hour=prices.get(target), tokens=tokens))
     if all(row.report is None for row in rows):
         raise TargetError("; ".join(dict.fromkeys(row.problem for row in rows)))
+    settings.check_keys([row.report.module for row in rows if row.report is not None])
     return Size(rows)
 
 

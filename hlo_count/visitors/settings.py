@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from math import isfinite
+from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.instruction import Instruction
@@ -29,6 +30,8 @@ class Settings:
     trip_counts: Mapping[str, Times] = field(default_factory=dict)
     branches: Mapping[str, Branch] = field(default_factory=dict)
     costs: Mapping[str, Given] = field(default_factory=dict)
+    of_several: bool = False
+    """Whether a key may be of another program that is counted beside this one; `check_keys` is told all of them."""
 
     def __bool__(self) -> bool:
         """Whether anything is settled."""
@@ -39,16 +42,35 @@ class Settings:
         for key, count in self.trip_counts.items():
             if isinstance(count, bool) or not isinstance(count, int | Fraction) or count < 0:
                 raise HloCountError(f"trip_counts[{key!r}] = {count!r}: pass a whole number, 0 or more")
-        self._check_keys(module, self.trip_counts, "trip_counts", "while")
-        self._check_keys(module, self.branches, "branches", "conditional")
-        self._check_keys(module, self.costs, "costs", "custom-call")
+        if self.costs:
+            self._check_that_one_matches(_all([module], "custom-call"))
+        if not self.of_several:
+            self.check_keys([module])
 
-    def _check_keys(self, module: Module, given: Mapping[str, object], keyword: str, opcode: str) -> None:
-        if not given:
-            return
-        there = [i for i in module.instructions() if i.opcode == opcode or _starts(i, opcode)]
-        if given is self.costs:
-            self._check_that_one_matches(there)
+    def check_keys(self, modules: Sequence[Module]) -> None:
+        """Raise HloCountError for a key that settles nothing in any of the modules."""
+        programs = "this program" if len(modules) == 1 else "these programs"
+        for keyword, given, opcode in self._given:
+            if given:
+                self._check_used(_all(modules, opcode), given, keyword, f"{opcode} of {programs}")
+
+    def without_used(self, module: Module) -> Settings:
+        """What settles nothing in a module."""
+        left: dict[str, Any] = {}
+        for keyword, given, opcode in self._given:
+            used = {_key(given, i) for i in _all([module], opcode)} if given else set()
+            left[keyword] = {key: value for key, value in given.items() if key not in used}
+        return Settings(**left)
+
+    @property
+    def _given(self) -> tuple[tuple[str, Mapping[str, Any], str], ...]:
+        return (
+            ("trip_counts", self.trip_counts, "while"),
+            ("branches", self.branches, "conditional"),
+            ("costs", self.costs, "custom-call"),
+        )
+
+    def _check_used(self, there: Sequence[Instruction], given: Mapping[str, object], keyword: str, what: str) -> None:
         used = {_key(given, i) for i in there}
         for key in given:
             if key in used:
@@ -58,7 +80,7 @@ class Settings:
                 raise HloCountError(
                     f"{keyword}: {key!r} settles nothing: {taken.name} has its value from {_key(given, taken)!r}"
                 )
-            raise HloCountError(f"{keyword}: {key!r} matches no {opcode} of this program; {_near(key, there)}")
+            raise HloCountError(f"{keyword}: {key!r} matches no {what}; {_near(key, there)}")
 
     def _check_that_one_matches(self, calls: Sequence[Instruction]) -> None:
         for call in calls:
@@ -112,6 +134,10 @@ def _matches(key: str, instruction: Instruction) -> bool:
     """An op_name as it stands is one of its patterns: `[` and `]` would stand for a choice of characters."""
     op_name = instruction.metadata.op_name
     return key == op_name or fnmatchcase(op_name, key) or fnmatchcase(instruction.name, key)
+
+
+def _all(modules: Iterable[Module], opcode: str) -> list[Instruction]:
+    return [i for module in modules for i in module.instructions() if i.opcode == opcode or _starts(i, opcode)]
 
 
 def _starts(instruction: Instruction, opcode: str) -> bool:

@@ -438,3 +438,21 @@ def test_peak_memory_is_compared():
     (line,) = (-diff).exceeds({"peak_bytes": 0.01})
     assert line.startswith(f"peak_bytes: {after:,} -> {before:,}")
     assert "peak memory" not in str(hc.diff(looped, A))
+
+
+CALL = """HloModule m
+ENTRY e {{
+  p = f32[4] parameter(0)
+  ROOT {name} = f32[4] custom-call(p), custom_call_target="kernel", metadata={{op_name="jit(f)/{name}"}}
+}}
+"""
+
+
+def test_what_a_kernel_costs_may_be_said_of_one_of_the_programs():
+    old, new = CALL.format(name="attention"), CALL.format(name="flash")
+    difference = hc.diff(old, new, costs={"attention": 100, "*/flash": 60})
+    assert (difference.before.flops, difference.after.flops, difference.change.flops) == (100, 60, -40)
+    with pytest.raises(hc.HloCountError, match=r"'flesh' matches no custom-call of these programs; did you mean flash"):
+        hc.diff(old, new, costs={"attention": 100, "flesh": 60})
+    with pytest.raises(hc.HloCountError, match=r"'flash' matches no custom-call of this program"):
+        hc.count(old, costs={"flash": 60})

@@ -254,3 +254,24 @@ def test_a_log_names_no_place_for_its_dumps(tmp_path, monkeypatch):
     found = hc.read_dumps(log)
     assert found.module == "module_0001.here"
     assert not away.exists()
+
+
+COUNTED_LOOP = """HloModule m
+body {{ s = f32[4] parameter(0)
+  ROOT n = f32[4] add(s, s) }}
+condition {{ t = f32[4] parameter(0)
+  ROOT r = pred[] custom-call(t), custom_call_target="again" }}
+ENTRY e {{ p = f32[4] parameter(0)
+  ROOT {} }}
+"""
+
+
+def test_a_loop_may_be_gone_after_a_pass(tmp_path):
+    states = ["loop = f32[4] while(p), condition=condition, body=body", "d = f32[4] add(p, p)"]
+    for order, root in enumerate(states):
+        name = f"module_0001.jit_f.{order:04}.simplification.after_{order}.before_end.txt"
+        (tmp_path / name).write_text(COUNTED_LOOP.format(root))
+    found = hc.passes(tmp_path, trip_counts={"loop": 3})
+    assert [row.after.flops for row in found.states] == [3 * 4, 4]
+    with pytest.raises(hc.HloCountError, match="'loup' matches no while of this program"):
+        hc.passes(tmp_path, trip_counts={"loup": 3})
