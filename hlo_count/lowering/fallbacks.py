@@ -24,6 +24,18 @@ class Fallback:
 
 
 FALLBACKS = (
+    Fallback(
+        message="Expect autotune result cache hit for deviceless compilation",
+        option="xla_gpu_autotune_level",
+        value=0,
+        because="XLA before jax 0.9 tunes Triton matmuls on the GPU alone",
+    ),
+    Fallback(
+        message="CubSortPairs error",
+        option="xla_gpu_enable_cub_radix_sort",
+        value=False,
+        because="this XLA asks a GPU for the scratch space of a radix sort",
+    ),
     # Without autotuning the tiles are defaults, and those need not fit a bitcast of an odd size in the fused operand.
     Fallback(
         message="Couldn't find output tile sizes",

@@ -12,12 +12,17 @@ from shutil import which
 from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import TargetError
+from hlo_count.lowering.jax_version import too_old
 from hlo_count.lowering.quiet import environment, quiet
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 REMEDY = 'pip install "hlo-count[cuda]" (Linux; no GPU, driver or CUDA needed)'
+
+
+_LEAST_JAX = "0.4.38"
+"""Older CUDA plugins describe only GPUs that are there, or cannot be loaded where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +163,12 @@ def installed() -> bool:
     return bool(_plugins()) and _has_assembler()
 
 
+def missing() -> str:
+    """What keeps GPUs from being compiled for here, with the remedy; "" where nothing does."""
+    old = too_old("GPU targets", _LEAST_JAX)
+    return old or ("" if installed() else f"compiling for NVIDIA GPUs needs JAX's CUDA plugin and ptxas: {REMEDY}")
+
+
 def _has_assembler() -> bool:
     # Where XLA looks: $CUDA_ROOT, NVIDIA's wheels, the PATH, and where CUDA's installer puts it.
     roots = [root for root in (os.environ.get("CUDA_ROOT"), "/usr/local/cuda", "/opt/cuda") if root]
@@ -184,8 +195,8 @@ def devices(name: str, count: int) -> tuple[Any, ...]:
 
     Raises TargetError where the CUDA plugin is missing or refuses the description.
     """
-    if not installed():
-        raise TargetError(f"compiling for NVIDIA GPUs needs JAX's CUDA plugin and ptxas: {REMEDY}")
+    if problem := missing():
+        raise TargetError(problem)
     with quiet():
         try:
             try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.lowering.known_integers import known_integers
+from hlo_count.lowering.stored import proto_text
 from hlo_count.lowering.tpu import slice_of
 
 _HEADER = re.compile(r"^HloModule\s+([^\s,]+)(.*)", re.MULTILINE)
@@ -60,8 +61,8 @@ def describe(
     """The Program of a `jax.stages.Compiled`, or of a `Lowered` where nothing was compiled."""
     import jax
 
-    text = unoptimized_text(lowered) if compiled is None else compiled.as_text()
-    header = _HEADER.search(text or "")
+    text = unoptimized_text(lowered) if compiled is None else optimized_text(compiled)
+    header = _HEADER.search(text)
     if header is None:
         raise HloCountError("JAX gave no HLO text for this program")
     shardings = _shardings(compiled)
@@ -86,6 +87,15 @@ def describe(
         name=header[1],
         unoptimized=None if lowered is None else functools.partial(unoptimized_text, lowered),
     )
+
+
+def optimized_text(compiled: Any) -> str:
+    """The text of a `jax.stages.Compiled`; "" where there is none. Before jax 0.9 the CUDA plugin gives none of a GPU
+    that is not there, but the module stands in the executable's serialized form."""
+    text = compiled.as_text()
+    if text is None and hasattr(executable := compiled.runtime_executable(), "serialize"):
+        text = proto_text(executable.serialize(), "the compiled program")
+    return str(text or "")
 
 
 def devices_of(lowered: Any | None, compiled: Any | None = None) -> list[Any]:

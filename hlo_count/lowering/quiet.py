@@ -20,6 +20,7 @@ _PROCESS = threading.RLock()
 _NOISE = re.compile(
     r"WARNING: (All log messages before absl::InitializeLog|Logging before InitGoogle)"
     r"|[IWE]\d{4} \d\d:\d\d:"  # absl log lines; F, which announces an abort, is never noise
+    r"|\[libprotobuf ERROR"  # of older ones
     r"|Failed to find host bounds for accelerator type"
     r"|To avoid this, compile with a GPU present"  # the second line of one of them
     r"|=== Source Location Trace"

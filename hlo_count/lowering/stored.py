@@ -328,7 +328,7 @@ def _line(problem: Exception) -> str:
 
 
 def proto_text(data: bytes, name: str) -> str:
-    """The text of a serialized HloModuleProto, or of an HloProto or HloSnapshot around one.
+    """The text of a serialized HloModuleProto, or of an HloProto, HloSnapshot or executable around one.
 
     Raises HloCountError for other protocol buffers and damaged ones.
     """
@@ -379,7 +379,7 @@ def _hlo_module() -> Any:
     return found
 
 
-def _module_proto(data: bytes, depth: int = 3) -> bytes | None:
+def _module_proto(data: bytes, depth: int = 4) -> bytes | None:
     """The bytes of the HloModuleProto: fields 1 and 2 are names, 3 the computations; around it field 1 is a message."""
     found: dict[int, bytes] = {}
     try:

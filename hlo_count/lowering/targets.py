@@ -68,7 +68,7 @@ def resolve(target: Any) -> Target:
 
 def targets() -> list[TargetInfo]:
     """Everything that has a name as a target, with what to install where something is missing."""
-    has_tpu, has_cuda = tpu.installed(), gpu.installed()
+    no_tpu, no_cuda = tpu.missing(), gpu.missing()
     default = settle_default_backend()
     found = [
         TargetInfo(name="cpu", backend="cpu", available=True, note="", description="this machine's CPU"),
@@ -84,7 +84,7 @@ def targets() -> list[TargetInfo]:
         listed = ", ".join(generation.topologies)
         found.append(
             TargetInfo(
-                name=f"tpu:{name}", backend="tpu", available=has_tpu, note="" if has_tpu else tpu.REMEDY,
+                name=f"tpu:{name}", backend="tpu", available=not no_tpu, note=no_tpu,
                 description=f"{generation.device_kind}; with a topology: {listed}, …; two slices of one: "
                 f"{generation.topologies[0]}*2",
             )
@@ -92,7 +92,7 @@ def targets() -> list[TargetInfo]:
     for name, known in gpu.GPUS.items():
         found.append(
             TargetInfo(
-                name=name, backend="gpu", available=has_cuda, note="" if has_cuda else gpu.REMEDY,
+                name=name, backend="gpu", available=not no_cuda, note=no_cuda,
                 description=f"{known.device_kind}; {name}:8 for eight",
             )
         )  # fmt: skip

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from hlo_count.errors import TargetError
+from hlo_count.lowering.jax_version import too_old
 from hlo_count.lowering.quiet import environment, quiet
 
 # libtpu asks a metadata server and its neighbours who it is, and locks the machine's chips, unless told.
@@ -21,6 +22,10 @@ _NO_HARDWARE = {
     "TPU_WORKER_ID": "0",
     "TPU_LOG_DIR": "disabled",
 }
+
+
+_LEAST_JAX = "0.4.33"
+"""The PJRT API of older ones is another than that of the oldest libtpu on PyPI, 0.0.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,12 @@ def installed() -> bool:
     return find_spec("libtpu") is not None
 
 
+def missing() -> str:
+    """What keeps TPUs from being compiled for here, with the remedy; "" where nothing does."""
+    old = too_old("TPU targets", _LEAST_JAX)
+    return old or ("" if installed() else f"compiling for TPU needs libtpu: {REMEDY}")
+
+
 def large_enough(device_kind: str, wanted: int) -> str:
     """`, such as tpu:v5e:4x4`: the smallest listed topology of `wanted` chips; "" where there is none."""
     for name, generation in GENERATIONS.items():
@@ -101,8 +112,8 @@ def devices(generation: str, topology: str | None, slices: int = 1) -> tuple[Any
     """
     from jax.experimental import topologies
 
-    if not installed():
-        raise TargetError(f"compiling for TPU needs libtpu: {REMEDY}")
+    if problem := missing():
+        raise TargetError(problem)
     known = GENERATIONS[generation]
     topology = topology or known.topologies[0]
     sides = [int(side) for side in topology.split("x")]

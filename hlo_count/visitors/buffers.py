@@ -50,6 +50,8 @@ class Buffer:
     is_argument: bool = False
     """Of a donated argument, which may be overwritten, it says nothing."""
     is_output: bool = False
+    is_another_threads: bool = False
+    """Whether it is made on another thread of execution, such as that of a SparseCore."""
 
 
 Sized = tuple[int, Buffer]
@@ -89,6 +91,8 @@ class _Timeline:
         self._absorbed: set[int] = set()
         """Other names for values: what a loop carries and gives unchanged."""
         self._visited: set[Computation] = set()
+        self._under_way: dict[Instruction, range] = {}
+        """By the start of an asynchronous operation what its computation makes, which lives until that is done."""
         entry = module.entry
         self._arguments: list[list[int]] = []
         for parameter in entry.parameters:
@@ -113,6 +117,7 @@ class _Timeline:
             buffer = found.setdefault(self._find(index), Buffer())
             buffer.values.append(value)
             buffer.is_constant |= value.definer.opcode == "constant"
+            buffer.is_another_threads |= "execution_thread" in value.definer.computation.attribute_text
         for argument in self._arguments:
             for index in argument:
                 found[self._find(index)].is_argument |= self._fixed[index]
@@ -212,9 +217,11 @@ class _Timeline:
         callee = self._callee(instruction, role) if role is not None else None
         if callee is None:
             return self._step(instruction, operands)
+        first = len(self.values)
         outputs: list[int] = yield self._run(callee, operands)
         if opcode == "call":
             return outputs
+        self._under_way[instruction] = range(first, len(self.values))
         slots = self._started(instruction, operands, outputs)
         self._use(slots)
         return slots
@@ -283,6 +290,10 @@ class _Timeline:
         if opcode == "async-update" or (sugar is not None and sugar[1] == "update"):
             return operands[0]
         if opcode == "async-done" or (sugar is not None and sugar[1] == "done"):
+            start = instruction.operands[0]
+            while start.opcode.endswith("-update"):
+                start = start.operands[0]
+            self._use(list(self._under_way.get(start, ())))
             return self._part(instruction, operands[0], 1)
         return None
 

@@ -139,7 +139,13 @@ def _apart(module: Module) -> tuple[list[Sized], int]:
     outputs = [(bytes_, buffer.values) for bytes_, buffer in reversed(sized) if buffer.is_output]
     temporary = [(bytes_, buffer) for bytes_, buffer in sized if not buffer.is_output]
     into_outputs = FirstFit(outputs, [value for _, buffer in temporary for value in buffer.values], reuses)
-    left = [(bytes_, buffer) for bytes_, buffer in temporary if not into_outputs.take(bytes_, buffer.values)]
+    # libtpu keeps what a SparseCore makes out of the buffers of arguments and outputs.
+    apart = backend_of(module) == "tpu"
+    left = [
+        (bytes_, buffer)
+        for bytes_, buffer in temporary
+        if (apart and buffer.is_another_threads) or not into_outputs.take(bytes_, buffer.values)
+    ]
     _reuse_dying_operands([buffer.values[0] for _, buffer in left if len(buffer.values) == 1], reuses)
     return left, end
 

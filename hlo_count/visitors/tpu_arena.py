@@ -6,9 +6,12 @@ Learnt from what libtpu itself dumps beside a program, its buffer assignment and
   that it fits into while it lives.
 - Every tuple has a table of pointers to its elements there, in a place of its own: 32 bytes on v5p and v7, 512 on v5e,
   which the text does not tell.
-- `memory_analysis()` gives for temporaries the arena and once more its gaps: all of it less the tables and less what is
-  live at one moment, that at which the arrays that are no elements of tuples are largest together. Integers and truth
-  values of no dimension that no fusion gives are with the scalar core. Where nothing is live then, it gives 0.
+- `memory_analysis()` gives for temporaries the arena and once more its gaps: all of it less the tables and less the
+  most that arrays would take together without gaps. XLA's heap simulator adds that up from what it allocates and frees:
+  of values that share a buffer, such as those of a loop's state, it knows the first alone
+  (HeapSimulator::RunComputation).
+  Integers and truth values of no dimension that no fusion gives are with the scalar core. Where there are no arrays at
+  all, it gives 0.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from hlo_count.visitors.buffers import Sized, Value, live_sums
 from hlo_count.visitors.positions import sequential_computations
 
 ALIGNMENT = 16 * 1024
-_TABLE, _POINTER = 32, 8
+_TABLE = 32
 _SAME_TUPLE = having("name") | {"parameter", "get-tuple-element", "bitcast", "while", "call"}
 """What gives a tuple that another instruction has made: a loop's state lies where its first operand does."""
 
@@ -38,10 +41,8 @@ def temporaries(module: Module, sized: list[Sized], end: int) -> int:
         (-(-size // ALIGNMENT) * ALIGNMENT, min(v.start for v in buffer.values), max(v.end for v in buffer.values))
         for size, buffer in sized
     )
-    arrays = counted(sized)
-    values = [(_weight(value, size), [value]) for size, buffer in arrays for value in buffer.values]
-    moment = _last_of_the_largest(live_sums(values, end))
-    live = sum(size for size, buffer in arrays if any(v.start <= moment <= v.end for v in buffer.values))
+    firsts = [(size, [min(buffer.values, key=_start)]) for size, buffer in counted(sized)]
+    live = max(live_sums(firsts, end))
     return 2 * arena - tables * _TABLE - live if live else 0
 
 
@@ -106,25 +107,14 @@ class _Arena:
         return size
 
 
-def _weight(value: Value, size: int) -> int:
-    """XLA sums the sizes of what instructions give, where a tuple is its pointers (ComputePeakMemoryMoment)."""
-    shape = value.definer.shape
-    return _POINTER * len(shape.elements) if shape.is_tuple else size
+def _start(value: Value) -> int:
+    return value.start
 
 
 def _is_scalar_cores(value: Value) -> bool:
     """Whether it is one integer or truth value, of no dimension, that no fusion gives."""
     element = value.shape.element_type
     return not value.shape.rank and not element.is_float and value.definer.opcode != "fusion"
-
-
-def _last_of_the_largest(sums: list[int]) -> int:
-    largest = max(sums)
-    return max(moment for moment, total in enumerate(sums) if total == largest and _grew(sums, moment))
-
-
-def _grew(sums: list[int], moment: int) -> bool:
-    return moment == 0 or sums[moment - 1] != sums[moment]
 
 
 def _tables(module: Module) -> int:
@@ -146,7 +136,10 @@ def _places_of_others(module: Module) -> Iterator[Instruction]:
             if instruction.opcode == "while" and (body := instruction.callee("body")) is not None:
                 yield body.root
             elif instruction.opcode == "conditional":
-                yield from (branch.root for _, branch in instruction.called)
+                for number, (_, branch) in enumerate(instruction.called, start=1):
+                    yield branch.root
+                    if branch.root.opcode == "parameter" and number < len(instruction.operands):
+                        yield instruction.operands[number]  # which it gives on as it is
 
 
 def _made(instruction: Instruction) -> int:

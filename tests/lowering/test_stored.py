@@ -15,6 +15,7 @@ from jax import ShapeDtypeStruct as Struct
 import hlo_count as hc
 from hlo_count import cli
 from hlo_count.lowering import stored
+from hlo_count.lowering.program import optimized_text
 from tests.targets.environment import compiled_for
 
 try:
@@ -223,3 +224,29 @@ def test_a_proto_says_how_many_devices_run_it():
     assert hc.count(_proto()).num_devices == 1
     devices = b"".join(_field(_field(bytes([n]), 1), 3) for n in range(1, 8))  # beside the one it has
     assert hc.count(_proto() + _field(b"\x08\x01\x10\x08" + devices, 15)).num_devices == 8
+
+
+def test_a_program_whose_text_only_its_serialized_form_has():
+    """As the CUDA plugin of JAX before 0.9 has it for GPUs that are not there."""
+    compiled = jax.jit(lambda x, w: x @ w).lower(Struct((4, 8), jnp.float32), Struct((8, 2), jnp.float32)).compile()
+    executable = compiled.runtime_executable()
+    (module,) = executable.hlo_modules()
+    data = module.as_serialized_hlo_module_proto()
+    for _ in range(3):  # with its configuration, as an executable, with its options
+        data = _field(data)
+
+    class Executable:
+        def serialize(self):
+            return data
+
+    class Textless:
+        input_shardings = output_shardings = ()
+
+        def as_text(self):
+            return None
+
+        def runtime_executable(self):
+            return Executable()
+
+    text = optimized_text(Textless())
+    assert hc.count(text).flops == hc.count(compiled).flops == 2 * 4 * 8 * 2

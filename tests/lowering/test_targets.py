@@ -58,11 +58,24 @@ def test_a_target_that_does_not_exist_is_told_apart_by_near_names(target, said):
 @pytest.mark.parametrize(("module", "target", "extra"), [(tpu, "tpu:v5e:8x16", "tpu"), (gpu, "h100-sxm:7", "cuda")])
 def test_a_missing_compiler_is_named_with_its_remedy(module, target, extra, monkeypatch):
     monkeypatch.setattr(module, "installed", lambda: False)
+    monkeypatch.setattr(module, "_LEAST_JAX", "0.4.30")
     with pytest.raises(TargetError, match=rf'pip install "hlo-count\[{extra}\]"'):
         lower(double, (X,), target=target)
     listed = {info.name: info for info in targets()}[target.rsplit(":", 1)[0]]
     assert not listed.available
     assert f"hlo-count[{extra}]" in listed.note
+
+
+@pytest.mark.parametrize(("module", "target"), [(tpu, "tpu:v5e:8x16"), (gpu, "h100-sxm:7")])
+def test_a_jax_that_is_too_old_is_told_the_least_that_works(module, target, monkeypatch):
+    monkeypatch.setattr(module, "_LEAST_JAX", "99.0.1")
+    with pytest.raises(
+        TargetError, match=rf"targets need JAX 99\.0\.1 or newer, and this is {jax.__version__}: upgrade"
+    ):
+        lower(double, (X,), target=target)
+    listed = {info.name: info for info in targets()}[target.rsplit(":", 1)[0]]
+    assert not listed.available
+    assert "99.0.1" in listed.note
 
 
 def test_the_list_of_targets_holds_every_name_once_and_says_what_is_missing():

@@ -128,6 +128,7 @@ def test_a_kernel_that_an_a100_does_not_run_puts_nothing_on_the_screen(capfd):
 )
 def test_a_missing_extra_names_the_command(target, module, extra, monkeypatch, capsys):
     monkeypatch.setattr(module, "installed", lambda: False)
+    monkeypatch.setattr(module, "_LEAST_JAX", "0.4.30")
     module.devices.cache_clear()
     with pytest.raises(hc.TargetError, match=f'pip install "{extra}"'):
         hc.count(product, X, W, target=target)

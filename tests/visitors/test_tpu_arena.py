@@ -136,3 +136,44 @@ def test_stored_texts_agree_with_the_compilers_own_figure(name):
     assert found.total == pytest.approx(
         memory["argument"] + memory["output"] + memory["temp"] - memory["alias"], rel=0.05, abs=4096
     )
+
+
+def test_of_a_loops_state_only_what_goes_in_is_added_up():
+    body = f"""  p = {ARRAY} parameter(0)
+  zero = s32[]{{:T(128)}} constant(0)
+  i = s32[]{{:T(128)}} copy(zero)
+  x = {ARRAY} custom-call(p), custom_call_target="f"
+  w = {ODD} custom-call(p), custom_call_target="g"
+  t = (s32[]{{:T(128)}}, {ARRAY}) tuple(i, x)
+  l = (s32[]{{:T(128)}}, {ARRAY}) while(t), condition=cond, body=body
+  y = {ARRAY} get-tuple-element(l), index=1
+  v = {ARRAY} custom-call(y, w), custom_call_target="h"
+  ROOT s = f32[2]{{0:T(128)}} custom-call(y, v), custom_call_target="sum"
+"""
+    small = LOOP.replace(f", {ARRAY}, {ARRAY})", f", {ARRAY})").replace("bx, bw", "bx").replace("bz, bw", "bz")
+    small = small.replace(f"  bw = {ARRAY} get-tuple-element(bs), index=2\n", "")
+    # x and its successors, w, whether to go on, v in a gap of its own, and the table; x with w are added up, later v
+    # with w: never y, which takes the place of x.
+    arena = SIZE + UNIT + SIZE + UNIT
+    assert temporaries(body, small) == 2 * arena - TABLE - (SIZE + 4096)
+
+
+APART = """sparse {{
+  sp = {0} parameter(0)
+  ROOT sa = {0} all-gather(sp), dimensions={{0}}, replica_groups={{{{0}}}}
+}}{1}
+"""
+
+
+@pytest.mark.parametrize(("thread", "arena"), [("", 0), (', execution_thread="sparsecore"', SIZE + 2 * UNIT)])
+def test_what_a_sparsecore_makes_lies_in_no_output(thread, arena):
+    threads = thread.replace("execution", "async_execution")
+    body = f"""  p = {ARRAY} parameter(0)
+  s = (({ARRAY}), {ARRAY}) call-start(p){threads}, to_apply=sparse
+  d = {ARRAY} call-done(s)
+  u = f32[2]{{0:T(128)S(1)}} custom-call(d), custom_call_target="sum"
+  ROOT r = {ARRAY} custom-call(u), custom_call_target="make"
+"""
+    # The start gives a tuple in a tuple, with a table each.
+    expected = 2 * arena - 2 * TABLE - SIZE if arena else 0
+    assert temporaries(body, APART.format(ARRAY, thread)) == expected
