@@ -63,6 +63,19 @@ def test_the_page_says_what_is_printed_and_loads_nothing(name: str, tmp_path: Pa
     assert Text(result._repr_html_()).text == str(result)
 
 
+def test_runs_and_scans_are_pages_too(tmp_path: Path) -> None:
+    for run, program in (("before", "matmul_bf16"), ("after", "matmul_batched")):
+        (tmp_path / run).mkdir()
+        file = tmp_path / run / "module_0001.jit_f.gpu_after_optimizations.txt"
+        file.write_text(fixture_files.text("h100", program))
+    job_diff = hc.read_job(tmp_path / "before").diff(hc.read_job(tmp_path / "after"))
+    scan = hc.scan([str(tmp_path / "before")], tmp_path / "counts.sqlite", workers=1)
+    for result in (job_diff, scan, scan.query("dearest_modules")):
+        assert Text(result._repr_html_()).text == str(result)
+    assert Text(job_diff.save(tmp_path / "page.html").read_text(encoding="utf-8")).text == str(job_diff)
+    assert scan.save(tmp_path / "scan.html").exists()
+
+
 @pytest.mark.parametrize("name", ["roofline", "size"])
 def test_what_can_be_drawn_is_drawn_in_it(name: str, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")

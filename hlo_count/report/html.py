@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hlo_count.harmless import html_text
-from hlo_count.layout import tabular
+from hlo_count.layout import USUAL, columns, tabular
 from hlo_count.report.contributor_rows import contributor_rows, default_key, runs_text
 from hlo_count.report.counts import Counts
 from hlo_count.report.table import header, totals_rows, unknowns_text
@@ -14,6 +14,11 @@ from hlo_count.report.units import column, percent
 
 def render_html(report: Counts) -> str:
     """Header, totals, contributors and unknowns as HTML."""
+    with columns(USUAL):  # a page has no terminal's width
+        return _rendered(report)
+
+
+def _rendered(report: Counts) -> str:
     total = report.total
     parts = [
         f"<p><b>{html_text(header(report))}</b></p>",

@@ -344,6 +344,15 @@ def test_it_fits_a_phone_in_both_schemes(scheme: str, browser: Any, tmp_path: Pa
     context.close()
 
 
+def test_names_of_ten_thousand_characters_fit_a_phone(page: Page, tmp_path: Path) -> None:
+    name = "n" * 10_000
+    long = TEXT.replace("jit(f)/mlp", f"jit(f)/{name}").replace("m.py", f"{name}.py").replace("tanh.1", name)
+    page.it.set_viewport_size({"width": 390, "height": 844})
+    page.open(hc.count(long).save(tmp_path / "x.html", device="h100-sxm"))
+    assert page.it.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.problems == []
+
+
 def test_a_hostile_page_runs_nothing(page: Page, tmp_path: Path) -> None:
     page.it.on("dialog", lambda dialog: page.problems.append(dialog.message))
     page.open(hc.count(hostile_text()).save(tmp_path / "x.html", device="h100-sxm"))
