@@ -20,7 +20,7 @@ from typing import Any
 from hlo_count.measured.traces.trace_files import SUMMARY
 from hlo_count.whole_file import replace_text
 
-SHARE = 0.03
+SHARE = 0.02
 """Of the process's time on processors so far, that starting and ending windows may take: with what is written down
 meanwhile it is below 5 %. What else the machine does changes neither."""
 FIRST = 0.05

@@ -8,6 +8,7 @@ from typing import Any
 
 from hlo_count.harmless import harmless, json_text
 from hlo_count.measured.results.traced_program import TracedProgram
+from hlo_count.measured.traces.host_activity import Transfers
 from hlo_count.measured.traces.op_events import Unattributed
 from hlo_count.roofline.device import Device
 from hlo_count.text_page import TextPage
@@ -28,6 +29,8 @@ class Trace(TextPage):
         jax_version: str | None,
         unattributed: Mapping[str, Unattributed],
         problems: list[str],
+        transfers: Mapping[str, Transfers],
+        idle_causes: Mapping[str, float],
     ) -> None:
         self.programs = programs
         self.path = path
@@ -40,6 +43,11 @@ class Trace(TextPage):
         self.jax_version = jax_version
         self.unattributed = dict(unattributed)
         """Kernels that tell no instruction, by name."""
+        self.transfers = dict(transfers)
+        """Copies between host and devices, by way, of all hosts."""
+        self.idle_causes = dict(idle_causes)
+        """Of the seconds in which no program ran on any device: those in which the host was seen to do something else,
+        by what (a mean over the hosts). Of the rest nothing is known."""
         self.problems = problems
         """What could not be read or used, a sentence each."""
 

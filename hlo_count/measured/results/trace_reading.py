@@ -17,6 +17,7 @@ from hlo_count.measured.programs.program_times import HOW_TO_RECORD_HLO, PICO, r
 from hlo_count.measured.programs.timeline import Span
 from hlo_count.measured.results.recorded_trace import Trace
 from hlo_count.measured.results.traced_program import TracedProgram
+from hlo_count.measured.traces.host_activity import Transfers, busy_with
 from hlo_count.measured.traces.kept_programs import KeptPrograms
 from hlo_count.measured.traces.op_events import IN_FLIGHT, HostEvents, ProgramEvents, Unattributed, read_events
 from hlo_count.measured.traces.trace_files import trace_files
@@ -154,20 +155,45 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
             total.number += kernel.number
             total.picoseconds += kernel.picoseconds
             total.in_graph += kernel.in_graph
+    transfers: dict[str, Transfers] = {}
+    causes = Counter[str]()
+    for number, host in enumerate(hosts):
+        for way, copies in host.events.activity.transfers.items():
+            transfers.setdefault(way, Transfers()).add(copies)
+        causes.update(busy_with(host.events.activity, _idle_spans(host, covered, number)))
     return Trace(
         sorted(programs, key=lambda program: -program.total_seconds),
         path=path, hosts=len(hosts), seconds=seconds, idle=idle, device=device, jax_version=jax_version,
-        unattributed=unattributed, problems=problems,
+        unattributed=unattributed, problems=problems, transfers=transfers,
+        idle_causes={cause: picoseconds * PICO / len(hosts) for cause, picoseconds in causes.items()},
     )  # fmt: skip
 
 
-def _lasted(host: _Host, covered: Mapping[tuple[int, int], list[Span]], number: int) -> int:
-    """Picoseconds from the first kernel to the last, of each window of a host."""
+def _by_window(host: _Host, covered: Mapping[tuple[int, int], list[Span]], number: int) -> Iterator[list[Span]]:
+    """From when to when programs ran on a host, of each of its windows."""
     windows: dict[int, list[Span]] = {}
     for (at, _), spans in covered.items():
         for span in spans if at == number else ():
             windows.setdefault(bisect_right(host.events.windows, span[0]), []).append(span)
-    return sum(max(end for _, end in spans) - min(start for start, _ in spans) for spans in windows.values())
+    yield from windows.values()
+
+
+def _lasted(host: _Host, covered: Mapping[tuple[int, int], list[Span]], number: int) -> int:
+    """Picoseconds from the first kernel to the last, of each window of a host."""
+    windows = _by_window(host, covered, number)
+    return sum(max(end for _, end in spans) - min(start for start, _ in spans) for spans in windows)
+
+
+def _idle_spans(host: _Host, covered: Mapping[tuple[int, int], list[Span]], number: int) -> list[Span]:
+    """Between them: when nothing ran on any device of the host."""
+    found: list[Span] = []
+    for spans in _by_window(host, covered, number):
+        now: int | None = None
+        for start, end in sorted(spans):
+            if now is not None and start > now:
+                found.append((now, start))
+            now = end if now is None else max(now, end)
+    return sorted(found)
 
 
 def _starts(host: _Host) -> Iterator[int]:

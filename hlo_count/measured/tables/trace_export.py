@@ -28,6 +28,11 @@ def trace_dict(trace: Trace) -> dict[str, Any]:
             name: {"number": kernel.number, "seconds": kernel.picoseconds * PICO, "in_graph": kernel.in_graph}
             for name, kernel in trace.unattributed.items()
         },
+        "transfers": {
+            way: {"number": copies.number, "seconds": copies.picoseconds * PICO, "bytes": copies.bytes}
+            for way, copies in trace.transfers.items()
+        },
+        "idle_causes_s": trace.idle_causes,
         "problems": trace.problems,
     }
 

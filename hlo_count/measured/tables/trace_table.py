@@ -11,6 +11,7 @@ from hlo_count.layout import SHORTEST_NAME, aligned, cut, joined, tabular, width
 from hlo_count.measured.programs.program_times import PICO, ProgramTimes
 from hlo_count.measured.programs.time_parts import time_parts
 from hlo_count.measured.tables.measured_groups import GROUPINGS, MeasuredGroup, groups
+from hlo_count.measured.traces.host_activity import CAUSES, Transfers
 from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def trace_table(trace: Trace, by: str, rows: int) -> str:
     if trace.programs:
         lines += [
             programs_table(trace.programs, trace.seconds, trace.idle),
+            *idle_lines(trace),
+            *transfer_lines(trace),
             "",
             *program_lines(trace.programs[0], by, rows),
         ]
@@ -78,6 +81,36 @@ def programs_table(programs: Sequence[ProgramTimes], traced: float, idle: float 
     else:
         columns["B/s"] = column([*(program.bytes_per_s for program in head), *blank], AMOUNTS)
     return _laid_out("program", labels, columns)
+
+
+def idle_lines(trace: Trace) -> list[str]:
+    """What the host did while nothing ran."""
+    known = {cause: spent for cause, spent in trace.idle_causes.items() if spent >= 0.005 * trace.seconds}
+    if not known:
+        return []
+    rest = trace.idle - sum(known.values())
+    parts = [f"{seconds(spent)} {cause if cause in CAUSES else f'in {cause!r}'}" for cause, spent in known.items()]
+    if rest >= 0.005 * trace.seconds:
+        parts.append(f"{seconds(rest)} of which nothing is known")
+    return ["", *wrapped(f"(between programs): the host was {'; '.join(parts)}")]
+
+
+def transfer_lines(trace: Trace) -> list[str]:
+    """Copies between host and devices."""
+    if not trace.transfers:
+        return []
+    ways = list(trace.transfers.values())
+    columns = {
+        "number": [f"{copies.number:,}" for copies in ways],
+        "seconds": column([copies.picoseconds * PICO for copies in ways], TIMES),
+        "bytes": column([copies.bytes for copies in ways], AMOUNTS),
+        "B/s": column([_rate(copies) for copies in ways], AMOUNTS),
+    }
+    return ["", _laid_out("transfers", list(trace.transfers), columns)]
+
+
+def _rate(copies: Transfers) -> float | None:
+    return None if not copies.bytes or not copies.picoseconds else copies.bytes / (copies.picoseconds * PICO)
 
 
 def _spread(program: ProgramTimes) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hlo_count.lowering.wire_format import BrokenMessageError
+from hlo_count.measured.traces.host_activity import HostActivity, cause_of
 from hlo_count.measured.traces.xspace import Event, EventMetadata, Line, Plane, XSpace
 
 CPU_PLANE, METADATA_PLANE, _ABOUT_PLANE = "/host:CPU", "/host:metadata", "Task Environment"
@@ -85,6 +86,7 @@ class HostEvents:
 
     programs: dict[tuple[int | None, str], ProgramEvents] = field(default_factory=dict)
     unattributed: dict[str, Unattributed] = field(default_factory=dict)
+    activity: HostActivity = field(default_factory=HostActivity)
     device_kind: str | None = None
     backwards: int = 0
     """Events that end before they begin."""
@@ -155,8 +157,16 @@ def program_id(value: Any) -> int | None:
 # CPU
 
 
+_NAME = re.compile(r"[\w.\-]+|end: .*")
+"""An instruction's, or the end of one."""
+
+
+def _may_be_told(metadata: EventMetadata) -> bool:
+    return _NAME.fullmatch(metadata.name) is not None or cause_of(metadata.name) is not None
+
+
 def _is_no_function_of_python(metadata: EventMetadata) -> bool:
-    return not metadata.name.startswith("$")
+    return (not metadata.name.startswith("$") and "::" not in metadata.name) or cause_of(metadata.name) is not None
 
 
 _END = "end: "
@@ -177,11 +187,14 @@ class _CpuThreads:
         # Where nothing is left to other threads nothing need be kept of what has begun.
         self._ends = any(metadata.name.startswith(_END) for _, metadata in plane.metadata)
         for line in plane.lines:
-            for event in _events(plane, line, self._found, _is_no_function_of_python):
+            of_python = line.name.startswith("python")
+            for event in _events(plane, line, self._found, _is_no_function_of_python if of_python else _may_be_told):
                 if "hlo_op" in event.stats and _CALL_OF_DRIVER not in event.stats:
                     self._add(event)
                 elif event.metadata.name.startswith(_END) and "_c" in event.stats:
                     self._end(event.stats["_c"], event.start)
+                else:
+                    self._found.activity.add(event, of_python)
 
     def _add(self, event: Event) -> None:
         stats = event.stats
@@ -244,7 +257,7 @@ def _gpu(plane: Plane, device: int, found: HostEvents) -> None:
             stats = event.stats
             if "hlo_op" not in stats:
                 in_graph = any(stats.get(name) for name in ("cuda_graph_id", "cuda_graph_exec_id"))
-                if in_graph or "kernel_details" in stats:
+                if not found.activity.add_copy(event) and (in_graph or "kernel_details" in stats):
                     _add_unattributed(found, event.metadata.name, event, in_graph)
                 continue
             program = found.program(program_id(stats.get("program_id")), str(stats.get("hlo_module", "")), "gpu")

@@ -23,6 +23,8 @@ Stats = dict[str, Any]
 _EVENT = 4
 """The field of a line that holds its events."""
 _STAT_KEY = 4 << 3 | 2
+_STAT_NAME, _STAT_INT64 = 1 << 3, 4 << 3
+"""Of a stat: the keys of its name, by number, and of a number with a sign."""
 _NUMBER_KEYS = frozenset(number << 3 for number in (1, 2, 3))
 """Of an event: its metadata, offset and duration."""
 _MOST_STATS = 100_000
@@ -154,8 +156,9 @@ class Plane:
                 piece = data[at : at + length]
                 known = self._seen_stats.get(piece)
                 if known is None:
-                    known = self._stat((start + at, start + at + length))
-                    if not isinstance(known[1], tuple):  # where bytes lie is another place each time
+                    known = self._number(piece) or self._stat((start + at, start + at + length))
+                    # Where bytes lie is another place each time, and what ties two events together another number.
+                    if not isinstance(known[1], tuple) and not known[0].startswith("_"):
                         if len(self._seen_stats) > _MOST_STATS:
                             self._seen_stats.clear()
                         self._seen_stats[piece] = known
@@ -171,6 +174,13 @@ class Plane:
                     break
         begin = timestamp + signed(numbers[2])
         return Event(self._metadata(numbers[1]), begin, begin + signed(numbers[3]), stats)
+
+    def _number(self, piece: bytes) -> tuple[str, int] | None:
+        """A stat that is a whole number, as most are that differ from event to event; None for any other."""
+        if len(piece) < 4 or piece[0] != _STAT_NAME or piece[1] > 127 or piece[2] != _STAT_INT64:
+            return None
+        value, end = varint(piece, 3, len(piece))
+        return None if end < len(piece) else (self._stat_names.get(piece[1], ""), signed(value))
 
     def _metadata(self, key: int) -> EventMetadata:
         found = self._known.get(key)
