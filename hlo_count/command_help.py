@@ -83,17 +83,17 @@ def hint(message: str, parser: argparse.ArgumentParser) -> str:
         wrong, known = [choice[1]], re.findall(r"[\w.-]+", choice[2])
     elif unknown is not None:
         wrong = [word.partition("=")[0] for word in unknown[1].split() if word.startswith("-")]
-        known = sorted(_flags(parser))
+        known = sorted(flag for action in actions_of(parser) for flag in action.option_strings)
     else:
         return ""
     near = [match for word in wrong for match in get_close_matches(word, known, 1)]
     return f", did you mean {', '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
 
 
-def _flags(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """The flags of a parser and of its commands."""
+def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """What a parser and its commands take."""
     for action in parser._actions:
-        yield from action.option_strings
+        yield action
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
-                yield from _flags(command)
+                yield from actions_of(command)

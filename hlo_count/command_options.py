@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import hlo_count
 from hlo_count import commands, job_commands, measured_commands
-from hlo_count.command_help import hint, with_examples
+from hlo_count.command_help import actions_of, hint, with_examples
 from hlo_count.commands import LIMITS
 from hlo_count.console import say
 
@@ -40,6 +40,11 @@ class _Parser(argparse.ArgumentParser):
         raise Asked(message.rstrip("\n"))
 
 
+_FILES = ("program", "other", "path", "paths", "database", "script", "trace", "args_from")
+_FOLDERS = ("folder", "cache")
+"""What a shell completes with names of files, beside all that is called FILE."""
+
+
 class _Completion(argparse.Action):
     """Asks for a shell's completion of all commands and flags; needs shtab (the extra `terminal`)."""
 
@@ -52,6 +57,13 @@ class _Completion(argparse.Action):
         if values not in shtab.SUPPORTED_SHELLS:
             known = ", ".join(shtab.SUPPORTED_SHELLS)
             parser.error(f"argument {option}: invalid choice: {values!r} (choose from {known})")
+        for action in actions_of(parser):
+            if action.dest == "device":
+                action.choices = [device.name for device in hlo_count.devices()]
+            elif action.dest in _FOLDERS:
+                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+            elif action.dest in _FILES or "FILE" in str(action.metavar):
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
         raise Asked(shtab.complete(parser, values))
 
 

@@ -505,7 +505,7 @@ def test_completion_knows_the_commands_and_their_flags(shell: str, capsys: pytes
     pytest.importorskip("shtab")
     assert main(["--print-completion", shell]) == 0
     out = capsys.readouterr().out
-    assert all(word in out for word in ("explain", "roofline", "compiler-option", "hlo-count"))
+    assert all(word in out for word in ("explain", "roofline", "compiler-option", "hlo-count", "h100-sxm"))
 
 
 def test_completion_is_of_shells_that_are_known(

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 
 import fixture_files
+import jax
+import jax.numpy as jnp
 import pytest
 
 import hlo_count as hc
@@ -83,6 +85,21 @@ def test_tables_of_many_programs_keep_to_the_width(tmp_path: Path) -> None:
         (tmp_path / f"module_0001.{name}.cpu_after_optimizations.txt").write_text(fixture_files.text("cpu", name))
     at_widths(lambda: hc.read_job(tmp_path))
     at_widths(hc.devices)
+
+
+def test_tables_of_runs_and_passes_keep_to_the_width(tmp_path: Path) -> None:
+    def step_with_a_name_that_is_rather_long(x: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda y, _: (jnp.tanh(y @ x), None), x, length=3)[0]
+
+    passes = hc.passes(step_with_a_name_that_is_rather_long, jnp.ones((8, 8)))
+    at_widths(lambda: passes)
+    reports = []
+    for run, program in (("before", "mlp_grad"), ("after", "transformer_step")):
+        (tmp_path / run).mkdir()
+        file = tmp_path / run / "module_0001.jit_step_with_a_name_that_is_long.cpu_after_optimizations.txt"
+        file.write_text(fixture_files.text("cpu", program))
+        reports.append(hc.read_job(tmp_path / run))
+    at_widths(lambda: reports[0].diff(reports[1]))
 
 
 def test_a_command_has_the_width_that_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

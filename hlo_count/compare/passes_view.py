@@ -8,7 +8,7 @@ from typing import Any
 from hlo_count.compare.pass_states import PassStates
 from hlo_count.compare.signed_numbers import number, scale, signed
 from hlo_count.harmless import harmless, plot_label, printable
-from hlo_count.layout import cut, tabular
+from hlo_count.layout import cut, joined, tabular, wrapped
 from hlo_count.report.units import amount
 from hlo_count.roofline.plot import new_figure
 
@@ -19,7 +19,7 @@ def render(found: PassStates) -> str:
     """One row a pass; the last is the sum, which is the whole difference."""
     rows = found.rows
     first, last = found.states[0], found.states[-1]
-    head = [f"{found.module} · {len(rows)} of {len(found.states) - 1} dumped passes changed something", ""]
+    head = [*joined([found.module, f"{len(rows)} of {len(found.states) - 1} dumped passes changed something"]), ""]
     columns: dict[str, list[str]] = {
         "#": [*(str(row.index) for row in rows), ""],
         "pass": [*(cut(row.name, _WIDEST) for row in rows), "all passes"],
@@ -43,12 +43,12 @@ def render(found: PassStates) -> str:
     ]
     if found.partitioned is not None:
         at = f"#{found.partitioned.index} {found.partitioned.name}"
-        ends.append(f"partitioned at {at}: before it the counts are of all devices together, from it on of one")
+        ends += wrapped(f"partitioned at {at}: before it the counts are of all devices together, from it on of one")
     elif last.stage == "unpartitioned":
-        ends.append("not partitioned yet: the counts are of all devices together")
+        ends += wrapped("not partitioned yet: the counts are of all devices together")
     statuses = {row.after.status for row in found.states} - {"exact"}
     if statuses:
-        ends.append(f"some of these counts are no more than {' or '.join(sorted(statuses))}s")
+        ends += wrapped(f"some of these counts are no more than {' or '.join(sorted(statuses))}s")
     if found.skipped:
         ends.append("skipped, cannot be read:")
         ends += [f"  {harmless(path.name)}" for path in found.skipped]
