@@ -343,7 +343,10 @@ def proto_text(data: bytes, name: str) -> str:
         with quiet():
             text = str(reader.from_serialized_hlo_module_proto(module).to_string())
     except Exception as problem:  # XLA's status, of a class that differs by version
-        raise HloCountError(f"{name}: this HLO module is damaged ({_line(problem)}): dump it again") from problem
+        raise HloCountError(
+            f"{name}: this HLO module is damaged, or of a newer XLA than this jaxlib has ({_line(problem)}): dump it "
+            f"again, or read it with a newer jaxlib"
+        ) from problem
     return _with_devices(text, module)
 
 

@@ -76,6 +76,16 @@ def test_a_program_without_its_hlo_has_times(tmp_path):
     assert "jit_f" in trace.table()
 
 
+def test_programs_of_one_name_without_their_hlo_are_told_apart(tmp_path):
+    """They were taken for one program on two hosts, and their times averaged."""
+    file = tmp_path / "host.xplane.pb"
+    events = [of_run("dot.1", 0, 3_000_000), of_run("dot.1", 4_000_000, 1_000_000)]
+    events[1]["stats"] = {**events[1]["stats"], "program_id": 8, "run_id": 2}
+    file.write_bytes(plane("/host:CPU", {"worker": events}))
+    trace = hc.read_trace(file)
+    assert [program.seconds for program in trace.programs] == [[pytest.approx(3e-6)], [pytest.approx(1e-6)]]
+
+
 def test_clocks_that_run_backwards_are_counted(tmp_path):
     file = tmp_path / "host.xplane.pb"
     file.write_bytes(plane("/host:CPU", {"worker": [of_run("dot.1", 5, 10), of_run("add.2", 20, -10)]}))

@@ -120,7 +120,7 @@ def _device_of(hosts: Iterable[_Host], problems: list[str]) -> Device | None:
 
 
 def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: list[str]) -> Trace:
-    parts: dict[tuple[str, str | None], list[ProgramPart]] = {}
+    parts: dict[tuple[str, str | int | None], list[ProgramPart]] = {}  # by the text, which hosts share, else the id
     without = Counter[str]()
     first = [min(_starts(host), default=0) for host in hosts]
     covered: dict[tuple[int, int], list[Span]] = {}
@@ -132,7 +132,7 @@ def _joined(path: Path, hosts: list[_Host], device: Device | None, problems: lis
             except HloCountError as problem:
                 problems.append(str(problem))
                 text = None
-            earlier = parts.setdefault((events.name, text), [])
+            earlier = parts.setdefault((events.name, events.program_id if text is None else text), [])
             module = earlier[0].module if earlier else None if text is None else parse(text, filename=events.name)
             part = added_up(events, module, number, host.events.windows)
             earlier.append(part)
