@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.util
+import json
 import re
 import sys
 from pathlib import Path
@@ -41,6 +42,20 @@ def test_the_table_of_kernels_is_what_its_script_makes(target):
     (line,) = (line for line in shown if line.startswith(pipeline.name) and target in line)
     cells = [*kernels_table.counted(pipeline, target)[:3]]
     assert re.split(r"\s{2,}", line) == [pipeline.name, target, cells[0], f"{pipeline.flops:,}", "2·m·n·k", *cells[1:]]
+
+
+def test_the_table_of_versions_is_that_of_its_figures():
+    versions_table = script("versions_table")
+    found = json.loads(versions_table.FIGURES.read_text())
+    assert f"```text\n{versions_table.table(found)}\n```" in versions_table.PAGE.read_text()
+    wanted = {"0.4.30", "0.5", "0.6", "0.7", "0.8", "0.9", "0.10", "0.12"}
+    assert {next(each for each in wanted if version.startswith(each)) for version in found} == wanted
+    for rows in found.values():
+        for programs in rows.values():
+            matmul, psum = programs["matmul"], programs["psum"]
+            assert "refused" in matmul or matmul["flops"] == 2 * 512 * 1024 * 2048
+            # each of eight devices passes 7/8 of 4096 sums round a ring twice
+            assert "refused" in psum or psum["network_bytes"] == 2 * 7 * 4096 * 4 // 8
 
 
 def script(name):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -184,9 +186,12 @@ def _is_importable(name: str) -> bool:
 
 
 def remedy(message: str) -> str:
-    """What to add to the message of a compile that failed for want of CUDA's own tools, else ""."""
-    missing = any(tool in message for tool in ("ptxas", "libdevice", "PTX compilation provider"))
-    return f"; the cuda extra brings these: {REMEDY}" if missing else ""
+    """What to add to the message of a compile that failed for want of CUDA's own tools, or of another JAX; else ""."""
+    if any(tool in message for tool in ("ptxas", "libdevice", "PTX compilation provider")):
+        return f"; the cuda extra brings these: {REMEDY}"
+    if "Could not find memory addressable by device" in message:
+        return "; that is so in JAX 0.8, which has no memory for a GPU that is not there: use JAX 0.9 or newer"
+    return ""
 
 
 @functools.cache
@@ -203,7 +208,8 @@ def devices(name: str, count: int) -> tuple[Any, ...]:
                 described = _described(name, count)
             except NotImplementedError:
                 # The plugin found no CUDA when JAX started and did not register. It needs none to compile.
-                with environment({"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}):
+                # Older ones print that they skip a check.
+                with environment({"JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}), redirect_stdout(io.StringIO()):
                     for plugin in _plugins():
                         plugin.load().initialize()
                 described = _described(name, count)

@@ -66,6 +66,11 @@ def test_a_missing_assembler_is_named_with_its_remedy():
     assert gpu.remedy("out of memory") == ""
 
 
+def test_a_jax_without_memory_for_a_gpu_that_is_not_there_is_told_the_least_that_has():
+    said = "Could not find memory addressable by device NVIDIA H100 80GB HBM3. Got memory kind: device"
+    assert gpu.remedy(said).endswith("use JAX 0.9 or newer")
+
+
 LOUD = """
 import os, sys
 import hlo_count.lowering as lowering

@@ -303,6 +303,8 @@ def test_onednn_products():
         "multiply.flops": 3 * SIZE,
         "transcendental.transcendentals": SIZE,
     }
+    found = cost(target, MATRICES, f"f32[{M},{N}]", config(fused_ops=["TANH"]), backend="cpu")  # XLA of 2024
+    assert parts(found) == {"matmul.flops": PRODUCT, "transcendental.transcendentals": SIZE}
 
 
 @pytest.mark.parametrize("shift", [0, 1], ids=["as numbers are", "older: all plus one"])

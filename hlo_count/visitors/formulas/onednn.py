@@ -43,7 +43,9 @@ _FUSED: dict[str, tuple[str, ...]] = {
 
 def _fused(instruction: Instruction, config: Mapping[str, Any]) -> Cost:
     fusions = config.get("fusions", {})
-    kinds = fusions.get("ops", []) if isinstance(fusions, dict) else []
+    named = fusions.get("ops", []) if isinstance(fusions, dict) else []
+    older = config.get("fused_ops", [])  # XLA of 2024
+    kinds = named or (older if isinstance(older, list) else [])
     unknown = [str(kind) for kind in kinds if kind not in _FUSED]
     if unknown:
         raise missing(instruction, f"with {', '.join(unknown)} fused, which is not known")
