@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hlo_count.hlo.attributes import (
     WindowDimension,
+    attribute_of,
     int_list,
     parse_config,
     parse_window,
@@ -36,6 +37,19 @@ SPLIT = {
 @pytest.mark.parametrize("text", SPLIT)
 def test_split(text: str) -> None:
     assert split_attributes(text) == SPLIT[text]
+
+
+@pytest.mark.parametrize("text", SPLIT)
+@pytest.mark.parametrize("name", sorted({"none", *(name for found in SPLIT.values() for name in found)}))
+def test_one_attribute_is_that_of_all(text: str, name: str) -> None:
+    assert attribute_of(text, name) == SPLIT[text].get(name)
+
+
+def test_one_attribute_is_not_taken_out_of_another() -> None:
+    text = ', kind=kLoop, metadata={op_name="a, calls=%b"}, calls=%c'
+    assert attribute_of(text, "calls") == "%c"
+    assert attribute_of(text, "kind") == "kLoop"
+    assert attribute_of(text, "op_name") is None
 
 
 @given(st.text("ab{}[]()\"'\\,= /*", max_size=40))

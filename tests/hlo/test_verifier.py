@@ -10,6 +10,8 @@ import pytest
 
 import hlo_count as hc
 from hlo_count.errors import ParseError
+from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.verifier import verify
 
 SUM = "sum { a = f32[] parameter(0)\n  b = f32[] parameter(1)\n  ROOT s = f32[] add(a, b)\n}\n\n"
 
@@ -186,3 +188,50 @@ def test_a_number_is_a_literal_where_it_rounds_to_a_finite_one(dtype: str, numbe
     else:
         with pytest.raises(ParseError, match="holds at most"):
             hc.parse(text)
+
+
+def fusions(number: int, metadata: str = 'op_name="f"') -> str:
+    """So many fusions whose bodies differ in names alone; `metadata` is that of the last one's."""
+    body = (
+        "%f{n} (p.{n}: f32[4]) -> f32[4] {{\n  %p.{n} = f32[4]{{0}} parameter(0)\n"
+        "  ROOT %t.{n} = f32[4]{{0}} tanh(%p.{n}), metadata={{{metadata}}}\n}}\n"
+    )
+    told = ['op_name="f"'] * (number - 1) + [metadata]
+    bodies = "".join(body.format(n=n, metadata=each) for n, each in enumerate(told))
+    calls = "".join(
+        f"  %r.{n} = f32[4]{{0}} fusion(%r.{n - 1}), kind=kLoop, calls=%f{n}\n" for n in range(number)
+    ).replace("%r.-1", "%x")
+    return (
+        f"HloModule m\n\n{bodies}\nENTRY %e (x: f32[4]) -> f32[4] {{\n  %x = f32[4]{{0}} parameter(0)\n{calls}"
+        f"  ROOT %c = f32[4]{{0}} copy(%r.{number - 1})\n}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata", ['op_name="f" op_name="f"', 'op_name="f" scheduling_name="t.2" op_name="f"', "op_name=f"]
+)
+def test_metadata_is_verified_in_bodies_that_repeat(metadata: str) -> None:
+    """By their line, also where a compiler's names are in it that are left out."""
+    assert hc.count(fusions(3)).transcendentals == 3 * 4
+    text = fusions(3, metadata)
+    with pytest.raises(ParseError, match=r"t\.2 has metadata=.*expected fields, each once") as caught:
+        hc.count(text)
+    assert f":{text[: text.index('%t.2 =')].count(chr(10)) + 1}:" in str(caught.value)
+
+
+def test_what_says_the_same_is_verified_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    before = verify.parser_problem
+
+    def counted(instruction: Instruction) -> str:
+        asked.append(instruction.name)
+        return before(instruction)
+
+    monkeypatch.setattr(verify, "parser_problem", counted)
+    numbers = []
+    for number in (2, 200):
+        asked.clear()
+        hc.parse(fusions(number))
+        numbers.append(len(asked))
+    # parameter and tanh of a body, parameter and copy of the entry, and a fusion of each: of a parameter, of a fusion
+    assert numbers == [6 - 1, 6 - 1]  # both parameters say the same

@@ -86,6 +86,26 @@ def test_a_nest_of_fusions_is_looked_through_once_for_each() -> None:
     assert len(hlo_count.what_if(report)) > 1
 
 
+def nested(kind: str, depth: int) -> str:
+    """Computations that each call the one before it, by a line of its own."""
+    head = "(x: f32[8]) -> f32[8] {\n  %x = f32[8]{0} parameter(0)\n"
+    leaf = f"{head}  ROOT %r = f32[8]{{0}} exponential(%x)\n}}\n"
+    never = "%never (x: f32[8]) -> pred[] {\n  %x = f32[8]{0} parameter(0)\n  ROOT %r = pred[] constant(false)\n}\n"
+    texts = [f"%c0 {leaf}%other {leaf}{never}"]
+    for n in range(1, depth + 1):
+        below = f"%c{n - 1}"
+        line = {
+            "call": f"call(%x), to_apply={below}",
+            "fusion": f"fusion(%x), kind=kLoop, calls={below}",
+            "while": f"while(%x), condition=%never, body={below}",
+            "conditional": f"conditional(%p, %x, %x), true_computation={below}, false_computation=%other",
+        }[kind]
+        predicate = "  %p = pred[] constant(true)\n" if kind == "conditional" else ""
+        texts.append(f"%c{n} {head}{predicate}  ROOT %r = f32[8]{{0}} {line}\n}}\n")
+    top = f"ENTRY %e {head}  ROOT %r = f32[8]{{0}} call(%x), to_apply=%c{depth}\n}}\n"
+    return "HloModule m\n\n" + "\n".join([*texts, top])
+
+
 # How the steps grow
 
 
@@ -180,3 +200,10 @@ def test_four_times_the_module_takes_four_times_the_steps(family: str, question:
         report = hlo_count.count(parse(FAMILIES[family](size)))
         taken.append(steps(lambda report=report: QUESTIONS[question](report)))
     assert taken[1] < 5.5 * taken[0]  # 4 times, and a logarithm; quadratic would be 16 times
+
+
+@pytest.mark.parametrize("kind", ["call", "fusion", "while", "conditional"])
+def test_counting_a_nest_four_times_as_deep_takes_four_times_the_steps(kind: str) -> None:
+    assert hlo_count.count(nested(kind, 3)).transcendentals == (0 if kind == "while" else 8)  # which never runs
+    taken = [steps(lambda depth=depth: hlo_count.count(nested(kind, depth))) for depth in (100, 400)]
+    assert taken[1] < 4.2 * taken[0]  # 4 times, less what is asked of any module

@@ -10,7 +10,7 @@ from functools import cache, lru_cache
 from math import prod
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.attributes import int_list, split_attributes
+from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.metadata import without_scheduling_names
 from hlo_count.hlo.shapes import parse_shape
 
@@ -316,15 +316,8 @@ def _whole_metadata() -> re.Pattern[str]:
     return re.compile(rf", metadata={_METADATA}(?=,|\s*$)", re.A | re.M)
 
 
-def all_metadata_problem(attributes: Sequence[str]) -> tuple[str, str]:
-    """Of the attributes of many instructions those whose metadata is not right, and what is wrong; two "" of none."""
+def metadata_is_right(attributes: Sequence[str]) -> bool:
+    """Whether the metadata in the attributes of many instructions is surely right; where this is False, it may be."""
     text = without_scheduling_names("\n".join(attributes))
     found = _whole_metadata().findall(text)
-    if text.count(", metadata=") == len(found) and not _is_long(text) and not any(map(_has_field_twice, set(found))):
-        return "", ""
-    for each in attributes:
-        metadata = split_attributes(each).get("metadata")
-        problem = "" if metadata is None else value_problem("metadata", metadata)
-        if problem:
-            return each, problem
-    return "", ""
+    return text.count(", metadata=") == len(found) and not _is_long(text) and not any(map(_has_field_twice, set(found)))

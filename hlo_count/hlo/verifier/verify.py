@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import repeat
 
 from hlo_count.errors import HloCountError, ParseError
-from hlo_count.hlo.attributes import without_comments
+from hlo_count.hlo.attributes import attribute_of, without_comments
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.infer import RECOMPUTED
 from hlo_count.hlo.instruction import Instruction
@@ -26,8 +26,9 @@ from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.twins import twins_called
 from hlo_count.hlo.verifier.attribute_values import (
     HEADER_ATTRIBUTES,
-    all_metadata_problem,
     header_value_problem,
+    metadata_is_right,
+    value_problem,
 )
 from hlo_count.hlo.verifier.entry_layout import entry_problem
 from hlo_count.hlo.verifier.instruction_problems import contradiction, parser_problem
@@ -242,11 +243,8 @@ class Verifier:
         What XLA's parser takes is taken: a contradiction that only its verifier finds goes to `module.contradictions`.
         """
         self._verify_header()
-        attributes, problem = all_metadata_problem(
-            [*dict.fromkeys(self._module.distinct_lines.attributes), *self.metadata]
-        )
-        if problem:
-            raise self._error_at(self._module.text.find(attributes), f"an instruction {problem}")
+        if not metadata_is_right([*dict.fromkeys(self._module.distinct_lines.attributes), *self.metadata]):
+            self._verify_metadata()
         kinds, computations = self._module.kinds, self._module.computations
         operands = {code.strip(): _operand(self._module.entry, *kinds[kind]) for kind, code in self._codes.items()}
         recomputed = {code for code, operand in operands.items() if operand.opcode in RECOMPUTED}
@@ -281,6 +279,18 @@ class Verifier:
             if name not in HEADER_ATTRIBUTES:
                 strange = f"is in a module with {name}= in its header, which is not known here: XLA may be newer"
                 module.contradictions.append((module.entry, 0, f"{strange}, or the text damaged"))
+
+    def _verify_metadata(self) -> None:
+        """Line by line, where something is wrong with the metadata of one."""
+        for computation in self._module.computations.values():
+            for index, line in enumerate(computation.printed.lines() if computation.is_printed else ()):
+                try:
+                    metadata = attribute_of(line[4], "metadata")
+                except HloCountError as problem:
+                    raise self._error(computation, index, line[1], f"cannot be read: {problem}") from None
+                problem_of_value = "" if metadata is None else value_problem("metadata", metadata)
+                if problem_of_value:
+                    raise self._error(computation, index, line[1], problem_of_value)
 
     def _verify_scanned(self, computation: Computation) -> None:
         computation.by_name  # noqa: B018  raises where two have one name
