@@ -68,11 +68,14 @@ class Instruction:
         """Names of the operands in order, repeats included."""
         if self.opcode in LEAVES or not self.operand_text:
             return []
-        names = _NAMES.findall(self.operand_text)
-        if len(names) == self.operand_text.count(", ") + 1:
+        text = self.operand_text
+        if text[0] == "%" and text.count(", %") == text.count(",") == text.count(" "):  # as XLA prints them
+            return text[1:].split(", %")
+        names = _NAMES.findall(text)
+        if len(names) == text.count(", ") + 1:
             return names
         # Tuple shapes hold commas, and hand-written text may leave the % of one operand out.
-        return [part.split()[-1].lstrip("%") for part in _split_operands(self.operand_text)]
+        return [part.split()[-1].lstrip("%") for part in _split_operands(text)]
 
     @property
     def operands(self) -> tuple[Instruction, ...]:
@@ -87,11 +90,12 @@ class Instruction:
                     f"{self.place}: {self.name} takes the operand "
                     f"{missing.args[0]}, which {self.computation.name} does not have; is the text complete?"
                 ) from None
-            for operand in found:
-                if operand.index >= self.index:
-                    raise HloCountError(
-                        f"{self.place}: {self.name} takes the operand {operand.name}, which stands after it"
-                    )
+            if not self.computation.is_printed:  # else it was seen to when the text was read
+                for operand in found:
+                    if operand.index >= self.index:
+                        raise HloCountError(
+                            f"{self.place}: {self.name} takes the operand {operand.name}, which stands after it"
+                        )
             row = OPCODES.get(self.opcode)
             if row is not None and len(found) < row.fewest:
                 raise HloCountError(f"{self.place}: {self.name} is a {self.opcode} with too few operands: {len(found)}")
@@ -154,7 +158,10 @@ class Instruction:
 
     def callee(self, role: str) -> Computation | None:
         """The computation that the attribute `role` (calls, body, to_apply ...) names, None where there is none."""
-        return next((computation for name, computation in self.called if name == role), None)
+        for name, computation in self.called:
+            if name == role:
+                return computation
+        return None
 
     @property
     def control_predecessors(self) -> list[Instruction]:
