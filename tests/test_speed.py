@@ -39,6 +39,15 @@ def test_the_text_that_grows_is_a_chain_of_matmuls_and_fusions(fresh_process: Mo
     assert report.status == "exact"
 
 
+def test_a_table_makes_no_instruction_of_a_body_that_repeats(fresh_process: ModuleType) -> None:
+    """They are what a text of millions would not fit into memory with."""
+    report = hc.count(fresh_process.grown(1000))
+    assert "matmul" in str(report)
+    repeated = [c for c in report.module.computations.values() if c.twin is not c]
+    assert len(repeated) > 80
+    assert not [c.name for c in repeated if "instructions" in vars(c)]
+
+
 def test_bodies_that_repeat_are_read_once(fresh_process: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[int] = set()
     lines = Reader.lines

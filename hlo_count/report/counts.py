@@ -27,7 +27,7 @@ from hlo_count.visitors.cost import Cost, Status, Times, weakest
 from hlo_count.visitors.devices import Devices, all_devices
 from hlo_count.visitors.memory_spaces import backend_of
 from hlo_count.visitors.most import most_of
-from hlo_count.visitors.padding import flops_on_padding
+from hlo_count.visitors.padding import CONVOLVING, flops_on_padding
 from hlo_count.visitors.peak import Peak, peak_bytes
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Settlement, Unknown, settlements
@@ -222,10 +222,11 @@ class Counts:
     def padding_flops(self) -> int:
         """FLOP that convolutions would do in addition if taps that fall on padding counted, as in published figures."""
         with making_sense_of(self.module):
-            runs: dict[Computation, Times] = {}
+            runs: dict[Computation, Times] = {}  # of bodies that say the same together, by the first of them
             for (computation, _), times in self.walk.runs.items():
-                runs[computation] = runs.get(computation, 0) + times
-            return round(sum(n * flops_on_padding(i) for c, n in runs.items() if n for i in c.instructions))
+                runs[computation.twin] = runs.get(computation.twin, 0) + times
+            padded = [(c, times) for c, times in runs.items() if times and not c.opcodes.isdisjoint(CONVOLVING)]
+            return round(sum(times * flops_on_padding(i) for c, times in padded for i in c.instructions))
 
     # Buffers
 

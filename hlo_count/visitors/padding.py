@@ -12,6 +12,8 @@ from hlo_count.visitors.windows import valid_pairs
 
 _FORWARD = ("__cudnn$convForward", "__cudnn$convBiasActivationForward", "__cudnn$convForwardGraph")
 """cuDNN's convolutions, whose operands are the input and the kernel."""
+CONVOLVING = frozenset(("convolution", "custom-call"))
+"""Opcodes of what may be a convolution."""
 
 
 def flops_on_padding(instruction: Instruction) -> int:
