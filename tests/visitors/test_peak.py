@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+from pathlib import Path
+
 import pytest
 from fixture_files import compiled_names, load
 
@@ -271,3 +275,19 @@ def test_what_an_asynchronous_operation_gives_is_placed_after_what_its_caller_ma
     # is written, and the others in one more buffer. A computation of its own makes x where it is asynchronous, placed
     # last: a, c lie in the output, and b and x want one each. (XLA's own figures for FFTs on 16 A100 are so.)
     assert peak(CHAIN.format("f32[256]", exchange), header=", replica_count=2").temporaries == temporaries * KIB
+
+
+MEASURED = Path(__file__).resolve().parents[3] / "shared" / "measured" / "fft-a100-v100.jsonl.gz"
+UNITS = {"KB": 2**10, "MB": 2**20, "GB": 2**30}
+
+
+@pytest.mark.skipif(not MEASURED.exists(), reason="optional data")
+def test_distributed_ffts_take_what_their_authors_recorded_of_xla():
+    recorded = {"arguments": "Argument Size", "outputs": "Output Size", "temporaries": "Temporary Size"}
+    for line in gzip.decompress(MEASURED.read_bytes()).decode().splitlines():
+        program = json.loads(line)
+        found = peak_bytes(parse(program["hlo"]))
+        for part, name in recorded.items():
+            amount, unit = program["sizes"][name].split()
+            expected = float(amount) * UNITS[unit]
+            assert getattr(found, part) == pytest.approx(expected, rel=0.005), program["name"]  # two decimals
