@@ -19,31 +19,39 @@ def render_html(report: Counts) -> str:
 
 
 def _rendered(report: Counts) -> str:
-    total = report.total
     parts = [
         f"<p><b>{html_text(header(report))}</b></p>",
         _table(totals_rows(report), ("counter", "amount", "status", "")),
     ]
-    if report.convention == "default" and report.rows:
-        key = default_key(report)
-        rows = contributor_rows(report, (key,), 3, 12)
-        cells = zip(
-            [" " * row.depth + row.name for row in rows],
-            [runs_text(row.runs) for row in rows],
-            column([row.cost.flops for row in rows]),
-            [percent(row.cost.flops, total.flops) for row in rows],
-            column([row.cost.bytes for row in rows], "B"),
-            [percent(row.cost.bytes, total.bytes) for row in rows],
-            [row.source for row in rows],
-            strict=True,
-        )
-        parts.append(_table(list(cells), (key, "runs", "FLOP", "%", "bytes", "%", "source")))
+    found = contributor_cells(report)
+    if found is not None:
+        headers, cells = found
+        parts.append(_table(cells, headers))
     parts += [f"<p>{html_text(note)}</p>" for note in report.notes]
     text = unknowns_text(report)
     if text:
         parts.append(f"<pre>{html_text(text)}</pre>")
     # A notebook would read formulas between two $.
     return "\n".join(['<div class="tex2jax_ignore mathjax_ignore">', *parts, "</div>"])
+
+
+def contributor_cells(report: Counts) -> tuple[tuple[str, ...], list[tuple[str, ...]]] | None:
+    """Heads and cells of the largest contributors; None where nothing is broken down."""
+    if report.convention != "default" or not report.rows:
+        return None
+    total, key = report.total, default_key(report)
+    rows = contributor_rows(report, (key,), 3, 12)
+    cells = zip(
+        [" " * row.depth + row.name for row in rows],
+        [runs_text(row.runs) for row in rows],
+        column([row.cost.flops for row in rows]),
+        [percent(row.cost.flops, total.flops) for row in rows],
+        column([row.cost.bytes for row in rows], "B"),
+        [percent(row.cost.bytes, total.bytes) for row in rows],
+        [row.source for row in rows],
+        strict=True,
+    )
+    return (key, "runs", "FLOP", "%", "bytes", "% ", "source"), list(cells)
 
 
 def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:

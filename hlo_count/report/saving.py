@@ -10,6 +10,7 @@ from hlo_count.report.counts import Counts
 from hlo_count.report.flame_formats import folded, speedscope
 from hlo_count.report.page_file import render_page
 from hlo_count.report.schedule_events import trace_events
+from hlo_count.report.tables_as_text import comma_separated, markdown
 from hlo_count.report.weights import Weights
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.roofline import Roofline
@@ -20,6 +21,8 @@ FORMATS: dict[str, Callable[[Weights], str]] = {
     ".speedscope.json": speedscope,
     ".trace.json": lambda weights: trace_events(weights.report, weights.roofline, weights.measured),
     ".folded": folded,
+    ".md": markdown,
+    ".csv": comma_separated,
 }
 """What a file's name may end with."""
 
