@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from hlo_count.sizing.count_growth import Growth, growth
     from hlo_count.sizing.size import Size, size
     from hlo_count.visitors.cost import Cost
-    from hlo_count.visitors.registry import custom_call, rule
+    from hlo_count.visitors.shipped_rules import custom_call, rule
 
 __version__ = "0.1.0"
 
@@ -75,7 +75,7 @@ _HOMES = {
     **dict.fromkeys(("Growth", "growth"), "hlo_count.sizing.count_growth"),
     **dict.fromkeys(("Size", "size"), "hlo_count.sizing.size"),
     "Cost": "hlo_count.visitors.cost",
-    **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.registry"),
+    **dict.fromkeys(("custom_call", "rule"), "hlo_count.visitors.shipped_rules"),
 }
 """Public name: the module that has it."""
 

@@ -135,7 +135,7 @@ def command_parser() -> argparse.ArgumentParser:
         "--output",
         metavar="FILE",
         required=True,
-        help=".html, .speedscope.json, .trace.json (Perfetto) or .folded",
+        help=".html, .speedscope.json, .trace.json (Perfetto), .folded or .hlo.txt",
     )
     report.add_argument("--device", help="show times and the roofline of a device, by name or profile file")
     report.add_argument("--force", action="store_true", help="replace a file that is there")

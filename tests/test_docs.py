@@ -7,18 +7,26 @@ import importlib
 import importlib.util
 import json
 import re
+import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import jax
 import pytest
 from targets.environment import compiled_for
 
+import hlo_count
+from hlo_count.command_options import command_parser
+
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").glob("*.md")))]
+DOCUMENTS = ["README.md", *(str(p.relative_to(ROOT)) for p in sorted((ROOT / "docs").rglob("*.md")))]
+AT_ONCE = [name for name in DOCUMENTS if name.count("/") < 2]
+"""Whose examples run here; .ci/run runs every block of all, with the libraries and compilers that they are about."""
+SOURCE = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Source"]
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", AT_ONCE)
 def test_examples_run(name):
     if name == "docs/diff.md" and tuple(map(int, jax.__version__.split(".")[:2])) < (0, 5):
         pytest.skip("the CPU compiler of jax 0.4.30 dumps few of its passes, the one that fuses not among them")
@@ -70,9 +78,44 @@ def script(name):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_point_at_files(name):
+    """Of the README those too that are whole addresses, which PyPI needs."""
+    text = (ROOT / name).read_text()
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+        assert name != "README.md", (
+            f"README.md points at {target}, which PyPI has not: write {SOURCE}/blob/main/{target}"
+        )
+        if not target.startswith("gallery/"):  # what docs/gallery.py makes before the site is built
+            assert ((ROOT / name).parent / target).exists(), f"{name} points at {target}, which is not there"
+    for target in re.findall(rf"\]\({SOURCE}/blob/main/([^)#]+)", text):
+        assert (ROOT / target).exists(), f"{name} points at {target}, which is not there"
 
-    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text()):
-        assert ((ROOT / name).parent / target).exists(), f"{name} points at {target}, which is not there"
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_are_known(name):
+    """What a block of shell types of ours is a command with its options, and each block is of a language that is run."""
+    run_blocks = script("run_blocks")
+    for block in run_blocks.blocks(name):
+        assert hasattr(run_blocks.Reader, f"_{block.language or 'text'}"), f"{name}:{block.line}: {block.language}"
+        if block.language in ("sh", "console"):
+            joined = block.text.replace("\\\n", " ")
+            for line in re.findall(r"^(?:\$ )?hlo-count (.*)", joined, re.M):
+                words = shlex.split(line.split(" | ")[0].split(" > ")[0], comments=True)
+                command_parser().parse_args(words)  # SystemExit where it is none
+
+
+def test_every_public_name_has_an_example():
+    """In the reference: its entry, and doctests before the next."""
+    shown = {}
+    for path in sorted((ROOT / "docs" / "reference").glob("*.md")):
+        for entry in re.split(r"^::: ", path.read_text(), flags=re.M)[1:]:
+            identifier, _, rest = entry.partition("\n")
+            shown[identifier.rpartition(".")[2]] = ">>> " in rest
+    assert {name for name, has_example in shown.items() if has_example} == set(hlo_count.__all__)
+
+
+def test_every_document_is_in_the_site():
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert {f"docs/{name}" for name in re.findall(r": (\S+\.md)", navigation)} == {*DOCUMENTS} - {"README.md"}
 
 
 def test_every_function_that_contributing_walks_through_is_there() -> None:

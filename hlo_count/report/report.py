@@ -54,7 +54,7 @@ class Report(Counts):
     def save(self, path: str | Path, *, device: str | Path | Device | None = None, force: bool = False) -> Path:
         """Write the report as one HTML file that needs no network, and return its path: `report.save("x.html")`; for
         other tools as `x.speedscope.json`, as the collapsed stacks of flame graphs, `x.folded`, or as the estimated
-        schedule for Perfetto, `x.trace.json`.
+        schedule for Perfetto, `x.trace.json`; as `x.hlo.txt` the compiled program, which `count` and `diff` read again.
 
         An icicle by scope, calls and source lines, the kernels with their code, source with what each line costs,
         memory over the schedule, and with a device (the one given, else that of the target) the roofline and times.

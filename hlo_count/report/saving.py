@@ -23,6 +23,7 @@ FORMATS: dict[str, Callable[[Weights], str]] = {
     ".folded": folded,
     ".md": markdown,
     ".csv": comma_separated,
+    ".hlo.txt": lambda weights: weights.report.module.text,
 }
 """What a file's name may end with."""
 

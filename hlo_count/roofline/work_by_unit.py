@@ -124,9 +124,10 @@ class Works:
         found = []
         for instruction in instructions:
             opcode = instruction.opcode
-            if opcode in MOVEMENT and opcode != "copy-start":  # which moves between devices' memories
+            ours = opcode not in self.walk.foreign
+            if ours and opcode in MOVEMENT and opcode != "copy-start":  # which moves between devices' memories
                 continue
-            if opcode in COMPUTING:  # one of a shape costs what another does
+            if ours and opcode in COMPUTING:  # one of a shape costs what another does
                 kind = (opcode, id(instruction.shape))
                 terms = self._elementwise.get(kind)
                 if terms is None:

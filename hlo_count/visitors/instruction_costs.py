@@ -10,7 +10,7 @@ from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, COLLECTIVES, MOVEMENT, asyn
 from hlo_count.hlo.replica_groups import largest_device
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.stage import SHARD_MAPS
-from hlo_count.visitors import applied, contractions, elementwise, formulas, movement, special  # noqa: F401  the list of rules
+from hlo_count.visitors import shipped_rules  # noqa: F401  so that there are any
 from hlo_count.visitors.call_sites import CALLS
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
@@ -18,7 +18,7 @@ from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
 from hlo_count.visitors.given_costs import settled_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import collective, continues_collective
-from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, has_foreign_rules, rule_of
+from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, foreign_opcodes, rule_of
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.traffic import FREE, traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
@@ -46,10 +46,14 @@ class InstructionCosts:
         self._kernels: dict[_Content, Cost] = {}
         self.by_code: dict[Instruction, KernelCost] = {}
         """Custom calls whose own code tells what they cost."""
-        self.looks_at_names = has_foreign_rules() or bool(settings.costs)
+        self.foreign = foreign_opcodes()
+        """Opcodes with a rule of the user's own, which holds before what is known of their kind."""
+        self.looks_at_names = bool(self.foreign or settings.costs)
         """Whether instructions that differ in names and metadata alone may differ in cost."""
         self.has_unbounded = "?" in module.text and _has_unbounded(module)
         """Whether any array has a dimension `?`, of any size."""
+        self.asks_each = self.has_unbounded or not self.foreign.isdisjoint(COMPUTING | SILENT)
+        """Whether operations are asked of each instruction, those of one opcode and shape not taken together."""
 
     def of(self, instruction: Instruction, kernel: bool) -> Cost:
         """Operations, bytes sent, and where it is a kernel its memory traffic."""
@@ -89,7 +93,9 @@ class InstructionCosts:
                 "works on an array with a dimension `?`, which may have any size",
                 "count a module with that dimension's size, or its bound as in f32[<=1024]",
             )
-        if opcode in COMPUTING:
+        if opcode in self.foreign:
+            cost = self._ops(instruction)
+        elif opcode in COMPUTING:
             cost = elementwise_of_shape(opcode, instruction.shape)
         elif opcode in SILENT:
             cost = ZERO

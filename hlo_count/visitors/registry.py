@@ -61,11 +61,11 @@ def rule_of(opcode: str, backend: str) -> Rule | None:
     return BACKEND_RULES.get((backend, opcode)) or RULES.get(opcode)
 
 
-def has_foreign_rules() -> bool:
-    """Whether a rule is not of this package: it may look at anything of an instruction, its metadata too."""
+def foreign_opcodes() -> frozenset[str]:
+    """Opcodes whose rule is not of this package: it may look at anything of an instruction, its metadata too."""
     own = __name__.partition(".")[0] + "."
-    rules = [*RULES.values(), *BACKEND_RULES.values()]
-    return not all(getattr(function, "__module__", "").startswith(own) for function in rules)
+    rules = [*RULES.items(), *((opcode, function) for (_, opcode), function in BACKEND_RULES.items())]
+    return frozenset(opcode for opcode, function in rules if not getattr(function, "__module__", "").startswith(own))
 
 
 def custom_call(*targets: str, override: bool = False, moves_bytes: bool = True) -> Callable[[_F], _F]:

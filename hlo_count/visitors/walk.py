@@ -239,6 +239,11 @@ class Walk:
     def _executed_below(self, node: _Node) -> list[_Node]:
         return [(e.callee, node[1] and e.kernels) for e in self._sites.runs(node[0])]
 
+    @property
+    def foreign(self) -> frozenset[str]:
+        """Opcodes with a rule of the user's own."""
+        return self._costs.foreign
+
     def own_cost(self, computation: Computation, kernels: bool) -> Cost:
         """The instructions of a computation, once each, without what they call."""
         key = (computation, kernels)
@@ -265,14 +270,15 @@ class Walk:
         """The instructions of a computation that may run as kernels, each with its own cost: worked out once."""
         found = self._kernel_costs.get(computation)
         if found is None:
+            free = _KERNEL_FREE - self.foreign
             found = self._kernel_costs[computation] = [
-                (i, self.cost_of(i, True)) for i in computation.instructions if i.opcode not in _KERNEL_FREE
+                (i, self.cost_of(i, True)) for i in computation.instructions if i.opcode not in free
             ]
         return found
 
     def _own_operations(self, computation: Computation) -> Cost:
         """The hot path: a fused computation, its elementwise instructions of one shape taken together."""
-        if self._costs.has_unbounded:
+        if self._costs.asks_each:
             return Cost.sum(self.cost_of(i, False) for i in computation.instructions)
         first = self._costs_as(computation)
         if first is not computation:

@@ -136,7 +136,7 @@ def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("x.pdf", "saved as .html, .speedscope.json, .trace.json, .folded, .md, .csv"),
+        ("x.pdf", "saved as .html, .speedscope.json, .trace.json, .folded, .md, .csv, .hlo.txt"),
         ("no/such/x.html", "there is no folder"),
         ("folder.html", "is a folder"),
         ("y" * 300 + ".html", "File name too long"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from math import ceil, log2
 
 import pytest
@@ -376,6 +378,38 @@ def test_prefix_windows_run_on_tpu(name):
     assert sum(row.values()) + report.flops == report.reconcile().xla.flops
     if "prefix" in name:  # no other backend runs on: each output walks its window
         assert hc.count(text.replace(":T(8,128)", "")).flops > applications
+
+
+def test_a_rule_of_ones_own_holds_for_what_is_usually_taken_together():
+    """An elementwise opcode in the entry and in a fusion, and an opcode that costs nothing."""
+    before = dict(RULES)
+    text = """HloModule m
+    f { p = f32[8] parameter(0)  ROOT s = f32[8] add(p, p) }
+    ENTRY e { p = f32[8] parameter(0)  a = f32[8] add(p, p)  c = f32[8] copy(a)
+      ROOT r = f32[8] fusion(c), kind=kLoop, calls=f }"""
+    try:
+        for opcode, flops in (("add", 2 * 100), ("copy", 2 * 8 + 100)):
+            hc.rule(opcode, override=True)(lambda i, body: hc.Cost.ops("flops", 100, "add", "f32", "vector"))
+            report = hc.count(text)
+            assert report.flops == flops
+            assert report.roofline("a100").rows  # its works are those of the rule too
+            RULES.update(before)
+    finally:
+        RULES.update(before)
+
+
+def test_what_is_shipped_is_registered_before_what_is_ones_own():
+    """In a new process, whose first word to the package is its rule."""
+    said = "opcode 'add' has a rule already"
+    text = "HloModule m\nENTRY e { x = f32[8] parameter(0)  ROOT y = f32[8] add(x, x) }"
+    script = f"""import hlo_count as hc
+try: hc.rule('add')(print)
+except hc.HloCountError as problem: assert {said!r} in str(problem), problem
+else: raise SystemExit(1)
+hc.rule('add', override=True)(lambda i, body: hc.Cost())
+print(hc.count({text!r}).flops)"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
 
 
 def test_a_rule_of_ones_own_holds_for_every_backend():

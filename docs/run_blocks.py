@@ -1,0 +1,176 @@
+"""Run every block of code that the documents show: `python docs/run_blocks.py [DOCUMENT...]`.
+
+Each document in a folder of its own, in which the things stand that documents speak of: `scene.py` makes them. Before
+a block, `<!-- given: FILE` and its text puts a file there, `<!-- given` and Python defines names, and
+`<!-- in a repository -->` makes one of the folder; a reader sees none of them.
+
+| block | what is done with it |
+|---|---|
+| python, pycon | with `>>>` as a doctest; after `<!-- file: NAME -->` it is that file; else executed |
+| sh, console | by bash, `$` and output left out |
+| yaml | the steps of a workflow by bash, an action's own steps among them |
+| toml | parsed |
+| text, or none | shown output, which is for the tests of what makes it |
+
+`<!-- run by .ci/run -->` stands before what that script runs as it is typed. Files of tests are run by pytest; whether
+they pass or fail as the document says is for the document's own test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import doctest
+import io
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+_BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n\s*)*)^```(\w*)[^\n]*\n(.*?)^```$", re.S | re.M)
+_COMMENT = re.compile(r"<!-- ?(given|file|in a repository|run by \.ci/run)(?:: ?(\S+))?(?:\n| )(.*?)-->", re.S)
+_ELSEWHERE = "run by .ci/run"
+_TIMEOUT = 600
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands between fences, with the comments before it as (kind, name, text)."""
+
+    document: str
+    line: int
+    language: str
+    text: str
+    comments: tuple[tuple[str, str, str], ...]
+
+
+def blocks(document: str) -> list[Block]:
+    """Those of a document, a path from the repository's root."""
+    text = (ROOT / document).read_text()
+    return [
+        Block(document, text.count("\n", 0, m.start(2)) + 1, m[2], m[3], tuple(_COMMENT.findall(m[1])))
+        for m in _BLOCK.finditer(text)
+    ]
+
+
+def documents() -> list[str]:
+    return ["README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md")))]
+
+
+class Reader:
+    """Somebody who types what a document shows, in a folder of his own."""
+
+    def __init__(self, folder: Path, names: dict[str, Any]) -> None:
+        self.folder = folder
+        self.names = names
+
+    def type(self, block: Block) -> None:
+        """Raises whatever goes wrong."""
+        kinds = {kind for kind, _, _ in block.comments}
+        for kind, name, text in block.comments:
+            if kind == "given" and name:
+                self._write(name, text)
+            elif kind == "in a repository":
+                import scene
+
+                scene.repository(self.folder)
+            elif kind == "given":
+                exec(compile(text, f"{block.document}: given", "exec"), self.names)
+            elif kind == "file":
+                self._write(name, block.text)
+                if Path(name).name.startswith("test_"):
+                    self._bash(f"python -m pytest -q -p no:cacheprovider {name} || [ $? = 1 ]")
+        if kinds & {"file", _ELSEWHERE}:
+            return
+        getattr(self, f"_{block.language or 'text'}")(block)
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def _python(self, block: Block) -> None:
+        if ">>>" not in block.text:
+            exec(compile("\n" * block.line + block.text, block.document, "exec"), self.names)
+            return
+        test = doctest.DocTestParser().get_doctest(block.text, self.names, block.document, block.document, block.line)
+        said: list[str] = []
+        runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+        if runner.run(test, out=said.append, clear_globs=False).failed:
+            raise AssertionError("".join(said))
+        self.names.update(test.globs)  # of which it has its own
+
+    _pycon = _python
+
+    def _sh(self, block: Block) -> None:
+        self._bash(block.text)
+
+    def _console(self, block: Block) -> None:
+        typed = re.findall(r"^\$ (.*(?:\\\n.*)*)", block.text, re.M)
+        self._bash("\n".join(typed))
+
+    def _bash(self, text: str) -> None:
+        import scene
+
+        env = {**os.environ, **scene.environment(self.folder)}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", text],
+            *(), cwd=self.folder, env=env, capture_output=True, text=True, timeout=_TIMEOUT,
+        )  # fmt: skip
+        if done.returncode:
+            said = f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            raise AssertionError(f"exit code {done.returncode} of\n{text}\n{said}")
+
+    def _yaml(self, block: Block) -> None:
+        import scene
+
+        scene.run_workflow(block.text, self.folder)
+
+    def _toml(self, block: Block) -> None:
+        tomllib.loads(block.text)
+
+    def _text(self, block: Block) -> None:
+        """Shown, not typed."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("documents", nargs="*", default=documents(), metavar="DOCUMENT", help="README.md, docs/diff.md")
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(HERE)]
+    import scene
+
+    failed = 0
+    start = os.getcwd()
+    for document in parser.parse_args().documents:
+        begun = time.monotonic()
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            os.chdir(folder)
+            sys.path.insert(0, name)
+            reader = Reader(folder, scene.names(folder))
+            found = blocks(document)
+            for block in found:
+                try:
+                    with contextlib.redirect_stdout(io.StringIO()):
+                        reader.type(block)
+                except Exception:  # whatever a block does wrong is for the reader of this output
+                    failed += 1
+                    print(f"{block.document}:{block.line}: {block.language}\n{traceback.format_exc()[-3000:]}")
+            sys.path.remove(name)
+            os.chdir(start)
+        print(f"{document}: {len(found)} blocks, {time.monotonic() - begun:.1f} s", flush=True)
+    print(f"{failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
