@@ -1,4 +1,4 @@
-"""Flop budgets in pytest: the fixtures `flop_budget` and `flop_snapshot`, `--flop-update` and `--flop-report=FILE`.
+"""Flop budgets in pytest: the fixtures `flop_budget` and `flop_snapshot`, the mark `flops`, and options of pytest.
 
 Imports nothing of jax, numpy or networkx until a test asks for a count.
 """
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hlo_count.report.report import Report
 
 _NAME = "hlo_count run"
+_OF_SNAPSHOTS = ("rel", "ops")
 _PENDING = pytest.StashKey[list[dict[str, Any]]]()
 
 
@@ -31,11 +32,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--flop-measure", action="store_true", help="run what budgets with measured=True are of, and hold its time"
     )
+    group.addoption("--flop-target", metavar="TARGET", help="compile what names no target itself for this one")
     group.addoption("--flop-report", metavar="FILE", help="write the counts of this run into FILE as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "flops(**keywords): counts compiled programs; the keywords are those of flop_budget and flop_snapshot in it, "
+        "unless a call has its own. Tests with these fixtures have the mark anyway: -m flops, -m 'not flops'",
+    )
     config.pluginmanager.register(_Run(config), _NAME)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"flop_budget", "flop_snapshot"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker("flops")
 
 
 @pytest.fixture
@@ -74,6 +88,8 @@ class FlopBudget:
 
         self._calls += 1
         name = "budget" if self._calls == 1 else f"budget {self._calls}"
+        marked = self._asking.marked
+        keywords = {**{name: value for name, value in marked.items() if name not in _OF_SNAPSHOTS}, **keywords}
         if not measured and times_bound is None:
             return self._asking.hold(name, hold_budget, fn, args, keywords)
         from hlo_count.budgets.measured_times import checked_limit, hold_measured
@@ -96,18 +112,24 @@ class FlopSnapshot:
         self._asking = _Asking(request)
 
     def __call__(
-        self, fn: Any, /, *args: Any, rel: float = 0.0, ops: bool = True, name: str = "", **keywords: Any
+        self, fn: Any, /, *args: Any, rel: float | None = None, ops: bool | None = None, name: str = "", **keywords: Any
     ) -> Report:
         """Count `fn(*args)` and raise BudgetExceeded where it differs from what is stored; returns the Report.
 
-        `rel`: how much each number may differ, either way, as a share of what was. `ops=False` leaves the numbers of
-        instructions out. `name` tells several snapshots of one test apart. All other keywords go to `hlo_count.count`.
+        `rel`: how much each number may differ, either way, as a share of what was, 0 unless given. `ops=False` leaves
+        the numbers of instructions out. `name` tells several snapshots of one test apart. All other keywords go to
+        `hlo_count.count`.
         Raises HloCountError where nothing is stored, or what is stored cannot be read.
         """
         __tracebackhide__ = True
         from hlo_count.budgets.hold import hold_snapshot
+        from hlo_count.report.limits import KEYWORDS
 
-        return self._asking.hold(name, hold_snapshot, fn, args, keywords, rel=rel, ops=ops)
+        given = {name: value for name, value in (("rel", rel), ("ops", ops)) if value is not None}
+        marked = {name: value for name, value in self._asking.marked.items() if name not in KEYWORDS}
+        wanted = {"rel": 0.0, "ops": True, **marked, **keywords, **given}
+        more = {name: wanted.pop(name) for name in _OF_SNAPSHOTS}
+        return self._asking.hold(name, hold_snapshot, fn, args, wanted, **more)
 
 
 class _Asking:
@@ -122,17 +144,21 @@ class _Asking:
         self.update = run.update
         self.measures = bool(request.config.getoption("--flop-measure"))
         self._is_duplicate = run.is_duplicate(self._item)
+        self._target: str | None = request.config.getoption("--flop-target")
+        self.marked: dict[str, Any] = {}
+        """What the marks of the test, of its class and of its module say, the nearest first."""
+        for mark in self._item.iter_markers("flops"):
+            self.marked = {**mark.kwargs, **self.marked}
 
-    def _place(self, name: str) -> SnapshotPlace:
+    def _place(self, name: str, target: str | None) -> SnapshotPlace:
         """Where the snapshot of this name stands. Raises HloCountError where another one does too."""
         from hlo_count.budgets.hold import SnapshotPlace
+        from hlo_count.budgets.run import key_of
         from hlo_count.budgets.snapshot import file_for
         from hlo_count.errors import HloCountError
 
-        test = _test_id(self._item)
-        place = SnapshotPlace(
-            file_for(self._item.path), f"{test} / {name}" if name else test, self._item.config.rootpath
-        )
+        key = key_of(_test_id(self._item), target, name)
+        place = SnapshotPlace(file_for(self._item.path), key, self._item.config.rootpath)
         if name in self._names:
             raise HloCountError(f"{place}: asked for twice in one test; tell them apart with name=…")
         if self._is_duplicate:
@@ -153,8 +179,10 @@ class _Asking:
         __tracebackhide__ = True
         from hlo_count.errors import HloCountError
 
+        target = self._target if "target" not in keywords and _is_compiled_anew(fn) else None
+        given = keywords if target is None else {**keywords, "target": target}
         try:
-            held = how(fn, args, keywords, self._place(name), update=self.update, **more)
+            held = how(fn, args, given, self._place(name, target), update=self.update, **more)
         except HloCountError as problem:
             raise problem.with_traceback(None) from None
         self._pending.append(held.record)
@@ -281,11 +309,12 @@ class _Run:
         collected = Collected(whole={*self._files_seen_whole(), *self._whole})
         for path, test, node in self._collected:
             collected.tests.setdefault(path, {})[test] = node
+        target = self.config.getoption("--flop-target")
         finished = exitstatus in (
             *(pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED),
             pytest.ExitCode.NO_TESTS_COLLECTED,
         )
-        return update_snapshots(tests, collected, may_drop=finished)
+        return update_snapshots(tests, collected, target=target, may_drop=finished)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         if self._lines:
@@ -294,6 +323,11 @@ class _Run:
             terminalreporter.section("flop budgets")
             for line in self._lines:
                 terminalreporter.write_line(printable(line))
+
+
+def _is_compiled_anew(fn: Any) -> bool:
+    """Whether there is a target to choose: of a function, not of what JAX has compiled or lowered, nor of a text."""
+    return callable(fn) and not hasattr(fn, "as_text")
 
 
 def _test_id(item: pytest.Item) -> str:

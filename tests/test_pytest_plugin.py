@@ -602,3 +602,66 @@ def test_a_run_that_uses_no_budget_loads_nothing_more_and_says_nothing(pytester,
     result = pytester.runpytest_subprocess(*PLUGIN)
     result.assert_outcomes(passed=1)
     assert "flop" not in result.stdout.str()
+
+
+# Marks and targets
+
+
+def test_a_mark_holds_keywords_for_its_tests(write, run_pytest):
+    """The nearest mark wins, and a call over each; a limit is none of a snapshot."""
+    write(f"""
+        pytestmark = pytest.mark.flops(flops={MATMUL - 1}, rel=0.5)
+
+        def test_over(flop_budget):
+            flop_budget(matmul, X, W)
+
+        @pytest.mark.flops(flops={MATMUL})
+        def test_nearer(flop_budget):
+            flop_budget(matmul, X, W)
+
+        def test_called(flop_budget):
+            flop_budget(matmul, X, W, flops={MATMUL})
+
+        def test_kept(flop_snapshot):
+            flop_snapshot(matmul, X, W)
+    """)
+    result = run_pytest("--flop-update", "--strict-markers")
+    result.assert_outcomes(passed=3, failed=1)
+    result.stdout.fnmatch_lines(["FAILED test_model.py::test_over*"])
+
+
+def test_tests_with_the_fixtures_are_marked(write, run_pytest):
+    write(f"""
+        def test_budget(flop_budget):
+            flop_budget(matmul, X, W, flops={MATMUL})
+
+        def test_other():
+            pass
+    """)
+    run_pytest("-m", "flops").assert_outcomes(passed=1, deselected=1)
+    run_pytest("-m", "not flops").assert_outcomes(passed=1, deselected=1)
+
+
+def test_a_target_for_what_names_none(write, run_pytest, pytester):
+    """Snapshots of a target stand beside those of none, and an update of one leaves the other."""
+    write("""
+        def test_plain(flop_snapshot):
+            flop_snapshot(matmul, X, W)
+
+        def test_named(flop_snapshot):
+            flop_snapshot(matmul, X, W, target="cpu")
+
+        def test_text(flop_snapshot):
+            text = jax.jit(matmul).lower(X, W).compile().as_text()
+            flop_snapshot(text)
+            flop_snapshot(jax.jit(matmul).lower(X, W).compile(), name="compiled")
+    """)
+    run_pytest("--flop-update").assert_outcomes(passed=3)
+    before = stored(pytester)
+    run_pytest("--flop-update", "--flop-target", "cpu").assert_outcomes(passed=3)
+    assert stored(pytester).keys() == {*before, "test_plain @ cpu"}
+    assert {key: entry for key, entry in stored(pytester).items() if key in before} == before
+    run_pytest("--flop-target", "cpu").assert_outcomes(passed=3)
+    run_pytest("--flop-update").assert_outcomes(passed=3)
+    assert "test_plain @ cpu" in stored(pytester)
+    run_pytest("--flop-target", "nothing:9").assert_outcomes(passed=2, failed=1)

@@ -51,11 +51,14 @@ class Update:
     problems: list[str] = field(default_factory=list)
 
 
-def update_snapshots(tests: Mapping[str, TestRun], collected: Collected, *, may_drop: bool) -> Update:
+def update_snapshots(
+    tests: Mapping[str, TestRun], collected: Collected, *, target: str | None, may_drop: bool
+) -> Update:
     """Write what passing tests counted, and drop what no test asks for.
 
     A stored key goes when its test passed without asking for it; when its file was collected whole and no test has its
-    id; and when its test file is gone. Skipped, failed and deselected tests keep theirs.
+    id; and when its test file is gone. Skipped, failed and deselected tests keep theirs, and a run for one `target`
+    those of runs for others.
     """
     update = Update()
     new: dict[Path, dict[str, Record]] = {}
@@ -71,7 +74,7 @@ def update_snapshots(tests: Mapping[str, TestRun], collected: Collected, *, may_
     by_file = {file_for(Path(path)): path for path in {*collected.tests, *collected.whole}}
     for file in sorted(files):
         try:
-            _update_file(file, new.get(file, {}), by_file.get(file), tests, collected, may_drop, update)
+            _update_file(file, new.get(file, {}), by_file.get(file), tests, collected, target, may_drop, update)
         except HloCountError as problem:
             update.problems.append(str(problem))
         except OSError as problem:
@@ -87,6 +90,7 @@ def _update_file(
     test_file: str | None,
     tests: Mapping[str, TestRun],
     collected: Collected,
+    target: str | None,
     may_drop: bool,
     update: Update,
 ) -> None:
@@ -95,7 +99,7 @@ def _update_file(
     if may_drop:
         gone = test_file is None and test_file_is_gone(file)
         for key in stored.keys() - new.keys():
-            if gone or (test_file is not None and _is_orphan(key, test_file, tests, collected)):
+            if gone or (test_file is not None and _is_orphan(key, test_file, tests, collected, target)):
                 del kept[key]
     dropped = len(stored) - len(kept)
     kept |= new
@@ -107,17 +111,29 @@ def _update_file(
     update.unchanged += len(new) - changed
 
 
-def _is_orphan(key: str, test_file: str, tests: Mapping[str, TestRun], collected: Collected) -> bool:
+def _is_orphan(
+    key: str, test_file: str, tests: Mapping[str, TestRun], collected: Collected, target: str | None
+) -> bool:
     ids = collected.tests.get(test_file, {})
-    node = next((node for test, node in ids.items() if owns(test, key)), None)
-    if node is None:
+    found = next(((test, node) for test, node in ids.items() if owns(test, key)), None)
+    if found is None:
         return test_file in collected.whole
-    return node in tests and tests[node].passed
+    test, node = found
+    was_for_it = owns(key_of(test, target), key) if target else not key.startswith(f"{test}{_FOR}")
+    return was_for_it and node in tests and tests[node].passed
+
+
+_FOR = " @ "
+
+
+def key_of(test: str, target: str | None, name: str = "") -> str:
+    """Where a snapshot stands: the test's id, the target that the run is for, and a name that the test gives."""
+    return test + (f"{_FOR}{target}" if target else "") + (f" / {name}" if name else "")
 
 
 def owns(test: str, key: str) -> bool:
-    """Whether a key is of this test: its id alone, or followed by a name."""
-    return key == test or key.startswith(f"{test} / ")
+    """Whether a key is of this test: its id alone, or followed by a target or a name."""
+    return key == test or key.startswith((f"{test}{_FOR}", f"{test} / "))
 
 
 def report_data(tests: Mapping[str, TestRun]) -> dict[str, object]:

@@ -57,11 +57,14 @@ _DEEPEST = 1000
 """Frames of one stack that are followed: JAX writes ten unless told otherwise, and Python's own stack ends there."""
 
 
+_Frames = dict[int, tuple[str, int, str, int]]
+
+
 @dataclass(frozen=True)
 class SourceTables:
     """`frames` maps a stack_frame_id to (file, line, function, id of the calling frame, 0 for none)."""
 
-    frames: dict[int, tuple[str, int, str, int]] = field(default_factory=dict)
+    frames: _Frames = field(default_factory=dict)
 
     def stack(self, frame: int) -> list[Frame]:
         """The calls that led to an operation, the innermost first; none where the tables do not have the frame.
@@ -102,7 +105,8 @@ class SourceTables:
         files = {int(n): unquote(f'"{s}"') for n, s in _NAMED.findall(sections.get("FileNames", ""))}
         functions = {int(n): unquote(f'"{s}"') for n, s in _NAMED.findall(sections.get("FunctionNames", ""))}
         locations = _records(sections.get("FileLocations", ""))
-        frames: dict[int, tuple[str, int, str, int]] = {}
+        frames: _Frames = {}
+        ends: dict[int, int] = {}
         for number, frame in _records(sections.get("StackFrames", "")).items():
             location = locations.get(frame.get("file_location_id", 0), {})
             # The text prints each parent one higher than it is: a frame that prints 1 has none.
@@ -112,7 +116,44 @@ class SourceTables:
                 functions.get(location.get("function_name_id", 0), ""),
                 max(0, frame.get("parent_frame_id", 1) - 1),
             )
-        return cls(frames)
+            ends[number] = location.get("end_line", 0)
+        return cls(_rejoined(frames, ends))
+
+
+def _rejoined(frames: _Frames, ends: dict[int, int]) -> _Frames:
+    """With the calls that JAX loses: of a branch of `cond` or `switch` under `vmap` the text names as its caller the
+    line that compiles the program, and leaves out all calls between.
+
+    A branch that is a function inside another, `f.<locals>.<lambda>`, was called in `f`: in a line that holds the
+    branch's own, or else any. Where `f` was called by several it is not known by which, and the branch has no caller.
+    """
+    by_function: dict[tuple[str, str], list[int]] = {}
+    for number, (file, _, function, _) in frames.items():
+        by_function.setdefault((file, function), []).append(number)
+    found = dict(frames)
+    for number, (file, line, function, caller) in frames.items():
+        around = by_function.get((file, function.rpartition(_INSIDE)[0]), ()) if _INSIDE in function else ()
+        callers = [caller, *_callers(frames, caller)]
+        if not around or any(each in callers for each in around):
+            continue
+        below = [each for each in around if caller in _callers(frames, each)]
+        holding = [each for each in below if frames[each][1] <= line <= ends[each]] or below
+        if holding:
+            is_one_call = len({frames[each][3] for each in holding}) == 1
+            found[number] = (file, line, function, holding[0] if is_one_call else 0)
+    return found
+
+
+_INSIDE = ".<locals>."
+
+
+def _callers(frames: _Frames, frame: int) -> list[int]:
+    """The calls that led to a frame, the innermost first."""
+    found: list[int] = []
+    while frame in frames and len(found) < _DEEPEST:
+        frame = frames[frame][3]
+        found.append(frame)
+    return found
 
 
 def _records(text: str) -> dict[int, dict[str, int]]:

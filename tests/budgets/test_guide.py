@@ -40,5 +40,5 @@ def test_a_file_of_the_guide(pytester, name):
 
 
 def test_the_guide_has_examples():
-    assert len(FILES) == 4
+    assert len(FILES) == 5
     assert set(OUTPUTS) == {"test_step.py"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 import hlo_count as hc
@@ -87,3 +89,50 @@ def test_the_line_of_an_instruction(
 def test_calls_that_go_round_end() -> None:
     tables = SourceTables({1: (FLAX, 1, "f", 2), 2: (FLAX, 2, "g", 1), 3: (FLAX, 3, "h", 2)})
     assert [tables.own(frame) for frame in (1, 2, 3)] == [1, 2, 3]
+
+
+def chosen(x: jax.Array) -> jax.Array:
+    return jax.lax.cond(x.sum() > 0, lambda: jnp.sin(x), lambda: x)
+
+
+def test_a_branch_under_vmap_has_the_calls_that_led_to_it() -> None:
+    """JAX names the line that compiles the program as the caller of such a branch."""
+
+    def batched(x: jax.Array) -> jax.Array:
+        return jax.vmap(chosen)(x)
+
+    report = hc.count(batched, jax.ShapeDtypeStruct((4, 4), jnp.float32))
+    if not report.module.source_tables.frames:
+        pytest.skip("this JAX writes no stacks")
+    (sine,) = (i for i in report.module.instructions() if i.opcode == "sine")
+    names = [frame.function.rpartition(".")[2] for frame in sine.stack]
+    assert names[:3] == ["<lambda>", "chosen", "batched"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ([(5, 9, 1)], ["f.<locals>.<lambda>", "f", "main"]),  # its lines hold the branch's
+        ([(2, 2, 1)], ["f.<locals>.<lambda>", "f", "main"]),  # the only one: of a function that is defined above
+        ([(2, 2, 3), (5, 9, 1)], ["f.<locals>.<lambda>", "f", "main"]),
+        ([(5, 5, 1), (5, 9, 1)], ["f.<locals>.<lambda>", "f", "main"]),
+        ([(5, 9, 3), (5, 9, 1)], ["f.<locals>.<lambda>"]),  # called by g or by main: not known
+        ([], ["f.<locals>.<lambda>", "main"]),
+    ],
+)
+def test_calls_that_are_lost_are_found_where_they_are_certain(
+    calls: list[tuple[int, int, int]], expected: list[str]
+) -> None:
+    """Of f, by its first and last line and its caller: 1 is main, 3 is g. A branch in line 7, inside f, names main."""
+    places = [(1, 30, 30), (3, 7, 7), (4, 40, 40), *((2, first, last) for first, last, _ in calls)]
+    callers = [0, 1, 1, *(caller for _, _, caller in calls)]
+    parts = [
+        'FileNames\n1 "m.py"\n\nFunctionNames\n1 "main"\n2 "f"\n3 "f.<locals>.<lambda>"\n4 "g"\n\nFileLocations',
+        *(
+            f"{n} {{file_name_id=1 function_name_id={function} line={line} end_line={end} column=1 end_column=2}}"
+            for n, (function, line, end) in enumerate(places, 1)
+        ),
+        "\nStackFrames",
+        *(f"{n} {{file_location_id={n} parent_frame_id={caller + 1}}}" for n, caller in enumerate(callers, 1)),
+    ]
+    assert [frame.function for frame in SourceTables.parse("\n".join(parts)).stack(2)] == expected
