@@ -1,8 +1,8 @@
-"""Writes the numbers and plots of docs/sizing-up.md: `python docs/sizing_up.py [--device local]`.
+"""The numbers and plots of docs/sizing-up.md, taken here: `python docs/sizing_up.py [--device local] [--write]`.
 
-Each block of the guide between `<!-- NAME -->` and `<!-- end -->` is replaced by what the function NAME of
-this file returns; the plots go to docs/img. Needs a calibrated device (`hlo-count calibrate`) and the
-extra `plot`.
+Each block of the guide between `<!-- NAME -->` and `<!-- end -->` is what the function NAME of this file returned on
+the machine that the guide names. They are shown, and plots go to a folder of their own; `--write` puts both into docs/.
+Needs a calibrated device (`hlo-count calibrate`) and the extra `plot`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,21 @@ BLOCK = re.compile(r"(<!-- (\w+) -->\n).*?(<!-- end -->)", re.S)
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--device", default="local", help="the profile of this machine")
-    device = hc.device(parser.parse_args().device)
-    IMAGES.mkdir(exist_ok=True)
+    parser.add_argument("--write", action="store_true", help="put them into the guide, in place of what it has")
+    options = parser.parse_args()
+    device = hc.device(options.device)
+    images = IMAGES if options.write else Path("sizing-up")
+    images.mkdir(exist_ok=True)
 
     def replaced(block: re.Match[str]) -> str:
-        return f"{block[1]}{BLOCKS[block[2]](device)}\n{block[3]}"
+        taken = BLOCKS[block[2]](device, images)
+        if not options.write:
+            print(f"{block[2]}\n\n{taken}\n", flush=True)
+        return f"{block[1]}{taken}\n{block[3]}"
 
-    PAGE.write_text(BLOCK.sub(replaced, PAGE.read_text()))
+    page = BLOCK.sub(replaced, PAGE.read_text())
+    if options.write:
+        PAGE.write_text(page)
     return 0
 
 
@@ -100,7 +108,7 @@ def compared(device: Any, programs: dict[str, tuple[Callable[..., Any], tuple[An
 # The blocks
 
 
-def machine(device: Any) -> str:
+def machine(device: Any, _: Path) -> str:
     facts = device.calibration
     return (
         f"{facts.get('processor', device.description)}, {facts.get('cores', '?')} cores, "
@@ -109,7 +117,7 @@ def machine(device: Any) -> str:
     )
 
 
-def parameters(device: Any) -> str:
+def parameters(device: Any, _: Path) -> str:
     a = b = ones(1000, 1000)
     count = hc.count_parameters({"B": b})
     return f"Both have {count:,} parameters.\n\n" + compared(
@@ -136,7 +144,7 @@ def twice(a: jax.Array) -> jax.Array:
     return jnp.sin(a) + jnp.sin(a)
 
 
-def compilation(device: Any) -> str:
+def compilation(device: Any, _: Path) -> str:
     programs = {
         "foo": (foo, (ones(100), ones(100))),
         "bar": (bar, (jnp.float32(1),)),
@@ -161,7 +169,7 @@ def compilation(device: Any) -> str:
     return table(headers, rows)
 
 
-def equal_flops(device: Any) -> str:
+def equal_flops(device: Any, _: Path) -> str:
     n = 100
     size = 2 * n**3
     return compared(
@@ -173,7 +181,7 @@ def equal_flops(device: Any) -> str:
     )
 
 
-def intensity(device: Any) -> str:
+def intensity(device: Any, images: Path) -> str:
     sizes = (16, 32, 64, 128, 256, 512, 1024, 2048)
     points = []
     for n in sizes:
@@ -183,7 +191,7 @@ def intensity(device: Any) -> str:
     points.append((add.intensity, add.flops / measured(jnp.add, ones(2**22), ones(2**22)), "A + B"))
     levels = [m for m in device.memory if m.bandwidth is not None]
     draw(
-        IMAGES / "intensity.png",
+        images / "intensity.png",
         "matmuls and an addition, measured",
         [(f"f32 matmul {device.peak('f32').value / 1e9:.3g} GFLOP/s", device.peak("f32").value)],
         [(f"{m.name} {m.bandwidth.value / 1e9:.3g} GB/s", m.bandwidth.value) for m in levels],
@@ -207,7 +215,7 @@ def _ridge_sizes(device: Any, levels: list[Any]) -> Iterator[int]:
         yield ridge_matmul(device, "f32", memory=level.name)
 
 
-def sum_and_max(device: Any) -> str:
+def sum_and_max(device: Any, _: Path) -> str:
     def sums(a: jax.Array, b: jax.Array) -> jax.Array:
         return (a * b).sum()
 
@@ -233,7 +241,7 @@ def sum_and_max(device: Any) -> str:
     )
 
 
-def a100(_: Any) -> str:
+def a100(_: Any, images: Path) -> str:
     from hlo_count.roofline.ridge import ridge_matmul
 
     device = hc.device("a100-sxm-40gb")
@@ -251,14 +259,14 @@ def a100(_: Any) -> str:
         roofs.append((f"{name} {peak / 1e12:.4g} TFLOP/s", peak))
         rows.append([name, f"{peak / 1e12:.4g}", f"{ridge:.1f}", f"{matmul}×{matmul}" if matmul else ""])
     bandwidth = device.bandwidth().value
-    draw(IMAGES / "a100.png", "A100 SXM, 40 GB", roofs, [(f"HBM2 {bandwidth / 1e9:.4g} GB/s", bandwidth)], [])
+    draw(images / "a100.png", "A100 SXM, 40 GB", roofs, [(f"HBM2 {bandwidth / 1e9:.4g} GB/s", bandwidth)], [])
     return (
         table(["", "TFLOP/s", "ridge, FLOP/B", "square matmul that reaches it"], rows)
         + "\n\n![The A100's ceilings](img/a100.png)"
     )
 
 
-def transformer(device: Any) -> str:
+def transformer(device: Any, images: Path) -> str:
     def block(x: jax.Array, p: dict[str, jax.Array]) -> jax.Array:
         q, k, v = jnp.split(x @ p["qkv"], 3, -1)
         x = x + jax.nn.softmax(q @ k.T / 16) @ v @ p["out"]
@@ -269,7 +277,7 @@ def transformer(device: Any) -> str:
     report = hc.count(block, ones(512, 256), params)
     roofline = report.roofline(device)
     taken = measured(block, ones(512, 256), params)
-    roofline.plot(IMAGES / "transformer.png", seconds=taken, kernels=4)
+    roofline.plot(images / "transformer.png", seconds=taken, kernels=4)
     text = "\n".join(line for line in str(roofline).splitlines() if not line.startswith("-")).rstrip()
     return (
         f"```\n{text}\n```\n\nMeasured: {in_words(taken)}, {100 * roofline.hfu(taken):.0f} % of the matmul peak.\n\n"
@@ -277,7 +285,7 @@ def transformer(device: Any) -> str:
     )
 
 
-BLOCKS: dict[str, Callable[[Any], str]] = {
+BLOCKS: dict[str, Callable[[Any, Path], str]] = {
     function.__name__: function
     for function in (machine, parameters, compilation, equal_flops, intensity, transformer, sum_and_max, a100)
 }

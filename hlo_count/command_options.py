@@ -171,7 +171,9 @@ def command_parser() -> argparse.ArgumentParser:
 
     passes = found.add_parser("passes", help="what each compiler pass did to the counts")
     passes.add_argument("program", help="package.module:function, or a directory or a log of dumps")
-    passes.add_argument("--filter", default=".*", metavar="REGEX", help="only passes that match")
+    passes.add_argument(
+        "--pass-filter", "--filter", dest="filter", default=".*", metavar="REGEX", help="only passes that match"
+    )
     passes.add_argument("--plot", metavar="FILE", help="draw it: .png, .svg or .pdf")
     passes.add_argument("--json", action="store_true", help="one JSON document on standard output")
     _add_program_options(passes)
@@ -223,32 +225,46 @@ def _add_function_options(parser: argparse.ArgumentParser) -> argparse._Argument
         metavar="SHAPE",
         help="an argument: f32[128,784], s32, 3, [f32[2], f32[2]]",
     )
-    group.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
+    group.add_argument(
+        "--kwargs", "--kwarg", dest="kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument"
+    )
     group.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
     group.add_argument("--mesh", metavar="data=4,model=2", help="axes of a device mesh to shard over")
     group.add_argument(
-        "--spec", action="append", metavar="data,None", help="PartitionSpec of each argument, in their order"
+        *("--in-specs", "--spec"),
+        dest="spec",
+        action="append",
+        metavar="data,None",
+        help="PartitionSpec of each argument, in their order",
     )
     group.add_argument(
-        "--compiler-option", action="append", metavar="NAME=VALUE", help="an option of XLA's compiler; can be repeated"
+        *("--compiler-options", "--compiler-option"),
+        dest="compiler_option",
+        action="append",
+        metavar="NAME=VALUE",
+        help="an option of XLA's compiler; can be repeated",
     )
     group.add_argument(
-        "--trip-count", action="append", metavar="LOOP=N", help="how often a loop runs, by name or op_name pattern"
+        *("--trip-counts", "--trip-count"),
+        dest="trip_count",
+        action="append",
+        metavar="LOOP=N",
+        help="how often a loop runs, by name or op_name pattern",
     )
     group.add_argument(
-        "--branch",
+        *("--branches", "--branch"),
+        dest="branch",
         action="append",
         metavar="CONDITIONAL=I",
         help="the branch a conditional takes, or the probability of each: cond.1=0.9,0.1",
     )
     group.add_argument(
-        "--cost",
+        *("--costs", "--cost"),
+        dest="costs",
         action="append",
-        metavar="KERNEL=FLOP",
-        help="what one run of a custom call costs, by name or op_name pattern: 'splash_mha*=34.4 GFLOP'",
-    )
-    group.add_argument(
-        "--costs", metavar="FILE", help="the same from a TOML or JSON file, of FLOP or of a table of counters"
+        metavar="KERNEL=FLOP|FILE",
+        help="what one run of a custom call costs, by name or op_name pattern: 'splash_mha*=34.4 GFLOP'; or a TOML or "
+        "JSON file of such, of FLOP or of a table of counters",
     )
     return group
 

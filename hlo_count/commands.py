@@ -268,11 +268,12 @@ def _call(
     if options.branch:
         pairs = given.assignments(options.branch, "--branch")
         keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
-    if options.cost or options.costs:
+    if options.costs:
         from hlo_count.report.settling import costs_of
 
-        stored = costs_of(Path(options.costs)) if options.costs else {}
-        keywords["costs"] = {**stored, **given.assignments(options.cost, "--cost")}
+        files = [text for text in options.costs if "=" not in text or Path(text).is_file()]
+        stored = {name: cost for file in files for name, cost in costs_of(Path(file)).items()}
+        keywords["costs"] = {**stored, **given.assignments([t for t in options.costs if t not in files], "--costs")}
     if program == "-" or not given.looks_like_function(program):
         found = _opened(program, options.module)
         is_hlo = isinstance(found, hlo_count.Module)

@@ -31,7 +31,9 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     measure.add_argument(
         "--arg", action="append", default=[], metavar="SHAPE", help="an argument: f32[128,784], s32, 3"
     )
-    measure.add_argument("--kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument")
+    measure.add_argument(
+        "--kwargs", "--kwarg", dest="kwarg", action="append", metavar="NAME=SHAPE", help="a keyword argument"
+    )
     measure.add_argument("--args-from", metavar="pkg:fn", help="a function that gives the tuple of arguments")
     _add_shown(measure)
     measure.set_defaults(run=run_and_measure, tells=True)
@@ -40,7 +42,7 @@ def add_commands(found: argparse._SubParsersAction[Any]) -> None:
     run.add_argument("--skip", type=float, default=0.0, metavar="SECONDS", help="record from then on")
     run.add_argument("--seconds", type=float, default=0.0, metavar="SECONDS", help="record so long, in one piece")
     run.add_argument("--whole", action="store_true", help="record to the end, whatever it costs")
-    run.add_argument("-o", "--output", metavar="FOLDER", help="keep the trace here")
+    run.add_argument("-o", "--folder", "--output", dest="output", metavar="FOLDER", help="keep the trace here")
     _add_shown(run)
     run.add_argument("script", help="a Python file")
     run.add_argument("arguments", nargs=argparse.REMAINDER, help="its own arguments")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import gzip
+import inspect
 import io
 import json
 import os
@@ -544,3 +546,39 @@ def test_a_program_of_an_accelerator_asks_which(dump: Path, capsys: pytest.Captu
 def test_every_command_has_examples() -> None:
     (commands,) = (action for action in command_parser()._actions if action.dest == "command")
     assert set(commands.choices) == set(EXAMPLES)
+
+
+OFFERED = {
+    "count": hlo_count.count,
+    "diff": hlo_count.count,  # whose keywords it understands
+    "passes": hlo_count.passes,
+    "size": hlo_count.size,
+    "measure": hlo_count.measure,
+    "run": hlo_count.track,
+    "trace": hlo_count.read_trace,
+    "job": hlo_count.read_job,
+    "scan": hlo_count.scan,
+    "roofline": hlo_count.Report.roofline,
+    "report": hlo_count.Report.save,
+    "explain": hlo_count.Report.explain,
+}
+NOT_THERE = {
+    "executor", "progress",  # objects of Python, and a bar that a terminal has anyway
+    "num_devices",  # of a report whose text does not tell
+}  # fmt: skip
+NOT_OF_DIFF = {"convention"}  # it compares our own counts alone
+
+
+@pytest.mark.parametrize("command", OFFERED)
+def test_flags_have_the_names_of_keywords(command, capsys):
+    parser = command_parser()
+    commands = next(a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    flags = {flag for action in commands[command]._actions for flag in action.option_strings}
+    positional = {action.dest for action in commands[command]._actions if not action.option_strings}
+    for name, parameter in inspect.signature(OFFERED[command]).parameters.items():
+        if parameter.default is parameter.empty and parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        if name in NOT_THERE or name in positional or (command == "diff" and name in NOT_OF_DIFF):
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        assert any(each.startswith(flag) for each in flags), f"hlo-count {command} has no {flag}"

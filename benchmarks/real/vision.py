@@ -18,14 +18,16 @@ IMAGE = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
 
 
 def haiku_resnet50():
-    def network(image):
-        return hk.nets.ResNet50(1000)(image, is_training=False)
+    """With the averages of its normalization, which training has left."""
+
+    def network(image, is_training):
+        return hk.nets.ResNet50(1000)(image, is_training)
 
     model = hk.without_apply_rng(hk.transform_with_state(network))
-    params, state = jax.eval_shape(model.init, jax.random.key(0), IMAGE)
+    params, state = jax.eval_shape(lambda key, image: model.init(key, image, True), jax.random.key(0), IMAGE)
 
     def classify(params, state, image):
-        logits, _ = model.apply(params, state, image)
+        logits, _ = model.apply(params, state, image, False)
         return jax.nn.softmax(logits)
 
     return jax.jit(classify), (params, state, IMAGE)

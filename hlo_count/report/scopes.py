@@ -13,9 +13,19 @@ _PLUMBING = frozenset(
 )
 """Components of an op_name that JAX's control flow adds: they name no scope of the user's."""
 _COMPONENT = re.compile(r"(?:[^/()\[\]]+|\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|\[[^\]]*\])+")
-_JOINED = re.compile(r";(?=p?jit\()")
+_JOINED = re.compile(r";(?=p?jit\()|;(?=([^/;]+)/)")
 _TRANSFORM = re.compile(r"\w+\(")
 _EMPTY_TRANSFORM = re.compile(r"(?:\w+\()+\)+$")
+
+
+def _first_of_joined(op_name: str) -> str:
+    """The first of several op_names in one: the next is whole, `jit(f)/a/mul;jit(f)/b/add`, or goes on from a scope
+    that they share, `jit(f)/a/mul;a/add`. Any other `;` is a part of a name."""
+    for found in _JOINED.finditer(op_name):
+        first = op_name[: found.start()]
+        if found[1] is None or found[1] in first.split("/"):
+            return first
+    return op_name
 
 
 @lru_cache(maxsize=4096)
@@ -24,7 +34,7 @@ def scope(op_name: str) -> tuple[str, ...]:
 
     Of several op_names that XLA joined with `;` where it made one instruction of theirs, those of the first.
     """
-    parts = _COMPONENT.findall(_JOINED.split(op_name, 1)[0])[:-1]
+    parts = _COMPONENT.findall(_first_of_joined(op_name))[:-1]
     return tuple(
         [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]
     )

@@ -113,6 +113,16 @@ def test_two_siblings_and_two_numbers_stay_apart() -> None:
     assert {child.label for child in top.children} == {"h0", "h1", "a1_1", "a2_2", "a3_3"}
 
 
+def test_a_number_may_stand_anywhere_in_a_name() -> None:
+    """As Keras names the layers of an EfficientNet, and of three dimensions."""
+    names = [f"block{n}{part}_conv" for n in range(2, 6) for part in "ab"] + [f"conv3d_{n}" for n in range(3)]
+    report = hc.count(program(*(add(f"jit(f)/{name}/add") for name in names)))
+    (top,) = condensed(cost_tree(report)).children
+    assert {child.label: child.cost.flops for child in top.children} == {
+        "block*a_conv ×4": 4 * N, "block*b_conv ×4": 4 * N, "conv3d_* ×3": 3 * N,
+    }  # fmt: skip
+
+
 def test_a_wrapper_stands_with_what_it_wraps() -> None:
     report = hc.count(program(add("jit(f)/model/net/a/add"), add("jit(f)/model/net/b/add")))
     (top,) = condensed(cost_tree(report)).children
@@ -223,6 +233,7 @@ def test_flax_modules_are_a_tree_of_calls() -> None:
 
 def test_an_op_name_that_xla_joined_has_the_scopes_of_the_first() -> None:
     assert scope_path("jit(f)/transpose(jvp(mlp))/mul;jit(f)/head/sub") == ("f", "mlp (backward)")
+    assert scope_path("jit(f)/while/body/mlp/transpose(jvp())/mul;mlp/transpose(jvp())/add") == ("f", "mlp")
     assert scope_path("jit(f)/a;b/mul") == ("f", "a;b")
 
 
