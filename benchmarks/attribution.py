@@ -1,4 +1,4 @@
-"""Sixteen real programs, counted: `python benchmarks/real_programs.py [NAME...] [--write]`.
+"""Sixteen real programs, counted: `python benchmarks/attribution.py [NAME...] [--write]`.
 
 Of each its total, beside a published or closed one where there is one, the part of its work that lies on its own lines
 and not on a library's, and its largest rows by line and by module. Needs the extra `libraries`, and jraph, pgx,

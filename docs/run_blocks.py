@@ -114,7 +114,7 @@ class Reader:
         self._bash(block.text)
 
     def _console(self, block: Block) -> None:
-        typed = re.findall(r"^\$ (.*(?:\\\n.*)*)", block.text, re.M)
+        typed = re.findall(r"^\$ ((?:.*\\\n)*.*)", block.text, re.M)
         self._bash("\n".join(typed))
 
     def _bash(self, text: str) -> None:
