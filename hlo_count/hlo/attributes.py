@@ -140,12 +140,20 @@ def _unescaped(escape: re.Match[bytes]) -> bytes:
     return bytes([int(octal, 8) & 255 if octal else int(hexadecimal, 16)])
 
 
-_INTEGER = re.compile(r"-?\d+")
+_INTEGER = re.compile(r"-?\d+", re.A)
 
 
 def int_list(text: str | None) -> tuple[int, ...]:
     """`{0,2,1}` as (0, 2, 1); None as ()."""
     return tuple(map(int, _INTEGER.findall(text))) if text else ()
+
+
+_ALIAS = re.compile(r"\{([\d,\s]*)\}\s*:\s*\(\s*(\d+)\s*,\s*\{([\d,\s]*)\}", re.A)
+
+
+def alias_pairs(text: str | None) -> list[tuple[tuple[int, ...], int, tuple[int, ...]]]:
+    """`{ {0}: (1, {}, may-alias) }` as (path in the output, number of the operand, path in the operand)."""
+    return [(int_list(out), int(number), int_list(path)) for out, number, path in _ALIAS.findall(text or "")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ _ENTRY = re.compile(r"^[ \t]*+ENTRY\b", re.M)
 _BODY = re.compile(r"\b(?:ENTRY|ROOT)\b|\{[ \t]*+$", re.M)
 _DUMP = re.compile(r"\*\*\* Begin (\S++) \*\*\*\s*\Z")
 """What XLA prints before each module with `--xla_dump_to=-`."""
-_NUMBERED = re.compile(r"([^#]*+)#(\d{1,9})\Z|(\d{1,9})\Z")
+_NUMBERED = re.compile(r"([^#]*+)#(\d{1,9})\Z|(\d{1,9})\Z", re.A)
 _MOST_LISTED = 12
 
 

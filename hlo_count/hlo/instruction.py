@@ -170,12 +170,12 @@ class Instruction:
         if text is None:
             return []
         names = [name.strip().lstrip("%") for name in text.strip("{}").split(",") if name.strip()]
-        missing = next((name for name in names if name not in self.computation.by_name), None)
-        if missing is not None:
-            raise HloCountError(
-                f"{self.place}: {self.name} waits for {missing}, which {self.computation.name} does not have"
-            )
-        return [self.computation.by_name[name] for name in names]
+        found = [self.computation.by_name.get(name) for name in names]
+        for name, predecessor in zip(names, found, strict=True):
+            if predecessor is None or predecessor.index >= self.index:
+                why = f"{self.computation.name} does not have" if predecessor is None else "does not stand before it"
+                raise HloCountError(f"{self.place}: {self.name} waits for {name}, which {why}")
+        return [predecessor for predecessor in found if predecessor is not None]
 
     @property
     def line(self) -> int:

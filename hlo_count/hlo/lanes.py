@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 View = tuple[int, ...]
 WHOLE = -1
 
-_BOUNDS = re.compile(r"\[(\d+):(\d+)(?::(\d+))?\]")
+_BOUNDS = re.compile(r"\[(\d+):(\d+)(?::(\d+))?\]", re.A)
 _UNCHANGED = having("name") | {"copy"}
 _Rule = tuple[tuple[object, ...], list[View]]
 

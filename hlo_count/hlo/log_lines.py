@@ -14,8 +14,8 @@ _TIME = (
     r"|(?<![^\s\"'])[IWEF]\d{4}(?= )"
 )
 """A date, a time of day, seconds since the epoch or the start, and the date of Abseil's logs: `I1127`."""
-_TIMES = re.compile(_TIME)
-_NUMBER = re.compile(r"\d++")
+_TIMES = re.compile(_TIME, re.A)
+_NUMBER = re.compile(r"\d++", re.A)
 _ABSEIL = r"[IWEF]\d{4} [\d:.]++ ++\d++ [^\]\s:]++:\d++\] ?"
 _MOST_BETWEEN = 1000
 """Lines of other streams that may stand between the first two of one."""

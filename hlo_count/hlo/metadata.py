@@ -34,9 +34,9 @@ class Metadata:
 NO_METADATA = Metadata()
 
 _SECTION = re.compile(r"^[ \t]*+(FileNames|FunctionNames|FileLocations|StackFrames)[ \t]*+$", re.M)
-_NAMED = re.compile(r'^[ \t]*+(\d{1,18})[ \t]++"((?:[^"\\\n]|\\.)*+)"', re.M)
-_RECORD = re.compile(r"^[ \t]*+(\d{1,18})[ \t]++\{([^}\n]*+)\}", re.M)
-_FIELD = re.compile(r"(?<!\w)(\w++)=(\d{1,18})(?!\w)")
+_NAMED = re.compile(r'^[ \t]*+(\d{1,18})[ \t]++"((?:[^"\\\n]|\\.)*+)"', re.M | re.A)
+_RECORD = re.compile(r"^[ \t]*+(\d{1,18})[ \t]++\{([^}\n]*+)\}", re.M | re.A)
+_FIELD = re.compile(r"(?<!\w)(\w++)=(\d{1,18})(?!\w)", re.A)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ _HEADLESS = re.compile(r"(?!ENTRY\b)%?[\w.\-]++\s*+\(")
 _PARAMETER_NAME = re.compile(r"[A-Za-z_][0-9A-Za-z_.\-]*+: ")
 _AFTER_BRACE = re.compile(r"\n\}((?:, *\w++=(?:\"[^\"\n]*+\"|\w++))*+)[ \t]*+(?:\n\s*+|\Z)")
 _LIKE_HLO = re.compile(
-    r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0|^[ \t]*+\d++ [{\"]", re.M
+    r"\b(?:ROOT|ENTRY|HloModule)\b|^[ \t]*+[%}]|=[ \t]*+\(*+[a-z]\w*+\[|\{[ \t]*+$|\0|^[ \t]*+\d++ [{\"]", re.M | re.A
 )
 
 

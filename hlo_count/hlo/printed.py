@@ -28,12 +28,12 @@ _LINE = re.compile(
     re.M | re.A,
 )
 _INDICES = r"i\d+=\d+(?:, *+i\d+=\d+)*+\*/"
-_COMMENT = re.compile(rf"/(?:/|\*(?!index=\d+\*/|{_INDICES}))")
+_COMMENT = re.compile(rf"/(?:/|\*(?!index=\d+\*/|{_INDICES}))", re.A)
 """A comment other than those of XLA's own: `/*index=5*/` in lists, `/*i0=0*/` between the rows of a literal."""
-_TUPLE_ELEMENT = re.compile(r"#(?<=[\w.\-]#)\d+[,)#]")
+_TUPLE_ELEMENT = re.compile(r"#(?<=[\w.\-]#)\d+[,)#]", re.A)
 """An operand that is short for a get-tuple-element, `%pair#1`: it is none of the lines."""
-_ROW = re.compile(rf"/\*{_INDICES}")
-_INDEX = re.compile(r"/\*index=\d+\*/")
+_ROW = re.compile(rf"/\*{_INDICES}", re.A)
+_INDEX = re.compile(r"/\*index=\d+\*/", re.A)
 _BETWEEN_ARRAYS = re.compile(r"(?<=[\]}]), *+")
 
 Line = tuple[str, str, str, str, str]

@@ -146,19 +146,19 @@ def groups_text(instruction: Instruction) -> str:
     return text if order is None else f"{text}, device_ids={order}"
 
 
-_LIST = re.compile(r"\{\s*(?:\{[\d\s,]*\}[\s,]*)*\}\Z")
-_INNER = re.compile(r"\{([\d\s,]*)\}")
-_IOTA = re.compile(r"\[(\d+),\s*(\d+)\]<=\[([\d,\s]*)\](?:T\(([\d,\s]*)\))?\Z")
+_LIST = re.compile(r"\{\s*(?:\{[\d\s,]*\}[\s,]*)*\}\Z", re.A)
+_INNER = re.compile(r"\{([\d\s,]*)\}", re.A)
+_IOTA = re.compile(r"\[(\d+),\s*(\d+)\]<=\[([\d,\s]*)\](?:T\(([\d,\s]*)\))?\Z", re.A)
 _MESH = re.compile(
     r"mesh\[(?P<axes>(?:'[^']*'|\"[^\"]*\"|[^\]'\"])*)\]"
     r"(?:\s*,\s*device_ids=\((?:\[(?P<dims>[\d,\s]*)\](?:T\((?P<order>[\d,\s]*)\))?|(?P<ids>[\d,\s]*))\))?"
     r"\s*\{(?P<grouped>.*)\}\Z",
-    re.S,
+    re.S | re.A,
 )
-_AXIS = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")\s*=\s*(\d+)")
-_AXIS_REF = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")(?:\s*:\s*\((\d+)\)(\d+))?")
-_BEYOND_64_BITS = re.compile(r"\d{20}")
-_MAXIMAL = re.compile(r"maximal_mesh\[device_id=(\d+)\]\s*\{\s*\}\Z")
+_AXIS = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")\s*=\s*(\d+)", re.A)
+_AXIS_REF = re.compile(r"(?:'([^']*)'|\"([^\"]*)\")(?:\s*:\s*\((\d+)\)(\d+))?", re.A)
+_BEYOND_64_BITS = re.compile(r"\d{20}", re.A)
+_MAXIMAL = re.compile(r"maximal_mesh\[device_id=(\d+)\]\s*\{\s*\}\Z", re.A)
 
 
 @lru_cache(maxsize=4096)

@@ -225,7 +225,7 @@ _BUFFER_OPEN = re.compile(rf"b{GAP}\(", re.S)
 _LAYOUT_OPEN = re.compile(rf"{GAP}\{{(?={GAP}[0-9:\-])|\{{(?={GAP}\}})", re.S)
 _LAYOUT_END = re.compile(rf"(?:[^{{}}/]|{COMMENT})*+\}}", re.S)
 _MOST_ELEMENTS = 10**100
-_DIMENSION = re.compile(r"(<=)?(\d{1,18})\Z")
+_DIMENSION = re.compile(r"(<=)?(\d{1,18})\Z", re.A)
 MOST_NESTED = 64
 """Tuples in tuples that are read: programs have a handful, and Python's stack has an end."""
 
@@ -318,13 +318,15 @@ def _dimensions(text: str, whole: str) -> tuple[tuple[int, ...], tuple[bool, ...
 
 
 _TILE = re.compile(r"\(([^()]*)\)")
-_ELEMENT_BITS = re.compile(r"E\((\d+)\)")
+_ELEMENT_BITS = re.compile(r"E\((\d+)\)", re.A)
 _AFTER_ELEMENT_BITS = re.compile(r"(?:S|SC|P|M)\(")
-_INDICES = r"-?+\d++(?:,-?+\d++)*+"
+_SIZE = r"\d{1,19}+"
+"""Of 64 bits, as all that XLA reads of a layout."""
+_INDICES = rf"-?+{_SIZE}(?:,-?+{_SIZE})*+"
 _LAYOUT = re.compile(
-    rf"\{{(?P<order>(?:{_INDICES})?)(?::(?:D\([A-Z+~,]*\))?(?P<tiles>(?:T(?:\((?:(?:\d++|\*)(?:,(?:\d++|\*))*+)?\))++)?)"
-    r"(?:L\(\d++\))?(?:#\(u\d++\))?(?:\*\(u\d++\))?(?:E\((?P<bits>\d++)\))?(?:S\((?P<space>\d++)\))?"
-    rf"(?:SC(?:\(\d++:{_INDICES}\))++)?(?:M\(\d++\))?)?\}}",
+    rf"\{{(?P<order>(?:{_INDICES})?)(?::(?:D\([A-Z+~,]*\))?(?P<tiles>(?:T(?:\((?:(?:{_SIZE}|\*)(?:,(?:{_SIZE}|\*))*+)?\))++)?)"
+    rf"(?:L\({_SIZE}\))?(?:#\(u\d++\))?(?:\*\(u\d++\))?(?:E\((?P<bits>{_SIZE})\))?(?:S\((?P<space>{_SIZE})\))?"
+    rf"(?:SC(?:\({_SIZE}:{_INDICES}\))++)?(?:M\({_SIZE}\))?)?\}}",
     re.A,
 )
 """Order, kinds of dimensions, tiles, padding, index and pointer types, bits, memory space, splits, prefix: as XLA's

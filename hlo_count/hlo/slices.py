@@ -27,9 +27,9 @@ _TRANSFERS = {
     "ONE_TO_ONE": "collective-permute",
 }
 _TYPE = re.compile(r'_xla_megascale_transfer_type="?(\w+)')
-_TARGET = re.compile(r'_xla_megascale_target="?(\{[\d,]*\}x\{[\d:,]*\}|\{(?:\{[\d,>-]*\},?)*\})')
-_ALL_OF_SLICES = re.compile(r"\{([\d,]+)\}x\{0(?::(\d+))?\}\Z")
-_GROUP = re.compile(r"\{([\d,>-]+)\}")
+_TARGET = re.compile(r'_xla_megascale_target="?(\{[\d,]*\}x\{[\d:,]*\}|\{(?:\{[\d,>-]*\},?)*\})', re.A)
+_ALL_OF_SLICES = re.compile(r"\{([\d,]+)\}x\{0(?::(\d+))?\}\Z", re.A)
+_GROUP = re.compile(r"\{([\d,>-]+)\}", re.A)
 _IDS_OF_A_SLICE = 100_000
 """libtpu numbers the devices of slice 0 from 100,000 on, those of slice 1 from 200,000 on."""
 

@@ -10,7 +10,7 @@ from hlo_count.hlo.shapes import GAP
 _ID = rf"{GAP}\d{{1,19}}+{GAP}"
 _NUMBER = r"-?+\d{1,10}+"
 _STRING = r'"(?:[^"\\]|\\[abfnrtv?\'"\\0-7xXuU])*+"'
-_LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)")
+_LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)", re.A)
 
 
 def _records(*fields: str) -> re.Pattern[str]:

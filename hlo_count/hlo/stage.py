@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Stage = Literal["optimized", "unoptimized", "unpartitioned"]
 """What a device runs; the same before the compiler optimized; the program of all devices of a replica together."""
 
-_TILED = re.compile(r"sharding=\{[^\n]{0,2000}?devices=\[([\d,]+)\]")
+_TILED = re.compile(r"sharding=\{[^\n]{0,2000}?devices=\[([\d,]+)\]", re.A)
 """A sharding that gives devices different parts, with the number of parts of each dimension."""
 _NAMED = re.compile(r"sharding=\{[{ ]{0,4}mesh\[([^\]\n]{0,2000})\][^\n]{0,2000}?\{'")
 """The same by the axes of a mesh, `{mesh['d'=8], [{'d'}, {}]}`, as newer XLAs print it."""
@@ -25,7 +25,7 @@ _MESH = re.compile(r"#sdy\.mesh<\[([^\]\n]{0,2000})\]")
 """A mesh of Shardy's, `["a"=4, "b"=2]`, with the size of each axis."""
 _LIBRARY = re.compile(r'custom_call_target="__(cublas|onednn|cudnn\$conv)')
 """What XLA makes of dots and convolutions, and JAX does not write itself (as it does `__cudnn$fmha…`)."""
-_BY_PARTITIONER = re.compile(r"_spmd(\.clone|\.\d+)*\Z")
+_BY_PARTITIONER = re.compile(r"_spmd(\.clone|\.\d+)*\Z", re.A)
 """What the partitioner calls the entry that it makes of another."""
 SHARD_MAPS = ("SPMDFullToShardShape", "xla.sdy.GlobalToLocalShape")
 """Custom calls where a shard_map begins: up to their opposites the shapes are those of one device."""

@@ -9,12 +9,11 @@ one, are united in a buffer (hlo_alias_analysis.cc).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from hlo_count.hlo.attributes import int_list
+from hlo_count.hlo.attributes import alias_pairs
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
@@ -317,14 +316,6 @@ def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
         start += shape.leaf_starts[index]
         shape = shape.elements[index]
     return start, len(shape.leaves)
-
-
-_ALIAS = re.compile(r"\{([\d,\s]*)\}\s*:\s*\(\s*(\d+)\s*,\s*\{([\d,\s]*)\}")
-
-
-def alias_pairs(text: str | None) -> list[tuple[tuple[int, ...], int, tuple[int, ...]]]:
-    """`{ {0}: (1, {}, may-alias) }` as (path in the output, number of the operand, path in the operand)."""
-    return [(int_list(out), int(number), int_list(path)) for out, number, path in _ALIAS.findall(text or "")]
 
 
 def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hlo_count.hlo.attributes import alias_pairs
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
@@ -14,7 +15,6 @@ from hlo_count.visitors.buffers import (
     Reuse,
     Sized,
     Value,
-    alias_pairs,
     buffers,
     leaf_span,
     live_sums,

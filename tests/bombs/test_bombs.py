@@ -171,6 +171,14 @@ def test_pages_and_flame_graphs_of_the_largest_counts(tmp_path: Path) -> None:
     assert sum(int(line.rpartition(" ")[2]) for line in stacks) == report.bytes
 
 
+@pytest.mark.parametrize(
+    "layout", ["{0:T(8,128)}", "{8:T(8)}", "{0:E(8)}", "{0:S(8)}", "{0:L(8)}", "{0:SC(0:8)}", "{0:M(8)}"]
+)
+def test_a_layout_of_a_number_without_end_is_refused(layout: str) -> None:
+    text = module([f"p = f32[64]{layout.replace('8', '8' * 5000)} parameter(0)", "ROOT r = f32[64] negate(p)"])
+    assert problem_of(text).startswith("<text>:3:")
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_number_without_end_is_refused_or_unknown(name: str) -> None:
     """Each number of a text in turn replaced by one of 5,001 digits, which Python converts no more."""

@@ -59,6 +59,15 @@ FINDINGS = {
     "a slice that is collapsed and not of one": f"%a = f32[8,16] parameter(0)\n %i = s32[5,1] parameter(1)\n ROOT %r = f32[5,16] gather(%a, %i), {GATHER.replace('{1,16}', '{2,16}')}",
     "a slice that is gathered from beyond the end": f"%a = f32[8,16] parameter(0)\n %i = s32[5,1] parameter(1)\n ROOT %r = f32[5,17] gather(%a, %i), {GATHER.replace('{1,16}', '{1,17}')}",
     "a place in a dimension that is not there": f"%a = f32[8,16] parameter(0)\n %i = s32[5,1] parameter(1)\n ROOT %r = f32[5,16] gather(%a, %i), {GATHER.replace('map={0}', 'map={2}')}",
+    "a number in the digits of another script": f"{A}\n ROOT %r = f32[\u0664,8] negate(%a)",
+    "what is under way and gives something else": f"{A}\n %s = ((f32[4,8]), f32[4,9], u32[]) async-start(%a), calls=%f\n ROOT %r = f32[4,9] async-done(%s)",
+    "a predecessor that is the same": f"{A}\n ROOT %r = f32[4,8] negate(%a), control-predecessors={{%r}}",
+    "a predecessor that stands later": f"{A}\n %b = f32[4,8] negate(%a), control-predecessors={{%r}}\n ROOT %r = f32[4,8] negate(%a)",
+    "an algorithm that is none": f"{A}\n ROOT %r = f32[4,4] dot(%a, %a), lhs_contracting_dims={{1}}, rhs_contracting_dims={{1}}, algorithm=dot_f33_f33_f33",
+    "a precision that is none": f"{A}\n ROOT %r = f32[4,4] dot(%a, %a), lhs_contracting_dims={{1}}, rhs_contracting_dims={{1}}, operand_precision={{higher,highest}}",
+    "an output in the place of an operand that is not there": f'{A}\n ROOT %r = f32[4,8] custom-call(%a), custom_call_target="x", output_to_operand_aliasing={{{{}}: (1, {{}})}}',
+    "an element of what is no tuple in the place of another": f'{A}\n ROOT %r = f32[4,8] custom-call(%a), custom_call_target="x", output_to_operand_aliasing={{{{0}}: (0, {{}})}}',
+    "an output in the place of another size": f'{A}\n ROOT %r = f32[4] custom-call(%a), custom_call_target="x", output_to_operand_aliasing={{{{}}: (0, {{}})}}',
     "layouts of another shape": f'{A}\n ROOT %r = f32[4,8]{{1,0}} custom-call(%a), custom_call_target="x", operand_layout_constraints={{f32[4,9]{{1,0}}}}',
     "a copy without a context": f"{A}\n %c = (f32[4,8], f32[4,8], f32[]) copy-start(%a)\n ROOT %r = f32[4,8] copy-done(%c)",
     "a copy that is awaited twice": f"{A}\n %c = (f32[4,8], f32[4,8], u32[]) copy-start(%a)\n %d = f32[4,8] copy-done(%c)\n %e = f32[4,8] copy-done(%c)\n ROOT %r = f32[4,8] add(%d, %e)",
@@ -81,10 +90,11 @@ FUSED = "%f (p: f32[4]) -> f32[4] {\n  %p = f32[4]{0} parameter(0)\n  ROOT %n = 
 SUM = "%sum {\n  %p = s32[] parameter(0)\n  %q = s32[] parameter(1)\n  ROOT %s = s32[] add(%p, %q)\n}\n\n"
 ADD = SUM.replace("sum", "add").replace("s32", "f32")
 FUSION = "%x = f32[4]{0} parameter(0)\n  ROOT %r = f32[4]{0} fusion(%x), kind=kLoop, calls=%f"
-CALLED = {"to_apply=%add": ADD, "_computation=%f": WHOLE, "computations={%f": WHOLE}
+CALLED = {"calls=%f": WHOLE, "to_apply=%add": ADD, "_computation=%f": WHOLE, "computations={%f": WHOLE}
 OF_TWO = {
     "dead code in a fusion": (FUSED.replace("  ROOT", "  %dead = f32[4]{0} sine(%p)\n  ROOT"), FUSION),
     "a fused parameter that nothing takes": (FUSED.replace("negate(%p)", "constant({1, 2, 3, 4})"), FUSION),
+    "a fusion in a fusion that nothing uses": (f"{FUSED}{FUSED.replace('%f', '%g').replace('  ROOT', '  %dead = f32[4]{0} fusion(%p), kind=kLoop, calls=%f' + chr(10) + '  ROOT')}", FUSION.replace("%f", "%g")),
     "a fused root that is used": (FUSED.replace("(%p)\n", "(%p)\n  %dead = f32[4]{0} sine(%n)\n"), FUSION),
     "two fusions of one computation": (FUSED, FUSION.replace("ROOT %r", "%a").replace("%f", "%f\n  ROOT %r = f32[4]{0} fusion(%a), kind=kLoop, calls=%f")),
     "a reduction that adds another type": (SUM, "%x = f32[4]{0} parameter(0)\n  %z = f32[] constant(0)\n  ROOT %r = s32[] reduce(%x, %z), dimensions={0}, to_apply=%sum"),
@@ -103,3 +113,28 @@ def test_is_not_exact(name: str) -> None:
     said = say(text)
     assert said.escaped == ""
     assert said.refused or said.status == "lower bound"
+
+
+ALIASES = {
+    "an output that is not there": ("{0}: (0, {}, may-alias)", "refused"),
+    "a parameter that is not there": ("{}: (1, {}, may-alias)", "lower bound"),
+    "an element of a parameter that has none": ("{}: (0, {0}, may-alias)", "lower bound"),
+    "a parameter for two outputs": ("{0}: (0, {}, may-alias), {1}: (0, {}, may-alias)", "lower bound"),
+    "a parameter of another size": ("{}: (0, {}, must-alias)", "lower bound"),
+}
+"""What is given away, and what is said of it: XLA's parser knows the outputs, its verifier the parameters."""
+ROOTS = {
+    "a parameter for two outputs": "(f32[4], f32[4]) tuple(%n, %n)",
+    "a parameter of another size": "f32[3] slice(%n), slice={[0:3]}",
+}
+
+
+@pytest.mark.parametrize("name", ALIASES)
+def test_a_header_that_gives_away_what_is_not_there(name: str) -> None:
+    aliases, wanted = ALIASES[name]
+    root = ROOTS.get(name, "f32[4] negate(%n)")
+    entry = f"ENTRY %main {{\n  %a = f32[4] parameter(0)\n  %n = f32[4] negate(%a)\n  ROOT %r = {root}\n}}\n"
+    text = f"HloModule m, input_output_alias={{ {aliases} }}\n\n{entry}"
+    said = say(text)
+    assert verified(text).accepted == (wanted != "refused"), "a verifier that is asked does not see the header"
+    assert (said.status or "refused") == wanted

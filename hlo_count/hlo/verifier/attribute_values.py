@@ -32,6 +32,7 @@ _INTS = _listed(_INT)
 _IN_SQUARES = _listed(_INT, r"\[", r"\]", least=1)
 _IN_ROUND = _listed(_INT, r"\(", r"\)", least=1)
 _IOTA = rf"{_IN_SQUARES}{_GAP}<={_GAP}{_IN_SQUARES}{_GAP}(?:T{_GAP}{_IN_ROUND})?+"
+_FLOAT = "(?:f8|f16|bf16|tf32|f32|f64)"
 _PAD = rf"{_INT}_{_INT}"
 _AT = rf"\({_GAP}{_INT}{_GAP},{_GAP}{_INTS}{_GAP}"
 _DEVICES = rf"devices={_GAP}(?:{_IOTA}|{_IN_SQUARES}{_GAP}{_INT}{_GAP}(?:,{_GAP}{_INT}{_GAP})*+)"
@@ -196,7 +197,7 @@ def _is_shape(text: str) -> bool:
 
 
 _FIELD_NAME = re.compile(rf"({_NAME})={_GAP}(?:{_ANY_STRING})?+", re.A)
-_LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)")
+_LONG_NUMBER = re.compile(r"=\s*-?(\d{10})(?!\d)", re.A)
 
 
 def _is_metadata(text: str) -> bool:
@@ -246,7 +247,13 @@ _VALUES = {
     **_each(_INTEGERS, "inserted_window_dims scatter_dims_to_operand_dims input_batching_dims"),
     **_each(_INTEGERS, "scatter_indices_batching_dims"),
     **_each(_PLAIN_STRING, "custom_call_target async_execution_thread infeed_config outfeed_config"),
-    **_each(_WORD, "algorithm distribution order schedule api_version transpose_a mode convolution_kind padding_type"),
+    **_each(_WORD, "order schedule api_version mode convolution_kind padding_type"),
+    "algorithm": _matched(
+        "a way to multiply or to draw random numbers, dot_bf16_bf16_f32",
+        rf"unset|dot_(?:any_)?+{_FLOAT}_(?:any_)?+{_FLOAT}_{_FLOAT}(?:_fast_accum|_x\d)?+|rng_(?:default|three_fry|philox)",
+    ),
+    "distribution": _one_of("rng_uniform", "rng_normal"),
+    "transpose_a": _one_of("NO_TRANSPOSE", "TRANSPOSE", "ADJOINT"),
     **_each(_CALLEE, "to_apply calls condition body select scatter true_computation false_computation"),
     **_each(_CALLEES, "branch_computations called_computations"),
     **_each(_BRACED, "origin original_value domain sparsity_config result_accuracy statistics"),
@@ -256,7 +263,7 @@ _VALUES = {
     "sharding": AttributeValue("a sharding, {replicated} or {devices=[2,1]<=[2]}", _is_sharding),
     "parameter_replication": _matched("a list of true or false", _listed(_BOOL)),
     "control-predecessors": _matched("a list of instructions", _listed(rf"%?+{_NAME}", least=1)),
-    "operand_precision": _matched("a list of precisions", _listed(_NAME)),
+    "operand_precision": _matched("a list of precisions", _listed("(?:default|highest|high|packed_nibble)")),
     "slice_sizes": _matched("a list of integers, {0,1}", f"{_INTS}|{_listed(_INTS)}"),
     "source_target_pairs": _matched("a list of pairs, {{0,1},{1,0}}", _listed(_INTS)),
     "replica_groups": AttributeValue("groups, {{0,1},{2,3}} or [2,2]<=[4]", _is_groups),

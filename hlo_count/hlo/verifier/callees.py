@@ -25,7 +25,7 @@ def call_problem(i: Instruction) -> str:
     if i.opcode in ("fusion", "call"):
         return _missing(called, i) or _takes(called[0][1], given) or _gives(called[0][1], i.shape)
     if i.opcode == "async-start":
-        return _missing(called, i) or _takes(called[0][1], given)
+        return _missing(called, i) or _takes(called[0][1], given) or _starts(called[0][1], i.shape)
     if i.opcode == "while":
         return _loop(i, given)
     if i.opcode == "conditional":
@@ -52,6 +52,13 @@ def _takes(callee: Computation, given: Sequence[Shape]) -> str:
 def _gives(callee: Computation, wanted: Shape) -> str:
     _, root = callee.signature
     return "" if fits(root, wanted) else f"states the shape {wanted}, but {callee.name} gives {root}"
+
+
+def _starts(callee: Computation, started: Shape) -> str:
+    """What is under way gives ((operands), result, ...): the result is that of what it runs."""
+    _, root = callee.signature
+    result = started.elements[1]
+    return "" if fits(root, result) else f"starts what gives {result}, but {callee.name} gives {root}"
 
 
 def _loop(i: Instruction, given: Sequence[Shape]) -> str:

@@ -11,7 +11,7 @@ from hlo_count.hlo.opcodes import COLLECTIVES, halved, having
 from hlo_count.hlo.replica_groups import groups, source_target_pairs
 from hlo_count.hlo.shapes import Shape
 
-_NUMBER = re.compile(r"\d")
+_NUMBER = re.compile(r"\d", re.A)
 _PAIRED = having("paired")
 _OF_ANY_SIZE = ("all-reduce", "all-reduce-start")
 

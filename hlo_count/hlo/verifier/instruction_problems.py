@@ -19,6 +19,7 @@ from hlo_count.hlo.opcodes import (
     may_have,
 )
 from hlo_count.hlo.shapes import Shape, parse_shape, tuple_of
+from hlo_count.hlo.verifier.aliases import aliases_problem
 from hlo_count.hlo.verifier.attribute_values import value_problem
 from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.collective_groups import groups_problem
@@ -144,6 +145,7 @@ def contradiction(i: Instruction) -> str:
         or (row.half and not row.wraps and _async_problem(i, row.half))
         or type_problem(i)
         or (row.calls and call_problem(i))
+        or ("output_to_operand_aliasing" in i.attributes and aliases_problem(i))
         or shape_problem(i)
         or ""
     )

@@ -21,7 +21,7 @@ from hlo_count.hlo.shapes import Shape, tuple_of
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices
 
-_SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]")
+_SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]", re.A)
 
 
 def fits(one: Shape, other: Shape, *, rounded: bool = False) -> bool:

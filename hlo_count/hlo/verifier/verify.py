@@ -24,6 +24,7 @@ from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.printed import Columns, Line
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.twins import twins_called
+from hlo_count.hlo.verifier.aliases import header_outputs_problem, header_parameters_problem
 from hlo_count.hlo.verifier.attribute_values import (
     HEADER_ATTRIBUTES,
     header_value_problem,
@@ -269,6 +270,12 @@ class Verifier:
         problem = entry_problem(self._module)
         if problem:
             raise self._error(self._module.entry, -1, "", problem)
+        problem = header_outputs_problem(self._module)
+        if problem:
+            raise self._error_at(self._module.text.find("input_output_alias="), f"the header {problem}")
+        problem = header_parameters_problem(self._module)
+        if problem:
+            self._module.contradictions.append((self._module.entry, 0, problem))
 
     def _verify_header(self) -> None:
         module = self._module
