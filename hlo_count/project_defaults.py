@@ -78,7 +78,7 @@ def _table(file: Path) -> Any:
         return None
     try:
         tool = tomllib.loads(text).get("tool")
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # too long a number is no TOMLDecodeError
         raise HloCountError(f"{file}: {problem}") from None
     return tool.get("hlo_count") if isinstance(tool, dict) else None
 

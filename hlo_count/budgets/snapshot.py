@@ -123,7 +123,7 @@ def load(file: Path) -> dict[str, Snapshot]:
         raise HloCountError(f"{file}: cannot be read ({problem})") from None
     try:
         data = json.loads(text)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise HloCountError(
             f"{file}: this is no JSON ({problem}); mend it, or delete it and run pytest --flop-update"
         ) from None

@@ -11,6 +11,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from hlo_count.lowering.mlir_depth import MOST_NESTED, nests_too_deep
+
 # The repeats are possessive: a line of definitions can be read in one way.
 _WORDS = re.compile(rb'\s*+(?:#\w++\s*+=[^\n]*+\s++)*+(?:module\b|"builtin\.module")')
 _PLACE = re.compile(r'^error: (?:"[^"]*":\d+:\d+: )?')
@@ -29,6 +31,8 @@ def generic_form(data: bytes) -> str:
     """
     if not data.startswith(b"ML\xefR") and not _WORDS.match(data):
         raise MlirError("holds no MLIR")
+    if not data.startswith(b"ML\xefR") and nests_too_deep(data):
+        raise MlirError(f"holds MLIR whose brackets nest more than {MOST_NESTED} deep, which is not read")
     try:
         from jaxlib.mlir import ir
     except ImportError as problem:

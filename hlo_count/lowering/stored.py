@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
+from hlo_count.lowering.mlir_depth import MOST_NESTED, nests_too_deep
 from hlo_count.lowering.quiet import quiet, settle_default_backend
 from hlo_count.lowering.sharding import check_count
 from hlo_count.lowering.targets import Target
@@ -284,6 +285,8 @@ def _read(program: Any, name: str) -> Any:
     xla: Any = jaxlib.xla_client
     data: Any = program.data if isinstance(program, StableHlo) else program.operation.get_asm(enable_debug_info=True)
     binary = isinstance(data, bytes) and data.startswith(_MLIR_MAGIC)
+    if isinstance(data, bytes) and not binary and nests_too_deep(data):
+        raise HloCountError(f"{name}: its brackets nest more than {MOST_NESTED} deep, which MLIR is not asked to read")
     try:
         with quiet():  # MLIR says on the screen what its error says too
             if binary and b"StableHLO_v" in data[:32]:

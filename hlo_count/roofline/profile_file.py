@@ -55,7 +55,7 @@ def read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeviceError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: what is no TOML, no UTF-8, or too long a number
         raise DeviceError(f"{path}: not a TOML file: {error}") from error
 
 

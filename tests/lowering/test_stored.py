@@ -14,7 +14,9 @@ from jax import ShapeDtypeStruct as Struct
 
 import hlo_count as hc
 from hlo_count import cli
+from hlo_count.errors import HloCountError
 from hlo_count.lowering import stored
+from hlo_count.lowering.mlir_depth import MOST_NESTED, nests_too_deep
 from hlo_count.lowering.program import optimized_text
 from tests.targets.environment import compiled_for
 
@@ -250,3 +252,26 @@ def test_a_program_whose_text_only_its_serialized_form_has():
 
     text = optimized_text(Textless())
     assert hc.count(text).flops == hc.count(compiled).flops == 2 * 4 * 8 * 2
+
+
+NESTED = {
+    "types": lambda n: f"module {{ func.func public @main(%a: {'tuple<' * n}f32{'>' * n}) {{ return }} }}",
+    "attributes": lambda n: f"module attributes {{a = {'[' * n}{']' * n}}} {{ }}",
+    "modules": lambda n: "module {" * n + "}" * n,
+    "what is not closed": lambda n: "module {" + "(" * n,
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_mlir_that_would_end_the_process_is_not_read(name):
+    """MLIR's parser calls itself for each bracket: 20,000 of them are a segmentation fault."""
+    with pytest.raises(HloCountError, match=f"^StableHLO: its brackets nest more than {MOST_NESTED} deep"):
+        hc.count(NESTED[name](20_000))
+
+
+def test_how_deep_mlir_nests_is_not_how_long_it_is():
+    line = b'  %1 = stablehlo.add %0, %0 : (tensor<4xf32>, tensor<4xf32>) -> tensor<4xf32> loc("f((((")\n'
+    text = b"module {\n" + line * 20_000 + b"}\n"
+    assert not nests_too_deep(text)
+    assert not nests_too_deep(b"(" * MOST_NESTED + b")" * MOST_NESTED)
+    assert nests_too_deep(b"(" * (MOST_NESTED + 1) + b")" * (MOST_NESTED + 1))

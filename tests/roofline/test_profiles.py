@@ -249,6 +249,8 @@ def test_private_caches_may_hold_more_than_the_one_they_share(profile, small_pro
         ("gb_per_s = 1000", "gb = 1000", "my.toml: memory[0].bandwidth: needs one number with its unit as"),
         ("[[memory]]", "[memory]", "my.toml: memory: must be a list of tables, written [[memory]]"),
         ("[matrix]", "[matrix", "my.toml: not a TOML file: "),
+        ("[matrix]", "a = " + "[" * 5000 + "\n[matrix]", "my.toml: not a TOML file: "),
+        ("[matrix]", "a = " + "9" * 5000 + "\n[matrix]", "my.toml: not a TOML file: "),
     ],
 )
 def test_a_bad_profile_names_the_bad_key(profile, small_profile, old, new, message):

@@ -270,6 +270,10 @@ GRID = "grid_x = 4 : i32, grid_y = 2 : i32, grid_z = 1 : i32"
         (f'{{{GRID}, ir = "ML\\EFR\\0D"}}', "is a Triton kernel whose body holds MLIR that this jaxlib cannot read"),
         (f'{{{GRID}, ir = "no code"}}', "is a Triton kernel whose body holds no MLIR"),
         (f'{{{GRID}, ir = "module {{}}"}}', "is a Triton kernel whose body holds no function"),
+        (
+            f'{{{GRID}, ir = "{"module {" * 9999}{"}" * 9999}"}}',
+            "is a Triton kernel whose body holds MLIR whose brackets",
+        ),
         ('{ir = "module {}"}', "is a custom call of '__gpu$xla.gpu.triton' whose attributes have no grid_x"),
         (f"{{{GRID}}}", "is a Triton kernel whose text does not hold its code"),
     ],

@@ -40,5 +40,5 @@ def _windows(folder: Path) -> list[Path]:
     try:
         found = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
         return [folder / str(name) for name in found["files"]]
-    except (OSError, ValueError, TypeError, KeyError):  # another's file
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # another's file
         return []
