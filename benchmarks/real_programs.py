@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -18,7 +17,7 @@ import hlo_count as hc
 
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST = 1.0
-"""Seconds of lowering and compiling from which on a program is in the table."""
+"""CPU seconds of lowering and compiling from which on a program is in the table."""
 
 Seconds = Callable[..., float]
 """What a function takes with these arguments."""
@@ -63,24 +62,19 @@ def _times_of_xla(text: str, repeat: int, seconds: Seconds, xla: Callable[[str],
     return {"count": count / unit, "count + print": both / unit}
 
 
-def functions(repeat: int) -> dict[str, dict[str, float]]:
-    """By program the seconds of lowering and compiling it for this machine's CPU, and of counting what was compiled
-    with its table printed: the time that passes, since compilers use several cores."""
+def functions(repeat: int, seconds: Seconds) -> dict[str, dict[str, float]]:
+    """By program the CPU seconds of lowering and compiling it for this machine's CPU, and of counting what was compiled
+    with its table printed."""
     found = {}
     for name, function, arguments in _programs():
-        start = time.perf_counter()
-        compiled = jax.jit(function).lower(*arguments).compile()
-        compiling = time.perf_counter() - start
+        kept: list[jax.stages.Compiled] = []
+        compiling = seconds(lambda f=function, a=arguments, k=kept: k.append(jax.jit(f).lower(*a).compile()))
         if compiling < SHORTEST:
             print(f"{name}: compiles in {compiling:.2f} s, left out", file=sys.stderr)
             continue
-        counting = float("inf")
-        for _ in range(repeat):
-            start = time.perf_counter()
-            report = hc.count(compiled)
-            str(report)
-            counting = min(counting, time.perf_counter() - start)
-        found[name] = {"instructions": report.module.num_instructions, "compiling": compiling, "counting": counting}
+        counting = min(seconds(lambda c=kept[0]: str(hc.count(c))) for _ in range(repeat))
+        size = hc.count(kept[0]).module.num_instructions
+        found[name] = {"instructions": size, "compiling": round(compiling, 2), "counting": round(counting, 3)}
     return found
 
 

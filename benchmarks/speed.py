@@ -228,7 +228,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         results["models"] = models(given.models, given.repeat, seconds, xla)
         print(models_table(results["models"]), f"\nworst: {results['models']['worst']}\n")
     if given.functions or given.all:
-        results["functions"] = functions(given.repeat)
+        results["functions"] = functions(given.repeat, seconds)
         print(functions_table(results["functions"]), "\n")
     if given.save:
         save(results)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hlo_count.errors import HloCountError
@@ -36,17 +37,26 @@ def save_text(path: str | Path, endings: Sequence[str], render: Callable[[], str
 
 
 def replace_text(file: Path, text: str) -> None:
-    """The text into a file beside it, then in its place: nobody ever sees half of it. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name[:100]}.", dir=file.parent)
-    try:
+    """The text in the place of a file. Raises OSError."""
+    with replacing(file) as whole:
         # Half a surrogate pair, of which UTF-8 has none, becomes the escape that JSON has for it.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as stream:
-            stream.write(text)
+        whole.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+@contextmanager
+def replacing(file: Path) -> Iterator[Path]:
+    """A file beside it, to be written inside, that takes its place at the end: nobody ever sees half of it. Nothing is
+    left where that fails. Raises OSError."""
+    handle, name = tempfile.mkstemp(prefix=f".{file.name[:100]}.", dir=file.parent)
+    os.close(handle)
+    whole = Path(name)
+    try:
+        yield whole
         # mkstemp makes it private; this is as readable as any other file.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, file)
+        os.chmod(whole, 0o666 & ~_umask())
+        os.replace(whole, file)
     except BaseException:
-        os.unlink(temporary)
+        whole.unlink(missing_ok=True)
         raise
 
 

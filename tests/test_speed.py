@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 from pathlib import Path
@@ -81,3 +82,24 @@ def test_the_page_and_the_readme_show_what_was_measured(speed: ModuleType) -> No
         f"with its table {cpu['count + print']:.1f}, a roofline beside it {cpu['count'] + cpu['roofline']:.1f}"
         in readme
     )
+
+
+def test_a_program_is_compared_with_its_own_xla_and_its_own_compile(speed: ModuleType, tmp_path: Path) -> None:
+    real_programs = importlib.import_module("real_programs")
+    file = tmp_path / "models.jsonl.gz"
+    texts = ["ENTRY e {\n  ROOT x = f32[2] parameter(0)\n}", "HloModule short\n", "no HLO"]
+    with gzip.open(file, "wt") as lines:
+        lines.writelines(json.dumps({"name": text[:6], "hlo": text}) + "\n" for text in texts)
+
+    def xla(text: str) -> None:
+        if not text.startswith("ENTRY"):
+            raise ValueError("refused")
+
+    took = iter([2.0, 3.0, 7.0])  # XLA, count, count and print
+    figures = real_programs.models(file, 1, lambda run, *arguments: next(took), xla)
+    assert (figures["programs"], figures["refused"], figures["instructions"]) == (1, 2, [1, 1])
+    assert figures["count"] == {"median": 1.5, "worst": 1.5}
+    assert figures["count + print"] == {"median": 3.5, "worst": 3.5}
+    assert "2 more are refused" in speed.models_table(figures)
+    table = speed.functions_table({"step": {"instructions": 2000, "compiling": 4.0, "counting": 0.1}})
+    assert "2.5 %" in table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from hlo_count.hlo import Module
 from hlo_count.lowering.dump_folder import DumpFolder, read_folder
 from hlo_count.lowering.dump_names import Dump
 from hlo_count.lowering.stored import is_stored
+from hlo_count.progress import one_by_one
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened, read
 from hlo_count.report.report import Report
@@ -152,7 +153,7 @@ def _counted(
     states: list[PassRow] = []
     unused = settings
     skipped: list[Path] = []
-    for dump in _shown(dumps, progress):
+    for dump in one_by_one(dumps, progress, "passes", "module"):
         try:
             report = Report(read(dump.path), backend=backend, settings=settings)
         except HloCountError as problem:
@@ -211,14 +212,3 @@ def _state(dump: Dump, last: PassRow | None, report: Report) -> PassRow:
         path=dump.path,
         stage=report.stage,
     )
-
-
-def _shown(dumps: list[Dump], progress: bool) -> Iterable[Dump]:
-    if not progress:
-        return dumps
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return dumps
-    bar: Iterable[Dump] = tqdm(dumps, desc="passes", unit="module", leave=False)
-    return bar

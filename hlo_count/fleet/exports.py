@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -14,6 +13,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.fleet.store import columns_of, reading, rows
 from hlo_count.fleet.tables import SHOWN, TABLES
 from hlo_count.harmless import json_text, spreadsheet_cell
+from hlo_count.whole_file import replacing
 
 DATABASES = (".sqlite", ".sqlite3", ".db")
 _BATCH = 20_000
@@ -39,12 +39,10 @@ def export(database: Path, out: Path) -> None:
     write = _WRITERS[out.suffix.lower()]
     with reading(database) as connection:
         for table, path in files_of(out).items():
-            unfinished = path.with_name(f"{path.name}.part")
             try:
-                write(connection, table, unfinished)
-                os.replace(unfinished, path)
+                with replacing(path) as whole:
+                    write(connection, table, whole)
             except OSError as problem:
-                unfinished.unlink(missing_ok=True)
                 raise HloCountError(f"{path}: {problem.strerror or problem}") from None
 
 

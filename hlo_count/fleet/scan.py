@@ -16,6 +16,7 @@ from hlo_count.fleet.sources import Source, find
 from hlo_count.fleet.store import Store
 from hlo_count.fleet.time_limit import SECONDS
 from hlo_count.fleet.workers import counted_by_processes, counted_elsewhere
+from hlo_count.progress import Progress
 
 _COMMIT = 1.0
 """Seconds of work that an end without warning may cost."""
@@ -60,7 +61,7 @@ def scan(
             results = counted_elsewhere(executor, todo, seconds)
         else:
             results = counted_by_processes(todo, workers, seconds)
-        _keep(store, _shown(results, todo, progress) if progress else results)
+        _keep(store, _shown(results, todo, progress))
         store.finish()
     finally:
         store.close()
@@ -98,17 +99,12 @@ def _keep(store: Store, results: Iterable[list[Counted]]) -> None:
 
 def _shown(results: Iterable[list[Counted]], todo: list[Source], progress: bool) -> Iterator[list[Counted]]:
     """The results, with a bar that says how much is read, how fast, how long it will take, and what came of it."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        yield from results
-        return
     modules = failures = 0
-    with tqdm(total=sum(s.size for s in todo), desc="scan", unit="B", unit_scale=True, leave=False) as bar:
+    with Progress(progress, "scan", "B", sum(s.size for s in todo), in_bytes=True) as bar:
         for some in results:
             for counted in some:
                 modules += len(counted.modules)
                 failures += any("error" in module for module, _, _ in counted.modules)
-                bar.update(counted.source.size)
-            bar.set_postfix_str(f"{modules:,} modules" + (f", {failures:,} failed" if failures else ""), refresh=False)
+                told = f"{modules:,} modules" + (f", {failures:,} failed" if failures else "")
+                bar.advance(told, counted.source.size)
             yield some

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -16,6 +16,7 @@ from hlo_count.job.module_counts import ModuleInFile, counts_of, module_in, modu
 from hlo_count.job.signature import signature_of
 from hlo_count.lowering.dump_folder import Compile, read_folder
 from hlo_count.lowering.files import read_file
+from hlo_count.progress import one_by_one
 from hlo_count.report.xla_memory import xla_peak
 from hlo_count.visitors.memory_spaces import backend_of
 
@@ -47,7 +48,8 @@ def read_job(
     files = [file for file in folder.others if _modified(file) >= after]
     passed_over = folder.passed_over
     rows: list[JobRow] = []
-    for each in _shown([*compiles, *files], progress):
+    everything: list[Compile | Path] = [*compiles, *files]
+    for each in one_by_one(everything, progress, "job", "module"):
         if isinstance(each, Compile):
             rows.append(_of_compile(each))
         else:
@@ -146,14 +148,3 @@ def _timestamp(since: str | datetime) -> float:
         raise HloCountError(
             f"since {since!r}: write a time such as 2026-07-31T09:30, or a time ago, 30m, 2h, 3d"
         ) from None
-
-
-def _shown(files: list[Compile | Path], progress: bool) -> Iterable[Compile | Path]:
-    if not progress:
-        return files
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return files
-    bar: Iterable[Compile | Path] = tqdm(files, desc="job", unit="module", leave=False)
-    return bar

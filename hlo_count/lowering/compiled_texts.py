@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from typing import Any
 
 from hlo_count.harmless import harmless
 from hlo_count.lowering.program import Program, devices_of
+from hlo_count.whole_file import replacing
 
 MOST_BYTES = 2**30
 """What a folder may hold; beyond it the programs that have not been used for longest go."""
@@ -74,10 +74,8 @@ class CompiledTexts:
         kept = {name: getattr(program, name) for name in _KEPT}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix="unfinished-") as own:
-                whole = Path(own) / "program"
+            with replacing(self._path(key)) as whole:
                 whole.write_bytes(zlib.compress(json.dumps(kept).encode(), 1))
-                os.replace(whole, self._path(key))
             self._drop_oldest()
         except OSError as problem:
             reason = problem.strerror or problem

@@ -9,24 +9,24 @@ figure.
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 import tomllib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hlo_count.errors import DeviceError
+from hlo_count.progress import Progress
 from hlo_count.roofline import machine, profile_file
 from hlo_count.roofline.calibration_samples import OTHERS, Samples, keep_fastest, profile_document
 from hlo_count.roofline.calibration_suite import Machine, suite
 from hlo_count.roofline.catalog import user_directory
 from hlo_count.roofline.device import Device
 from hlo_count.roofline.timed_kernels import Kernel, wait_for
+from hlo_count.whole_file import replace_text
 
 SAMPLE_SECONDS = 0.004  # a sample is long against the clock's resolution and a thread's wake-up
 LEAST_ROUNDS = 3
@@ -58,12 +58,12 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
     facts = machine.facts()
     others = machine.OtherWork()
     here = Machine.at_hand()
-    with _bar(progress, f"calibrating {here.kind}") as advance:
+    with Progress(progress, f"calibrating {here.kind}", " programs") as bar:
         kernels: list[Kernel] = []
         for kernel in suite(here):
             kernels.append(kernel)
-            advance(f"compiled {kernel.of}")
-        samples = measure(kernels, seconds - (time.perf_counter() - start), advance)
+            bar.advance(f"compiled {kernel.of}")
+        samples = measure(kernels, seconds - (time.perf_counter() - start), bar.advance)
     document = profile_document(samples, here)
     document["calibration"] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -169,16 +169,9 @@ def _target(path: str | Path | None) -> Path:
 
 
 def write_profile(target: Path, text: str) -> None:
-    """Whole or not at all: written beside the target, then renamed over it."""
+    """Whole or not at all. Raises DeviceError where it cannot be written."""
     with _writing(target):
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".local-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            os.replace(name, target)
-        except BaseException:
-            os.unlink(name)
-            raise
+        replace_text(target, text)
 
 
 @contextmanager
@@ -191,30 +184,3 @@ def _writing(target: Path) -> Iterator[None]:
         raise DeviceError(
             f"{target}: cannot be written: {error.strerror}; say where else: path=..., or --output FILE.toml"
         ) from error
-
-
-class _Bar(AbstractContextManager[Callable[[str], None]]):
-    """A tqdm bar without a known end: rounds are made until the time is up."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar = bar
-
-    def __enter__(self) -> Callable[[str], None]:
-        return self._advance
-
-    def _advance(self, text: str) -> None:
-        self.bar.set_postfix_str(text, refresh=False)
-        self.bar.update(1)
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-
-def _bar(progress: bool, title: str) -> AbstractContextManager[Callable[[str], None]]:
-    if progress:
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            return nullcontext(lambda _: None)
-        return _Bar(tqdm(desc=title, unit=" programs", leave=False))
-    return nullcontext(lambda _: None)

@@ -10,12 +10,12 @@ from typing import Any
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
+from hlo_count.progress import Progress
 from hlo_count.report.counting import report_of
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened
 from hlo_count.report.settling import Costs, settings_of
 from hlo_count.sizing.kept import kept_in
-from hlo_count.sizing.progress import Progress
 from hlo_count.sizing.size_plot import plot
 from hlo_count.sizing.size_rows import SizeRow, size_row
 from hlo_count.sizing.size_table import table
@@ -124,7 +124,7 @@ def size(
         compiler_options=compiler_options,
         keep=kept_in(cache),
     )
-    with Progress(len(targets), progress) as bar:
+    with Progress(progress, "compiling", "target", len(targets)) as bar:
         programs = compile_for_each(call, targets, workers=workers, on_done=bar.advance)
     rows = []
     for target, program in programs.items():

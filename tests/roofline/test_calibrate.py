@@ -260,7 +260,7 @@ def test_a_profile_is_replaced_whole_or_not_at_all(small_suite, monkeypatch, tmp
     def broken(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibrate_module.os, "replace", broken)
+    monkeypatch.setattr("os.replace", broken)
     with pytest.raises(KeyboardInterrupt):
         calibrate(path=path, seconds=0, progress=False)
     assert os.listdir(tmp_path) == ["mine.toml"]
@@ -300,7 +300,7 @@ def test_a_disk_that_fills_up_meanwhile_is_a_device_error(small_suite, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(calibrate_module.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(DeviceError, match=r"mine\.toml: cannot be written: No space left on device"):
         calibrate(path=tmp_path / "mine.toml", seconds=0, progress=False)
     assert os.listdir(tmp_path) == []
