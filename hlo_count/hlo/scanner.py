@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import re
 
-from hlo_count.errors import HloCountError, ParseError
-from hlo_count.hlo.attributes import skip_string
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import LEAVES
-from hlo_count.hlo.shapes import COMMENT, GAP, Shape, scan_shape, static
+from hlo_count.hlo.shapes import COMMENT, GAP, Shape, static
 from hlo_count.hlo.source_table_grammar import TABLES, entries_end
+from hlo_count.hlo.tokens import NAME, Tokens
 from hlo_count.hlo.verifier.result_shapes import fits
 
-_SKIP = re.compile(GAP, re.S)
 _WORD = re.compile(r"[A-Za-z_][\w.\-]*")
-_NAME = re.compile(r"%?([A-Za-z_][\w.\-]*+)", re.A)
 _ATTRIBUTE = re.compile(r"([A-Za-z_][\w.\-]*)=", re.A)
 _SHAPE_START = re.compile(rf"\(|b{GAP}\(|[a-z][a-z0-9]*{GAP}\[", re.S)
 _TABLES_START = re.compile(r"FileNames\b|FunctionNames\b|FileLocations\b|StackFrames\b")
@@ -30,17 +27,14 @@ _CALLEE_ATTRIBUTES = frozenset(
     ("calls", "to_apply", "condition", "body", "select", "scatter", "true_computation", "false_computation")
 )
 _CALLEE_LISTS = frozenset(("branch_computations", "called_computations"))
-_OPENERS, _CLOSERS = tuple("=({[,<"), tuple(")}],<")
-_STRING_OR_COMMENT = re.compile(rf'"(?:[^"\\]|\\.)*+"|(?<!\s)\s*+(?:{COMMENT}){GAP}', re.S)
-_WHITE = re.compile(r"\s++")
 _SHAPED_NAME_END = re.compile(rf"{GAP}(?:[,)#]|\Z)", re.S)
 
 
-class Scanner:
-    """Reads one text. Positions are indices into it; an error names the line and column of one."""
+class Scanner(Tokens):
+    """Reads one text into a module."""
 
     def __init__(self, module: Module) -> None:
-        self.text = module.text
+        super().__init__(module.text, module.lines, module.filename)
         self.module = module
         self.missing_operands_are_parameters = False
         self.anonymous = 0
@@ -48,45 +42,6 @@ class Scanner:
         """Operands that nothing defines, so far."""
         self.defined: dict[str, Instruction] = {}
         """The instructions so far of the computation that is being read, by name."""
-
-    # Places and errors
-
-    def error(self, message: str, at: int) -> ParseError:
-        line, column, source = self.module.lines.place(at)
-        return ParseError(message, filename=self.module.filename, line=line, column=column, source=source)
-
-    def skip(self, at: int) -> int:
-        """The index of the next token: past white space and comments."""
-        found = _SKIP.match(self.text, at)
-        at = found.end() if found is not None else at
-        if self.text.startswith("/*", at):
-            raise self.error("this comment is not closed", at)
-        return at
-
-    def expect(self, token: str, at: int, where: str) -> int:
-        at = self.skip(at)
-        if not self.text.startswith(token, at):
-            raise self.error(f"expected {token!r} {where}{self._instead(at)}", at)
-        return at + len(token)
-
-    def _instead(self, at: int) -> str:
-        if at >= len(self.text):
-            return ", but the text ends here: is it truncated?"
-        word = _NAME.match(self.text, at)
-        return f", not {word[0] if word else self.text[at]!r}"
-
-    def name(self, at: int, what: str) -> tuple[str, int]:
-        at = self.skip(at)
-        found = _NAME.match(self.text, at)
-        if found is None:
-            raise self.error(f"expected {what}{self._instead(at)}", at)
-        return found[1], found.end()
-
-    def shape(self, at: int) -> tuple[Shape, int]:
-        try:
-            return scan_shape(self.text, at)
-        except HloCountError as problem:
-            raise self.error(str(problem) if len(str(problem)) < 120 else "this is no shape", at) from None
 
     # The header
 
@@ -118,9 +73,9 @@ class Scanner:
     def _computation_follows(self, at: int) -> bool:
         if re.compile(r"ENTRY\b").match(self.text, at):
             return True
-        found = _NAME.match(self.text, at)
+        found = NAME.match(self.text, at)
         if found is None:
-            raise self.error(f"this is no HLO: expected 'HloModule ...' or a computation{self._instead(at)}", at)
+            raise self.error(f"this is no HLO: expected 'HloModule ...' or a computation{self.instead(at)}", at)
         after = self.skip(found.end())
         return self.text.startswith(("{", "("), after) and not _SHAPE_START.match(self.text, at)
 
@@ -134,7 +89,7 @@ class Scanner:
         elif re.compile(r"(ROOT\s+)?%?[\w.\-]+\s*=").match(self.text, at):
             _, at = self.instruction(computation, at)
         else:
-            raise self.error(f"this is no HLO: expected 'HloModule ...' or a computation{self._instead(at)}", at)
+            raise self.error(f"this is no HLO: expected 'HloModule ...' or a computation{self.instead(at)}", at)
         at = self.skip(at)
         if at < len(self.text):
             raise self.error("expected the end of the text after a single instruction; is 'HloModule ...' missing?", at)
@@ -215,14 +170,14 @@ class Scanner:
         at = self.skip(at)
         word = _WORD.match(text, at)
         if word is None:
-            raise self.error(f"expected an opcode{self._instead(at)}", at)
+            raise self.error(f"expected an opcode{self.instead(at)}", at)
         opcode = word[0]
         at = self.expect("(", word.end(), f"after the opcode {opcode}")
         if opcode == "constant" and shape is not None:
             shape = static(shape)  # a literal has all its elements
         if opcode in LEAVES:
             end = self.balanced(at - 1)
-            operand_text = " ".join(self._uncommented(at, end - 1, joined=False).split())
+            operand_text = " ".join(self.uncommented(at, end - 1, joined=False).split())
             at = end
             if opcode == "parameter" and not operand_text.isdigit():
                 raise self.error(f"expected a parameter number, not {operand_text!r}", start)
@@ -277,9 +232,9 @@ class Scanner:
                 if not self.missing_operands_are_parameters:
                     return "", at
                 return self._parameter(computation, "", shape, start), at
-        found = _NAME.match(self.text, at)
+        found = NAME.match(self.text, at)
         if found is None:
-            raise self.error(f"expected an operand{self._instead(at)}", at)
+            raise self.error(f"expected an operand{self.instead(at)}", at)
         if _SHAPED_NAME_END.match(self.text, found.end()):
             name, at = found[1], found.end()
             if self.missing_operands_are_parameters and shape is not None and name not in self.defined:
@@ -326,7 +281,7 @@ class Scanner:
             start = self.skip(start + 1)
             match = _ATTRIBUTE.match(self.text, start)
             if match is None:
-                raise self.error(f"expected an attribute such as dimensions={{0,1}}{self._instead(start)}", start)
+                raise self.error(f"expected an attribute such as dimensions={{0,1}}{self.instead(start)}", start)
             if match[1] in found:
                 raise self.error(f"the attribute {match[1]} stands twice", start)
             found[match[1]], at = self._value(match[1], self.skip(match.end()))
@@ -345,7 +300,7 @@ class Scanner:
             if char in "({[":
                 at = self.balanced(at)
             elif char in "\"'":
-                at = self._string(at)
+                at = self.string(at)
             else:
                 plain = _PLAIN.match(self.text, at)
                 if plain is not None:
@@ -358,8 +313,8 @@ class Scanner:
                     continue
                 break
         if at == start:
-            raise self.error(f"expected the value of {name}{self._instead(at)}", at)
-        return self._uncommented(start, at), at
+            raise self.error(f"expected the value of {name}{self.instead(at)}", at)
+        return self.uncommented(start, at), at
 
     def _goes_on(self, start: int, at: int, after: int) -> bool:
         if self.text.startswith("mesh[", start) and self.text.startswith("{", after):
@@ -389,58 +344,6 @@ class Scanner:
                 callee, at = self.name(at, "the name of a computation")
                 names.append(f"%{callee}")
 
-    # Text that is skipped, not read
-
-    def balanced(self, at: int) -> int:
-        """The index after the bracket that closes the one at `at`; strings and comments inside do not count."""
-        start = at
-        depth = 0
-        interesting = re.compile(r"[\"'(){}\[\]]|//|/\*")
-        while True:
-            found = interesting.search(self.text, at)
-            if found is None:
-                raise self.error(f"this {self.text[start]!r} is never closed; is the text truncated?", start)
-            token = found[0]
-            if token in ("//", "/*"):
-                at = self.skip(found.start())
-                continue
-            if token in "\"'":
-                at = self._string(found.start())
-                continue
-            depth += 1 if token in "({[" else -1
-            at = found.end()
-            if depth == 0:
-                return at
-
-    def _string(self, at: int) -> int:
-        end = skip_string(self.text, at)
-        if self.text[end - 1] != self.text[at] or end == at + 1:
-            raise self.error("this string is never closed", at)
-        return end
-
-    def _uncommented(self, start: int, end: int, *, joined: bool = True) -> str:
-        """The text between two places without its comments, on one line if `joined`."""
-        raw = self.text[start:end]
-        if "//" not in raw and "/*" not in raw:
-            return raw if not joined or "\n" not in raw else _on_one_line(raw)
-        parts: list[str] = []
-        at = 0
-        for found in _STRING_OR_COMMENT.finditer(raw):
-            parts.append(raw[at : found.start()])
-            if found[0].startswith('"'):
-                parts.append(found[0])
-            elif raw[max(0, found.start() - 1) : found.start()] not in _OPENERS and (
-                raw[found.end() : found.end() + 1] not in _CLOSERS
-            ):
-                parts.append(" ")
-            at = found.end()
-        return _on_one_line("".join([*parts, raw[at:]])).strip()
-
 
 def _has_element(shape: Shape, index: str) -> bool:
     return len(index) < 10 and int(index) < len(shape.elements)
-
-
-def _on_one_line(text: str) -> str:
-    """The text with one space for what is white around each newline."""
-    return _WHITE.sub(lambda white: " " if "\n" in white[0] else white[0], text)
