@@ -168,6 +168,27 @@ def test_a_script_of_which_nothing_is_known_is_told_in_a_line(tmp_path, script, 
     assert "Traceback" not in done.stderr
 
 
+ENDS_AT_ONCE = """
+import os, time, jax, jax.numpy as jnp
+product = jax.jit(lambda x: x @ x)
+x = jnp.ones((64, 64))
+until = time.process_time() + 1.0
+while time.process_time() < until:
+    product(x).block_until_ready()
+os._exit(3)
+"""
+
+
+@needs_thunks
+def test_a_sample_is_there_when_a_script_ends_at_once(tmp_path):
+    done = run(tmp_path, ENDS_AT_ONCE)
+    assert done.returncode == 3
+    said = " ".join(done.stderr.split())
+    assert "ended by os._exit, or in C code: what is told is what was recorded before" in said
+    assert "in one window" in said or "windows, so that it costs little" in said
+    assert "where" in said and "runs went" in said
+
+
 def test_there_must_be_a_script(tmp_path):
     command = [sys.executable, "-m", "hlo_count", "run", str(tmp_path / "nowhere.py")]
     done = subprocess.run(command, capture_output=True, text=True)
