@@ -21,8 +21,8 @@ from hlo_count.measured.traces.trace_files import SUMMARY
 from hlo_count.whole_file import replace_text
 
 SHARE = 0.02
-"""Of the process's time on processors so far, that starting and ending windows may take: with what is written down
-meanwhile it is below 5 %. What else the machine does changes neither."""
+"""Of the process's time on processors since the first began, that starting and ending windows may take: with what is
+written down meanwhile it is below 5 %. What else the machine does changes neither."""
 FIRST = 0.05
 """Seconds of the first window, and of the first after a compile: what was compiled may run quite otherwise."""
 CHEAP, DEAR = 8.0, 2.0
@@ -57,6 +57,8 @@ class Recorder:
         """Seconds of a processor that starting and ending windows took."""
         self._before = 0.0
         """The same before the window that is open."""
+        self._used_before = 0.0
+        """Seconds of processors that the process had used when the first began."""
         self.problem = ""
         self.begun = time.perf_counter()
         self._end_listening: Callable[[], None] = lambda: None
@@ -114,7 +116,7 @@ class Recorder:
         with self._lock:
             if self._started:
                 return
-            self._started = True
+            self._started, self._used_before = True, time.process_time()
             if self.is_sampled:
                 self._try()
             self._start()
@@ -159,7 +161,8 @@ class Recorder:
 
     def _missing(self) -> float:
         """Seconds that the next window would cost too much by now, if it costs what the last did in its time."""
-        return self.cost + self._least + self._rate * self._length - SHARE * time.process_time()
+        affordable = SHARE * (time.process_time() - self._used_before)
+        return self.cost + self._least + self._rate * self._length - affordable
 
     def _start(self) -> None:
         from hlo_count.errors import HloCountError
