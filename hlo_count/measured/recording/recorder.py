@@ -25,6 +25,8 @@ SHARE = 0.02
 written down meanwhile it is below 5 %. What else the machine does changes neither."""
 FIRST = 0.05
 """Seconds of the first window, and of the first after a compile: what was compiled may run quite otherwise."""
+QUIET = 1.0
+"""Seconds after a compile in which half of the share is kept."""
 CHEAP, DEAR = 8.0, 2.0
 """How many times as long the next window may be, after one that cost less than its share and after another."""
 
@@ -66,6 +68,7 @@ class Recorder:
         self._ended: float | None = None
         self._started = False
         self._over = False
+        self._compiled_at = 0.0
         self._length = FIRST
         self._until = FIRST
         self._rate = 0.0
@@ -97,6 +100,7 @@ class Recorder:
         """What was compiled runs next. It must not wait for a window that is being written."""
         self.compile_seconds += seconds
         self.compiles += 1
+        self._compiled_at = self.now
         if not self._started:
             self._begin()
         elif self.is_sampled and self._lock.acquire(blocking=False):
@@ -162,6 +166,10 @@ class Recorder:
     def _missing(self) -> float:
         """Seconds that the next window would cost too much by now, if it costs what the last did in its time."""
         affordable = SHARE * (time.process_time() - self._used_before)
+        if (
+            self.now < self._compiled_at + QUIET
+        ):  # what runs between compiles must not use what the loop after them needs
+            affordable /= 2
         return self.cost + self._least + self._rate * self._length - affordable
 
     def _start(self) -> None:
