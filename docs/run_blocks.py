@@ -12,8 +12,9 @@ a block, `<!-- given: FILE` and its text puts a file there, `<!-- given` and Pyt
 | toml | parsed |
 | text, or none | shown output, which is for the tests of what makes it |
 
-`<!-- run by .ci/run -->` stands before what that script runs as it is typed. Files of tests are run by pytest; whether
-they pass or fail as the document says is for the document's own test.
+`<!-- slow -->` stands before what compiles for a minute and is run with `--slow`, and `<!-- run by .ci/run -->` before
+what that script runs as it is typed. Files of tests are run by pytest; whether they pass or fail as the document says
+is for the document's own test.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ import sys
 import tempfile
 import tomllib
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 _BLOCK = re.compile(r"((?:^<!--(?:(?!-->).)*-->\n\s*)*)^```(\w*)[^\n]*\n(.*?)^```$", re.S | re.M)
-_COMMENT = re.compile(r"<!-- ?(given|file|in a repository|run by \.ci/run)(?:: ?(\S+))?(?:\n| )(.*?)-->", re.S)
+_COMMENT = re.compile(r"<!-- ?(given|file|in a repository|slow|run by \.ci/run)(?:: ?(\S+))?(?:\n| )(.*?)-->", re.S)
 _ELSEWHERE = "run by .ci/run"
 _TIMEOUT = 600
 
@@ -141,34 +143,57 @@ class Reader:
         """Shown, not typed."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("documents", nargs="*", default=documents(), metavar="DOCUMENT", help="README.md, docs/diff.md")
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(HERE)]
+def type_all(document: str, *, slow: bool) -> int:
+    """How many blocks of a document go wrong; each is printed."""
     import scene
 
-    failed = 0
-    start = os.getcwd()
-    for document in parser.parse_args().documents:
-        begun = sum(os.times()[:4])
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-            folder = Path(name)
-            os.chdir(folder)
-            sys.path.insert(0, name)
-            reader = Reader(folder, scene.names(folder))
-            found = blocks(document)
-            for block in found:
-                try:
-                    with contextlib.redirect_stdout(io.StringIO()):
-                        reader.type(block)
-                except Exception:  # whatever a block does wrong is for the reader of this output
-                    failed += 1
-                    print(f"{block.document}:{block.line}: {block.language}\n{traceback.format_exc()[-3000:]}")
-            sys.path.remove(name)
-            os.chdir(start)
-        print(f"{document}: {len(found)} blocks, {sum(os.times()[:4]) - begun:.1f} s of a processor", flush=True)
-    print(f"{failed} failed")
-    return 1 if failed else 0
+    begun, failed, found = sum(os.times()[:4]), 0, blocks(document)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        os.chdir(folder)
+        sys.path.insert(0, name)
+        reader = Reader(folder, scene.names(folder))
+        for block in found:
+            if not slow and any(kind == "slow" for kind, _, _ in block.comments):
+                continue
+            try:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    reader.type(block)
+            except Exception:  # whatever a block does wrong is for the reader of this output
+                failed += 1
+                print(f"{block.document}:{block.line}: {block.language}\n{traceback.format_exc()[-3000:]}")
+        os.chdir(ROOT)
+    print(f"{document}: {len(found)} blocks, {sum(os.times()[:4]) - begun:.1f} s of a processor", flush=True)
+    return failed
+
+
+def _in_a_process(document: str, *, slow: bool) -> int:
+    command = [sys.executable, __file__, document, *(["--slow"] if slow else [])]
+    done = subprocess.run(command, capture_output=True, text=True)
+    print(done.stdout if done.returncode < 2 else done.stdout + done.stderr, end="", flush=True)
+    return done.returncode
+
+
+def _is_of_the_tests(document: str) -> bool:
+    """Whether all that it shows is run by tests/test_docs.py already."""
+    shown = [block for block in blocks(document) if block.language not in ("", "text")]
+    return document.count("/") < 2 and all(">>>" in block.text for block in shown)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("documents", nargs="*", metavar="DOCUMENT", help="README.md, docs/diff.md; all unless given")
+    parser.add_argument("--slow", action="store_true", help="those too that compile for a minute")
+    parser.add_argument("--workers", type=int, default=2, help="how many documents at once (2)")
+    options = parser.parse_args()
+    if len(options.documents) == 1:
+        sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(HERE)]
+        return 1 if type_all(options.documents[0], slow=options.slow) else 0
+    chosen = options.documents or [each for each in documents() if not _is_of_the_tests(each)]
+    with ThreadPoolExecutor(options.workers) as pool:
+        codes = [*pool.map(lambda document: _in_a_process(document, slow=options.slow), chosen)]
+    print(f"{sum(map(bool, codes))} of {len(codes)} documents failed")
+    return 1 if any(codes) else 0
 
 
 if __name__ == "__main__":
