@@ -98,9 +98,13 @@ def shown(program: Program) -> Shown:
 
 
 def _rows(table: str) -> str:
-    """The breakdown alone, with the names of files from this folder on."""
-    parts = table.replace(f"{HERE}/", "").split("\n\n")
-    return next(part for part in parts if part.startswith(("source ", "scope ")))
+    """The breakdown alone, with the names of files from this folder or from the environment on, where they stood."""
+    parts = table.split("\n\n")
+    (rows,) = (part for part in parts if part.startswith(("source ", "scope ")))
+    for folder in (f"{HERE}/", f"{sys.prefix}/"):
+        padding = " " * len(folder)
+        rows = re.sub(rf"^{re.escape(folder)}(\S+)", rf"\g<1>{padding}", rows, flags=re.M).replace(folder, "")
+    return rows
 
 
 def written(found: list[Shown]) -> str:
