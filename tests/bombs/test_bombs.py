@@ -7,6 +7,7 @@ import json
 import math
 import re
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -59,11 +60,22 @@ def calls(text: str) -> int:
     return number
 
 
+def memory(text: str) -> int:
+    """Bytes that Python holds at most to show a text."""
+    tracemalloc.start()
+    try:
+        shown(text)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_a_large_number_costs_no_more_than_a_small_one(name: str) -> None:
     shown(NUMBERS[name](2**11))  # what is imported and read once is no part of any text's cost
     # A tenth is for digits: 2^40 is cut into more groups of them than 2^10.
     assert calls(NUMBERS[name](2**40)) <= 1.1 * calls(NUMBERS[name](2**10))
+    assert memory(NUMBERS[name](2**40)) < 2 * 10**6, "a bit for each of 2^40 would be a hundred thousand times as much"
 
 
 @pytest.mark.parametrize("name", GROWING)
