@@ -226,7 +226,14 @@ class Counts:
             for (computation, _), times in self.walk.runs.items():
                 runs[computation.twin] = runs.get(computation.twin, 0) + times
             padded = [(c, times) for c, times in runs.items() if times and not c.opcodes.isdisjoint(CONVOLVING)]
-            return round(sum(times * flops_on_padding(i) for c, times in padded for i in c.instructions))
+            return round(
+                sum(
+                    times * flops_on_padding(i)
+                    for c, times in padded
+                    for i in c.instructions
+                    if not self.walk.is_unknown(i)
+                )
+            )
 
     # Buffers
 

@@ -41,11 +41,15 @@ def flops_on_padding(instruction: Instruction) -> int:
     return flops.flops // prod(valid) * (prod(taken) - prod(valid)) if prod(valid) else 0
 
 
+def _is_forward(instruction: Instruction) -> bool:
+    return unquote(instruction.attribute("custom_call_target") or "") in _FORWARD
+
+
 def _shapes(instruction: Instruction) -> tuple[Shape, Shape, Shape] | None:
     """Input, kernel and result of a convolution."""
     if instruction.opcode == "convolution":
         result = instruction.shape
-    elif unquote(instruction.attribute("custom_call_target") or "") in _FORWARD and instruction.attribute("dim_labels"):
+    elif _is_forward(instruction) and len(instruction.operands) > 1 and instruction.attribute("dim_labels"):
         result = instruction.shape.leaves[0]
     else:
         return None

@@ -63,3 +63,12 @@ ENTRY %e (a: f32[8,16], b: f32[16,4]) -> f32[8,4] {
 """
     report = hc.count(text)
     assert (report.flops, report.padding_flops) == (2 * 8 * 16 * 4, 0)
+
+
+@pytest.mark.parametrize("costs", [{}, {"c": "1 GFLOP"}])
+def test_a_convolution_without_its_kernel_is_not_known_to_pad(costs: dict[str, str]) -> None:
+    call = 'custom-call(x), window={size=3 pad=1_1}, dim_labels=b0f_0io->b0f, custom_call_target="__cudnn$convForward"'
+    lines = f"  x = f32[8,100,32] parameter(0)\n  ROOT c = (f32[8,100,64], u8[0]) {call}"
+    report = hc.count(f"HloModule m\n\nENTRY e {{\n{lines}\n}}\n", costs=costs)
+    assert "m" in str(report)
+    assert report.padding_flops == 0
