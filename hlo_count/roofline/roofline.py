@@ -36,10 +36,9 @@ from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
 
-DIRECT = (
-    "dots and convolutions by direct algorithms (no Strassen, no Winograd), as compiled: a kernel that leaves out what "
-    "a mask or a one-hot makes zero can be faster"
-)
+DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
+_SHOWN = 3
+_UNMASKED = "the bound leaves out what a mask makes zero or throws away whatever the data are"
 WITHHELD = "no bound: the text is not partitioned yet, and what one device does of it is not known"
 _SHARED = "every device is taken to have an equal share of the work, without what they send: compile it to know"
 _UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
@@ -136,6 +135,10 @@ class Roofline(TextPage):
             found.append(f"the {which}: {times}{unknowns[0]}")
         if self.matrix_seconds:
             found.append(DIRECT)
+        if self.bound is not None and self.workload.unmasked:
+            shares = [f"{share:.3g} of {name}'s FLOP are left" for name, share in self.workload.unmasked]
+            more = f", and {len(shares) - _SHOWN} others" if len(shares) > _SHOWN else ""
+            found.append(f"{_UNMASKED}: {', '.join(shares[:_SHOWN])}{more}")
         return [*found, *self.limits.notes]
 
     # Rows

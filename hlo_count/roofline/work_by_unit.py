@@ -18,6 +18,7 @@ from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import MOVEMENT
 from hlo_count.roofline.needed_shares import Shares
+from hlo_count.roofline.unmasked import Unmasked
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.elementwise import COMPUTING, TRANSCENDENTAL
 from hlo_count.visitors.walk import Walk
@@ -75,6 +76,7 @@ class Works:
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self._shares = Shares()
+        self.unmasked = Unmasked(walk)
         self._operations: dict[Computation, list[Operations]] = {}
         self._elementwise: dict[tuple[str, int], tuple[Cost, Terms, Terms]] = {}
         self._bodies: dict[tuple[Computation, bool], Work] = {}
@@ -146,7 +148,7 @@ class Works:
     def _of(self, kernel: Instruction, *, least: bool, leaving_out: Container[Instruction] = ()) -> Work:
         if kernel.opcode != "fusion":
             work: Work = {}
-            _put(work, self._costly([kernel]), {}, least, leaving_out)
+            _put(work, self._costly([kernel]), {}, self.unmasked.shares if least else {}, least, leaving_out)
             return work
         callee = kernel.callee("calls")
         if callee is None:
@@ -165,7 +167,7 @@ class Works:
         """One run of a computation, with what it calls."""
         shares = self._shares.of(computation) if least else {}
         work: Work = {}
-        _put(work, self._inside(computation), shares, least, leaving_out)
+        _put(work, self._inside(computation), shares, self.unmasked.shares if least else {}, least, leaving_out)
         for caller, edges in self.walk.edges(computation):
             # how often a loop inside a fusion turns is not worked out: nothing of it is certain
             certain = shares.get(caller, 1.0) if caller.opcode in ("fusion", "call") or not least else 0.0
@@ -180,12 +182,15 @@ def _put(
     work: Work,
     operations: list[Operations],
     shares: dict[Instruction, float],
+    unmasked: dict[Instruction, float],
     least: bool,
     leaving_out: Container[Instruction],
 ) -> None:
     if least:
         for o in operations:
             share = shares.get(o.instruction, 1.0) if shares else 1.0
+            if unmasked:
+                share *= unmasked.get(o.instruction, 1.0)
             for key, n in o.least:
                 _add(work, key, n * share)
     else:

@@ -66,6 +66,15 @@ class Workload:
         """The kernels that run, how often, and what one run costs."""
         return list(self.walk.kernels())
 
+    @cached_property
+    def unmasked(self) -> list[tuple[str, float]]:
+        """The products of which a mask leaves a part, with that part: each part once, by the first that has it."""
+        found: dict[float, str] = {}
+        for instruction, share in self.works.unmasked.shares.items():
+            if any(key[-1] == "matrix" for key in self.walk.cost_of(instruction, False).amounts):
+                found.setdefault(share, instruction.name)
+        return [(name, share) for share, name in sorted(found.items())]
+
     def cost(self, kernel: Instruction) -> Cost:
         """One run of a kernel, a fusion with its body."""
         found = self._costs.get(kernel)

@@ -53,6 +53,24 @@ NAMES = [
     "mi300a",
     "mi325x",
     "mi350x",
+    "epyc-naples",
+    "epyc-rome",
+    "epyc-milan",
+    "epyc-genoa",
+    "epyc-turin",
+    "xeon-cascade-lake",
+    "xeon-ice-lake",
+    "xeon-sapphire-rapids",
+    "xeon-emerald-rapids",
+    "xeon-granite-rapids",
+    "graviton2",
+    "graviton3",
+    "graviton4",
+    "grace",
+    "apple-m1",
+    "apple-m2",
+    "apple-m3",
+    "apple-m4",
 ]
 
 
@@ -271,3 +289,21 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_writing_a_profile_and_reading_it_again_changes_nothing(name):
     document = tomllib.loads((SHIPPED / f"{name}.toml").read_text())
     assert tomllib.loads(to_toml(document, "a comment\nof two lines")) == document
+
+
+@pytest.mark.parametrize(
+    ("name", "gflop_per_s"),
+    [
+        ("epyc-rome", 64 * 3.4 * 2 * 8 * 2),  # cores x GHz x FMA units x lanes x 2, as published for Zen 2
+        ("epyc-turin", 128 * 4.1 * 2 * 16 * 2),
+        ("xeon-sapphire-rapids", 56 * 3.8 * 2 * 16 * 2),
+        ("graviton4", 96 * 2.8 * 4 * 4 * 2),
+        ("apple-m1", 4 * 3.2 * 4 * 4 * 2 + 4 * 2.06 * 2 * 4 * 2),
+        ("cpu-avx512", 32 * 3.7 * 2 * 16 * 2),
+    ],
+)
+def test_no_clock_of_a_cpu_is_above_the_one_of_its_ceiling(name, gflop_per_s):
+    found = load(SHIPPED / f"{name}.toml")
+    peak = found.peak("f32", "vector")
+    assert peak.value == pytest.approx(gflop_per_s * 1e9, rel=1e-3)  # four digits are written down
+    assert peak.typical / peak.value == pytest.approx(found.clock.typical / found.clock.value, rel=1e-3)
