@@ -128,7 +128,8 @@ def measured(paths: list[Path]) -> bool:
                 continue
             beaten += roofline.bound is not None and roofline.bound > taken
             where = "/".join(name.split("/")[1:3]) if name.startswith("out_prof") else path.name
-            ratios.setdefault(f"{where} on {device}", []).append(taken / roofline.estimate)
+            what = ", some of it not known" if roofline.is_lower_bound else ""
+            ratios.setdefault(f"{where} on {device}{what}", []).append(taken / roofline.estimate)
     rows = [
         (
             where,

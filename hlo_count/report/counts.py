@@ -359,7 +359,7 @@ class Counts:
 
         name = device if device is not None else self.target or self.device_kind or self._this_machine()
         with making_sense_of(self.module):
-            return roofline(self.walk, name, **options)
+            return roofline(self.walk, name, compiled_on=self.target, **options)
 
     def _this_machine(self) -> str:
         """The device that is meant where none is named: this machine, unless the program is of an accelerator."""

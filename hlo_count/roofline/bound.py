@@ -34,7 +34,7 @@ class Bound:
         """Every resource that is needed, and for how long at least."""
         entry = self.walk.module.entry
         read = self.certain_bytes - entry.root.shape.bytes  # at least: not all of the result need be written
-        found = [*self._units(self._least.of(entry)), *self.limits.levels(self.certain_bytes, read)]
+        found = busy_with(self.limits, self._least.of(entry), self.certain_bytes, read)
         overhead = self.limits.device.call_overhead
         if overhead is not None:
             found.append(Busy(CALL, CERTAIN_OF_CALL * overhead.value, "calling it at all"))
@@ -49,16 +49,18 @@ class Bound:
 
     def of_kernel(self, kernel: Instruction, moved: int) -> list[Busy]:
         """The same for one run of one kernel that moves `moved` bytes of main memory over its boundary."""
-        return [*self._units(self._least.of_kernel(kernel)), *self.limits.levels(moved)]
+        return busy_with(self.limits, self._least.of_kernel(kernel), moved)
 
     def of_call(self, call: Instruction) -> float:
         """Seconds of one run of what it calls, by operations alone: values may stay in registers throughout."""
         work: Work = {}
         self._least.add_called(call, work)
-        found = longest(self._units(work))
+        found = longest(busy_with(self.limits, work, 0))
         return 0.0 if found is None else found.seconds
 
-    def _units(self, work: Work) -> list[Busy]:
-        units = {key: amount for key, amount in work.items() if key not in (SENT, SENT_ACROSS)}
-        sent = self.limits.network(work.get(SENT, 0.0), work.get(SENT_ACROSS, 0.0))
-        return [*self.limits.units(units), *sent]
+
+def busy_with(limits: Ceilings, work: Work, moved: int, read: int = 0) -> list[Busy]:
+    """The resources of a device for the least work of its units and bytes that main memory must move and read."""
+    units = {key: amount for key, amount in work.items() if key not in (SENT, SENT_ACROSS)}
+    sent = limits.network(work.get(SENT, 0.0), work.get(SENT_ACROSS, 0.0))
+    return [*limits.units(units), *sent, *limits.levels(moved, read)]

@@ -98,6 +98,11 @@ class Network:
     latency: Figure | None = None
     domain: int | None = None
 
+    @property
+    def is_mesh(self) -> bool:
+        """Whether each link goes to another device of the domain, and no switch is between."""
+        return self.domain is not None and self.links == self.domain - 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Precision:

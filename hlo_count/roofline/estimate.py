@@ -14,9 +14,9 @@ from functools import cached_property
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.roofline import cpu_runtime
+from hlo_count.roofline import cpu_runtime, tpu_kernels
 from hlo_count.roofline.device import MemoryLevel
-from hlo_count.roofline.network_paths import bytes_beyond, collective_of, links_at_once
+from hlo_count.roofline.network_paths import bytes_beyond, collective_of, links_at_once, links_between
 from hlo_count.roofline.resources import NETWORK, Busy, Ceilings, longest
 from hlo_count.roofline.workload import Workload
 from hlo_count.visitors.cost import ON_CHIP, Cost
@@ -39,13 +39,18 @@ class KernelTime:
 
 
 class TimeEstimate:
-    """What one execution of a program is expected to take on one device."""
+    """What one execution of a program is expected to take on one device.
 
-    def __init__(self, workload: Workload, limits: Ceilings) -> None:
+    `own_cycles`: whether it was compiled for this device, so that the cycles that a TPU's compiler wrote down are its.
+    """
+
+    def __init__(self, workload: Workload, limits: Ceilings, *, own_cycles: bool = True) -> None:
         self.walk = workload.walk
         self.limits = limits
         self._workload = workload
+        self._own_cycles = own_cycles
         self._on_cpu = limits.device.backend == "cpu"
+        self._on_tpu = limits.device.backend == "tpu"
         self._kernels: dict[Instruction, KernelTime] = {}
         self._runs: dict[Computation, tuple[float, float]] = {}
 
@@ -99,7 +104,7 @@ class TimeEstimate:
 
     def of_kernel(self, kernel: Instruction) -> KernelTime:
         """One run of one kernel."""
-        return self._of_first(self._workload.alike(kernel, on_cpu=self._on_cpu))
+        return self._of_first(self._workload.alike(kernel, self.limits.device.backend))
 
     def _of_first(self, kernel: Instruction) -> KernelTime:
         """Of the first of those that are alike."""
@@ -119,7 +124,7 @@ class TimeEstimate:
         channels: dict[str, float] = {}
         ends: dict[Instruction, float] = {}
         times = self._kernels
-        for step in self._workload.schedule(computation, on_cpu=self._on_cpu):
+        for step in self._workload.schedule(computation, self.limits.device.backend):
             instruction, half, kernel = step.instruction, step.half, step.kernel
             if kernel is not None:
                 time = times.get(kernel) or self._of_first(kernel)
@@ -179,13 +184,35 @@ class TimeEstimate:
         busy = (*units, *memory, *sending)
         slowest = longest(list(busy))
         launch = self._launch_of(kernel)
+        beside = self._vmem(kernel, cost)
+        busy = (*busy, *beside)
         if kernel.computation in self._functions and (slowest is None or slowest.seconds < cpu_runtime.LATENCY):
             slowest = Busy(LATENCY, cpu_runtime.LATENCY, LATENCY)
             busy = (*busy, slowest)
-        if slowest is None or launch > slowest.seconds:
-            busy = (*busy, Busy(LAUNCH, launch, "launch overhead"))
         seconds = launch + self._passes(kernel) + (0.0 if slowest is None else slowest.seconds)
+        seconds += sum(b.seconds for b in beside)
+        stated = self._stated(kernel)
+        seconds = seconds if stated is None else stated
+        limiting = longest(list(busy))
+        if limiting is None or launch > max(limiting.seconds, seconds - launch):
+            busy = (*busy, Busy(LAUNCH, launch, "launch overhead"))
         return KernelTime(busy, seconds, main_seconds, sending[0].resource if sending else "")
+
+    def _stated(self, kernel: Instruction) -> float | None:
+        """Seconds that the compiler of a TPU expects, where the program is that of this device."""
+        clock = self.limits.device.clock_hz
+        cycles = tpu_kernels.compiler_cycles(kernel) if self._on_tpu and self._own_cycles else None
+        return None if cycles is None or clock is None else cycles / clock
+
+    def _vmem(self, kernel: Instruction, cost: Cost) -> list[Busy]:
+        """Seconds that a TPU's kernel takes for what it has in VMEM, beside all else."""
+        clock = self.limits.device.clock_hz
+        if not self._on_tpu or clock is None:
+            return []
+        on_chip = sum(n for key, n in cost.amounts.items() if key[1:] == (ON_CHIP,))
+        is_matrix = any(key[-1] == "matrix" for key in cost.amounts)
+        cycles = tpu_kernels.vmem_cycles(kernel, on_chip, is_matrix=is_matrix)
+        return [Busy("VMEM", cycles / clock, "VMEM bandwidth")] if cycles else []
 
     def _routines(self, kernel: Instruction) -> dict[Instruction, Busy]:
         """The instructions of a kernel that run at a routine's measured pace, with their seconds on all cores."""
@@ -213,15 +240,13 @@ class TimeEstimate:
                 seconds = cost.bytes / both.typical
             name = "memory" if level is main else level.name
             found.append(Busy(level.name, seconds, f"{name} bandwidth"))
-        on_chip = sum(n for key, n in cost.amounts.items() if key[1:] == (ON_CHIP,))
-        near = next((m for m in self.limits.device.memory if m.kind == "scratchpad" and m.bandwidth), None)
-        if on_chip and near is not None and near.bandwidth is not None:
-            found.append(Busy(near.name, on_chip / near.bandwidth.typical, f"{near.name} bandwidth"))
         return found
 
     def _launch_of(self, kernel: Instruction) -> float:
         """Seconds that launching a kernel takes, on average over its runs."""
         if kernel.computation in self._functions:
+            return 0.0
+        if self._on_tpu and tpu_kernels.only_fills(kernel) and not self._workload.cost(kernel).bytes:
             return 0.0
         if not self._on_cpu or not cpu_runtime.is_warm_in_a_loop(kernel):
             return self._launch
@@ -237,7 +262,9 @@ class TimeEstimate:
         if found is not None and network is not None:
             if network.domain is not None:
                 across += self.limits.reachable(bytes_beyond(found, network.domain))
-            elif network.links is not None:
+            if network.is_mesh and network.links is not None:
+                part = links_between(found, network.links) / network.links
+            elif network.domain is None and network.links is not None:
                 part = links_at_once(found, network.links) / network.links
         return self.limits.network(within, across, typical=True, part_of_links=part)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -27,6 +26,7 @@ from hlo_count.roofline.resources import Busy, Ceilings, longest
 from hlo_count.roofline.roofline_table import seconds as in_words
 from hlo_count.roofline.roofline_table import table
 from hlo_count.roofline.time_rows import KernelRow, RooflineAnswer
+from hlo_count.roofline.tpu_kernels import compiler_cycles
 from hlo_count.roofline.work_by_unit import WorkKey
 from hlo_count.roofline.workload import Workload
 from hlo_count.text_page import TextPage
@@ -44,17 +44,23 @@ _SHARED = "every device is taken to have an equal share of the work, without wha
 _UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
 BEYOND = "there is no roofline of counts beyond 10^300: times are floating-point numbers, which end at 1.8e308"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
-_CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 
 
 class Roofline(TextPage):
     """One program on one device. Times are seconds of one execution, on each of `num_devices` devices.
 
-    Of a text that is not partitioned yet a device is taken to have an equal share, and no bound is given.
+    Of a text that is not partitioned yet a device is taken to have an equal share, and no bound is given. `own_cycles`:
+    whether the estimate of a TPU's kernel is what its compiler wrote down, which is true of the device it was made for.
     """
 
     def __init__(
-        self, walk: Walk, device: Device, *, num_devices: int | None = None, workload: Workload | None = None
+        self,
+        walk: Walk,
+        device: Device,
+        *,
+        num_devices: int | None = None,
+        workload: Workload | None = None,
+        own_cycles: bool = True,
     ) -> None:
         self.walk = walk
         self.workload = Workload(walk) if workload is None else workload
@@ -62,11 +68,12 @@ class Roofline(TextPage):
         self.num_devices = walk.module.num_devices if num_devices is None else num_devices
         self.shares = walk.module.shares
         self.limits = Ceilings(device)
+        self.own_cycles = own_cycles
         if walk.is_beyond_drawing:
             raise HloCountError(f"{walk.module.name}: {BEYOND}")
         with no_garbage_collection():
             self._bound = Bound(self.workload, self.limits)
-            self._estimate = TimeEstimate(self.workload, self.limits)
+            self._estimate = TimeEstimate(self.workload, self.limits, own_cycles=own_cycles)
             self._bound.seconds  # noqa: B018  a figure that is missing is told here, not when a table is printed
             self.estimate  # noqa: B018
 
@@ -356,6 +363,7 @@ class Roofline(TextPage):
                 least=[(b.what, b.seconds) for b in self.busy],
                 rows=self.rows,
                 notes=self.notes,
+                own_cycles=self.own_cycles,
                 compiled_for=self.compiled_for,
             )
         )
@@ -364,14 +372,14 @@ class Roofline(TextPage):
 
     def __reduce__(self) -> tuple[Any, ...]:
         walk = self.walk
-        return _remade, (walk.module, walk.backend, walk.settings, self.device, self.num_devices)
+        return _remade, (walk.module, walk.backend, walk.settings, self.device, self.num_devices, self.own_cycles)
 
     def __eq__(self, other: object) -> bool:
         """Whether it is the same program, counted in the same way, on the same device."""
         if not isinstance(other, Roofline):
             return NotImplemented
         mine, others = (
-            (one.walk.module.text, one.walk.backend, one.walk.settings, one.device, one.num_devices)
+            (one.walk.module.text, one.walk.backend, one.walk.settings, one.device, one.num_devices, one.own_cycles)
             for one in (self, other)
         )
         return mine == others
@@ -383,25 +391,24 @@ class Roofline(TextPage):
         return harmless(f"<Roofline {self.walk.module.name} on {self.device.name}: {least}, {self.bottleneck}>")
 
 
-def roofline(walk: Walk, device: str | Path | Device, *, num_devices: int | None = None) -> Roofline:
+def roofline(
+    walk: Walk, device: str | Path | Device, *, num_devices: int | None = None, compiled_on: str | None = None
+) -> Roofline:
     """The roofline of a counted program on a device: a profile's name, alias, file, or a target
-    ("tpu:v5e:2x4").
+    ("tpu:v5e:2x4"). `compiled_on`: the target that it was compiled for, where that is known; else it is the device.
 
     Raises DeviceError for an unknown device, and for a figure that the program needs and the profile
     lacks.
     """
-    return Roofline(walk, find_device(device), num_devices=num_devices)
+    found = find_device(device)
+    own = compiled_on is None or walk.backend != "tpu" or find_device(compiled_on).name == found.name
+    return Roofline(walk, found, num_devices=num_devices, own_cycles=own)
 
 
-def _remade(module: Module, backend: str, settings: Settings, device: Device, num_devices: int) -> Roofline:
-    return Roofline(Walk(module, backend, settings), device, num_devices=num_devices)
-
-
-def compiler_cycles(kernel: Instruction) -> int | None:
-    """The cycles that the TPU compiler expects one run to take, from its backend config; None where it
-    says none."""
-    found = _CYCLES.search(kernel.attribute_text)
-    return int(found[1]) if found is not None and int(found[1]) else None
+def _remade(
+    module: Module, backend: str, settings: Settings, device: Device, num_devices: int, own_cycles: bool
+) -> Roofline:
+    return Roofline(Walk(module, backend, settings), device, num_devices=num_devices, own_cycles=own_cycles)
 
 
 def _check_seconds(seconds: float) -> None:

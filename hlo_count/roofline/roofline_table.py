@@ -31,12 +31,13 @@ def table(answer: RooflineAnswer) -> str:
     if answer.compiler_estimate is not None:
         carry, kernels = answer.compiler_estimate_kernels, len(answer.rows)
         of = "" if carry == kernels else f", of {carry} of {kernels} kernels"
-        lines += _answer("compiler", seconds(answer.compiler_estimate), f"its estimated_cycles over the clock{of}")
+        cycles = "of the estimate: its estimated_cycles" if answer.own_cycles else "its estimated_cycles"
+        lines += _answer("compiler", seconds(answer.compiler_estimate), f"{cycles} over the clock{of}")
     shown = [f"{what} {seconds(least)}" for what, least in answer.least if least]
     if shown:
         lines += ["", *wrapped(" · ".join(shown), first="at least  ", others=10 * " ")]
     if answer.rows:
-        lines += ["", kernel_table(answer.rows)]
+        lines += ["", kernel_table(answer.rows, with_compiler=not answer.own_cycles)]
     if answer.notes:
         lines.append("")
     lines += [line for note in answer.notes for line in wrapped(note, first="- ")]
@@ -47,10 +48,11 @@ def _answer(label: str, value: str, text: str) -> list[str]:
     return wrapped(text, first=f"{label}  {value:>9}   ", others=22 * " ")
 
 
-def kernel_table(rows: Sequence[KernelRow], most: int = ROWS) -> str:
-    """The largest kernels, and one line for all others, so that a column adds up."""
+def kernel_table(rows: Sequence[KernelRow], most: int = ROWS, *, with_compiler: bool = True) -> str:
+    """The largest kernels, and one line for all others, so that a column adds up; with what the compiler wrote down
+    where that is not the estimate."""
     head, rest = rows[:most], rows[most:]
-    has_compiler = any(row.compiler_estimate is not None for row in rows)
+    has_compiler = with_compiler and any(row.compiler_estimate is not None for row in rows)
     every = [*head, *([_everything_else(rest)] if rest else [])]
     columns = {"runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every]}
     if any(row.bound is not None for row in every):

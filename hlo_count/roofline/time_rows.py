@@ -57,6 +57,8 @@ class RooflineAnswer:
     least: list[tuple[str, float]]
     rows: list[KernelRow]
     notes: list[str]
+    own_cycles: bool
+    """Whether `compiler_estimate` is a part of the estimate."""
     compiled_for: str = ""
     """The kind of device whose compiler made the program, where the device is of another kind."""
 

@@ -24,6 +24,9 @@ class HasWalk(Protocol):
     @property
     def walk(self) -> Walk: ...
 
+    @property
+    def target(self) -> str | None: ...
+
 
 class WhatIf(TextPage, list[WhatIfRow]):
     """A program on every device, that with the least estimate first; prints as a table."""
@@ -62,10 +65,11 @@ def what_if(report: HasWalk, on: Sequence[str | Path | Device] | None = None) ->
 
 def _each(report: HasWalk, on: Sequence[Device]) -> Iterator[WhatIfRow]:
     workload = Workload(report.walk)
+    made_for = device(report.target).name if report.target and report.walk.backend == "tpu" else None
     for each in on:
         try:
             with making_sense_of(report.walk.module):
-                one = Roofline(report.walk, each, workload=workload)
+                one = Roofline(report.walk, each, workload=workload, own_cycles=each.name == made_for)
         except DeviceError as problem:
             yield WhatIfRow(device=each.name, problem=str(problem))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Hashable
+from collections.abc import Callable, Container, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -12,7 +12,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.replica_groups import collective_kind
 from hlo_count.hlo.slices import is_to_other_slices
 from hlo_count.hlo.trip_counts import trip_count
-from hlo_count.roofline import cpu_runtime
+from hlo_count.roofline import cpu_runtime, tpu_kernels
 from hlo_count.roofline.routines import routines_of
 from hlo_count.roofline.work_by_unit import Work, WorkKey, Works
 from hlo_count.visitors.call_sites import Edge, branches_of
@@ -23,6 +23,11 @@ from hlo_count.visitors.walk import Walk
 SENT: WorkKey = ("network", "", "")
 SENT_ACROSS: WorkKey = ("dcn", "", "")
 """Bytes that a device must send, and to other slices, stand in the same map as the work of its units."""
+
+_WAYS_OF_RUNNING: Mapping[str, Callable[[Instruction], Hashable]] = {
+    "cpu": cpu_runtime.way_of_running,
+    "tpu": tpu_kernels.way_of_running,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,8 @@ class Workload:
         self.works = Works(walk)
         self._costs: dict[Instruction, Cost] = {}
         self._routines: dict[Instruction, list[tuple[Instruction, str, int]]] = {}
-        self._schedules: dict[tuple[Computation, bool], list[Step]] = {}
-        self._alike: dict[tuple[Instruction, bool], Instruction] = {}
+        self._schedules: dict[tuple[Computation, str], list[Step]] = {}
+        self._alike: dict[tuple[Instruction, str], Instruction] = {}
         self._first: dict[Hashable, Instruction] = {}
         self._least: dict[frozenset[str], LeastWork] = {}
         self._counted: dict[tuple[Instruction, frozenset[str]], Work] = {}
@@ -131,14 +136,16 @@ class Workload:
             found = self._least[fused] = LeastWork(self, fused)
         return found
 
-    def alike(self, kernel: Instruction, *, on_cpu: bool) -> Instruction:
-        """The first kernel of the same computation that takes any device as long: as much work of every kind, and on a
-        CPU run by its runtime in the same way."""
-        found = self._alike.get((kernel, on_cpu))
+    def alike(self, kernel: Instruction, backend: str) -> Instruction:
+        """The first kernel of the same computation that takes any device of a backend as long: as much work of every
+        kind, and run in the same way. What is sent may go other ways, so that a collective is like no other."""
+        found = self._alike.get((kernel, backend))
         if found is None:
             key: Hashable
-            if on_cpu:
-                key = self.alike(kernel, on_cpu=False), cpu_runtime.way_of_running(kernel)
+            if backend in _WAYS_OF_RUNNING:
+                key = self.alike(kernel, ""), backend, _WAYS_OF_RUNNING[backend](kernel)
+            elif self.cost(kernel).network_bytes:
+                key = kernel
             else:
                 routines = tuple(
                     (name, amount, *self.works.unpaired(instruction).items())
@@ -146,16 +153,16 @@ class Workload:
                 )
                 amounts, work = self.cost(kernel).amounts.items(), self.works.unpaired(kernel).items()
                 key = kernel.computation, tuple(amounts), tuple(work), routines
-            found = self._alike[kernel, on_cpu] = self._first.setdefault(key, kernel)
+            found = self._alike[kernel, backend] = self._first.setdefault(key, kernel)
         return found
 
-    def schedule(self, computation: Computation, *, on_cpu: bool) -> list[Step]:
+    def schedule(self, computation: Computation, backend: str) -> list[Step]:
         """The instructions of a computation that take time or others wait for, in order."""
-        found = self._schedules.get((computation, on_cpu))
+        found = self._schedules.get((computation, backend))
         if found is None:
-            steps = self.schedule(computation, on_cpu=False) if on_cpu else self._steps(computation)
-            found = self._schedules[computation, on_cpu] = [
-                replace(step, kernel=self.alike(step.instruction, on_cpu=on_cpu)) if step.kernel is not None else step
+            steps = self.schedule(computation, "") if backend else self._steps(computation)
+            found = self._schedules[computation, backend] = [
+                replace(step, kernel=self.alike(step.instruction, backend)) if step.kernel is not None else step
                 for step in steps
             ]
         return found

@@ -137,18 +137,50 @@ def growth(
 
     Raises HloCountError for sizes or a counter that are none, and where it would take more than 500 programs.
     """
-    names, axes = _axes(sizes)
     if counter not in (*BY_CLASS, *WHOLE):
         raise HloCountError(f"counter: one of {', '.join((*BY_CLASS, *WHOLE))}, not {counter!r}")
-    values: dict[Point, dict[str, int]] = {}
+    names, axes = axes_of(sizes)
     statuses: list[Status] = []
+
+    def measured(point: Point) -> dict[str, int]:
+        fn, arguments = made_of(make, dict(zip(names, point, strict=True)))
+        report = count(fn, *arguments, target=target, **options)
+        statuses.append(report.status)
+        on_done(len(statuses))
+        return _by_class(report, counter)
+
+    found = fitted(names, axes, measured)
+    return Growth(
+        counter=counter,
+        names=names,
+        terms=found.terms,
+        status=reduce(weakest, statuses),
+        compiled=found.measured,
+        checked=found.held,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitted:
+    """Quantities by name as polynomials in sizes, largest first, or why they are none."""
+
+    terms: dict[str, Polynomial | Unfitted]
+    measured: int
+    """At how many points."""
+    held: tuple[Point, ...]
+    """Those that no coefficient was found from."""
+
+
+def fitted(
+    names: tuple[str, ...], axes: Sequence[Sequence[int]], measured: Callable[[Point], Mapping[str, int]]
+) -> Fitted:
+    """The polynomials of whatever is measured at a point, by interpolation over the first values of each axis, held to
+    the last ones. Raises HloCountError where it would take more than 500 points."""
+    values: dict[Point, Mapping[str, int]] = {}
 
     def measure(point: Point) -> None:
         if point not in values:
-            report = _counted(make, dict(zip(names, point, strict=True)), target, options)
-            statuses.append(report.status)
-            values[point] = _by_class(report, counter)
-            on_done(len(values))
+            values[point] = measured(point)
 
     base = tuple(axis[0] for axis in axes)
     lines = [[(*base[:n], value, *base[n + 1 :]) for value in axis] for n, axis in enumerate(axes)]
@@ -179,17 +211,15 @@ def growth(
         )
     order = sorted(terms, key=lambda name: -values[held[0]].get(name, 0))
     used = set(corners)
-    return Growth(
-        counter=counter,
-        names=names,
+    return Fitted(
         terms={name: terms[name] for name in order},
-        status=reduce(weakest, statuses),
-        compiled=len(values),
-        checked=tuple(point for point in dict.fromkeys((*held, *values)) if point not in used)[:_SHOWN],
+        measured=len(values),
+        held=tuple(point for point in dict.fromkeys((*held, *values)) if point not in used)[:_SHOWN],
     )
 
 
-def _axes(sizes: Mapping[str, Sequence[int]]) -> tuple[tuple[str, ...], list[list[int]]]:
+def axes_of(sizes: Mapping[str, Sequence[int]]) -> tuple[tuple[str, ...], list[list[int]]]:
+    """The names of sizes and the values of each. Raises HloCountError for those that are none, or fewer than three."""
     if not sizes:
         raise HloCountError('sizes: the values of each name, such as {"b": [2, 4, 6], "s": [64, 128, 192, 256]}')
     for name, given in sizes.items():
@@ -200,10 +230,11 @@ def _axes(sizes: Mapping[str, Sequence[int]]) -> tuple[tuple[str, ...], list[lis
     return tuple(sizes), [list(values) for values in sizes.values()]
 
 
-def _counted(make: Callable[..., Any], sizes: dict[str, int], target: Any, options: Mapping[str, Any]) -> Report:
+def made_of(make: Callable[..., Any], sizes: Mapping[str, int]) -> tuple[Any, tuple[Any, ...]]:
+    """The function, and its arguments, that `make` gives for sizes."""
     made = make(**sizes)
     fn, *arguments = made if isinstance(made, tuple) else (made,)
-    return count(fn, *arguments, target=target, **options)
+    return fn, tuple(arguments)
 
 
 def _by_class(report: Report, counter: str) -> dict[str, int]:

@@ -14,7 +14,10 @@ from hlo_count.progress import Progress
 from hlo_count.report.counting import report_of
 from hlo_count.report.keywords import of_function
 from hlo_count.report.opening import opened
+from hlo_count.report.report import Report
 from hlo_count.report.settling import Costs, settings_of
+from hlo_count.sizing.count_growth import made_of
+from hlo_count.sizing.extrapolation import extrapolate
 from hlo_count.sizing.kept import kept_in
 from hlo_count.sizing.size_plot import plot
 from hlo_count.sizing.size_rows import SizeRow, size_row
@@ -79,6 +82,8 @@ def size(
     workers: int | None = None,
     cache: bool | str | Path = True,
     progress: bool = False,
+    sizes: Mapping[str, Sequence[int]] | None = None,
+    at: Mapping[str, int] | None = None,
     **named: Any,
 ) -> Size:
     """Compile `fn(*args, **kwargs)` for each target `on`, count it, and say how long it takes there. Nothing is run.
@@ -91,9 +96,27 @@ def size(
     Targets are compiled side by side by at most `workers` processes, and what was compiled is kept in `cache`: the
     user's cache folder, another one, or none (False). `progress` shows a bar on standard error.
 
+    `at`: sizes that nobody compiles, {name: value}. Then `fn` is what `growth` takes as `make`, `sizes` holds the
+    values of each name that may be compiled, and counts, bound and memory are extrapolated from those.
+
     A target that fails is a row with its `problem`. Raises TargetError where all do, HloCountError for what is no
-    target, mesh or price, and what tracing `fn` raises.
+    target, mesh, price or size, and what tracing `fn` raises.
     """
+    if (at is None) != (sizes is None):
+        raise HloCountError("at= and sizes= belong together: what is asked for, and what may be compiled to know it")
+    if at is not None and sizes is not None:
+        if args or kwargs or named:
+            raise HloCountError("at=: size takes a function that makes the program for given sizes, and no arguments")
+
+        def compiled(point: dict[str, int]) -> Sequence[SizeRow]:
+            made, arguments = made_of(fn, point)
+            return size(
+                made, *arguments, on=on, mesh=mesh, in_specs=in_specs, trip_counts=trip_counts, branches=branches,
+                costs=costs, compiler_options=compiler_options, price_per_hour=price_per_hour, tokens=tokens,
+                workers=workers, cache=cache, progress=progress,
+            ).rows  # fmt: skip
+
+        return Size(extrapolate(compiled, sizes, at))
     from hlo_count.lowering.side_by_side import Compiling, compile_for_each
     from hlo_count.lowering.stages import stage_in
     from hlo_count.lowering.stored import is_jaxpr, is_stored
@@ -139,7 +162,7 @@ def size(
         rows.append(size_row(target, report, price_per_hour=prices.get(target), tokens=tokens))
     if all(row.report is None for row in rows):
         raise TargetError("; ".join(dict.fromkeys(row.problem for row in rows)))
-    settings.check_keys([row.report.module for row in rows if row.report is not None])
+    settings.check_keys([row.report.module for row in rows if isinstance(row.report, Report)])
     return Size(rows)
 
 

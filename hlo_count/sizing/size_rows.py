@@ -8,6 +8,7 @@ from typing import Any
 from hlo_count.errors import DeviceError
 from hlo_count.report.report import Report
 from hlo_count.roofline.catalog import device as find_device
+from hlo_count.visitors.cost import Status
 
 HOUR = 3600.0
 MILLION = 10**6
@@ -18,6 +19,23 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Extrapolated:
+    """What of a Report is known of a program that nobody compiled, per device; None where it grows as no polynomial."""
+
+    name: str
+    at: str
+    """Its sizes."""
+    num_devices: int
+    status: Status
+    flops: int | None
+    bytes: int | None
+    network_bytes: int | None
+    peak_bytes: int | None
+    notes: list[str]
+    unknowns: list[Any] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRow:
     """One target. Times are seconds of one execution; amounts are those of one device, unless they say otherwise.
 
@@ -25,7 +43,7 @@ class SizeRow:
     """
 
     target: str
-    report: Report | None = field(default=None, repr=False)
+    report: Report | Extrapolated | None = field(default=None, repr=False)
     device: str | None = None
     """The device's profile."""
     bound: float | None = None
@@ -65,7 +83,7 @@ class SizeRow:
     @property
     def step_flops(self) -> int | None:
         """FLOP of one execution on all devices together."""
-        return None if self.report is None else self.report.flops * self.report.num_devices
+        return None if self.flops is None or self.num_devices is None else self.flops * self.num_devices
 
     @property
     def limited_by(self) -> str | None:

@@ -8,7 +8,7 @@ from hlo_count.harmless import printable
 from hlo_count.layout import cut, joined, tabular, width, wrapped
 from hlo_count.report.units import amount, column
 from hlo_count.roofline.roofline_table import seconds, times
-from hlo_count.sizing.size_rows import SizeRow
+from hlo_count.sizing.size_rows import Extrapolated, SizeRow
 
 _GIGA = 10**9
 _LEAST = 0.5
@@ -20,8 +20,10 @@ def table(name: str, rows: Sequence[SizeRow]) -> str:
     counted = [row for row in rows if row.report is not None]
     failed = [row for row in rows if row.report is None]
     several = any((row.num_devices or 1) > 1 for row in counted)
+    beyond = next((row.report.at for row in counted if isinstance(row.report, Extrapolated)), None)
+    how = "compiled for each target" if beyond is None else f"extrapolated to {beyond}"
     per = f"per device{' and execution' if several else ', one execution'}"
-    lines = [*joined([name, "compiled for each target", per]), ""]
+    lines = [*joined([name, how, per]), ""]
     longest = max(len(row.target) for row in rows)
     lines += _cells(counted, longest).splitlines()
     lines += [cut(f"{row.target:<{longest}}  {_without_target(row)}", width()) for row in failed]

@@ -398,7 +398,7 @@ def test_a_matmul_on_v5e() -> None:
 @pytest.mark.parametrize("name", fixture_files.compiled_names("tpu-v5e"))
 def test_no_fixture_is_estimated_below_its_bound(name: str) -> None:
     walk = Walk(parse(fixture_files.text("tpu-v5e", name)), "tpu")
-    found = Roofline(walk, device("tpu-v5e"))
+    found = Roofline(walk, device("tpu-v5e"), own_cycles=False)  # what our rules say
     assert found.bound <= found._estimate.seconds  # the schedule's own time, before it is raised to the bound
     for row in found.rows:
         if row.compiler_estimate is not None:

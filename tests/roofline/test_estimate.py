@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import pickle
 import warnings
 
 import fixture_files
@@ -14,9 +15,12 @@ from test_bound import ADD, TOY, UNCACHED, copy_of, entry, figure, fusion, roofl
 import hlo_count
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.hlo import parse
-from hlo_count.roofline import cpu_runtime
+from hlo_count.hlo.shapes import parse_shape
+from hlo_count.roofline import cpu_runtime, tpu_kernels
+from hlo_count.roofline.catalog import device
 from hlo_count.roofline.cpu_runtime import MOST_IN_A_ROW
 from hlo_count.roofline.device import Device, Figure
+from hlo_count.roofline.roofline import Roofline
 from hlo_count.roofline.routines import routines_of
 from hlo_count.roofline.what_if import what_if
 from hlo_count.roofline.work_by_unit import Works
@@ -396,6 +400,60 @@ def test_the_compilers_part_of_the_kernels_is_told() -> None:
     assert (document["compiler_estimate_kernels"], document["kernels"]) == (1, 3)
     whole = hlo_count.count(fixture_files.text("tpu-v5e", "max_pool")).roofline("v5e")
     assert "estimated_cycles over the clock\n" in str(whole)
+
+
+def test_a_tpus_estimate_is_its_compilers_where_that_is_known() -> None:
+    report = hlo_count.count(fixture_files.text("tpu-v5e", "softmax"))
+    on_its_own = report.roofline("v5e")
+    for row in on_its_own.rows:
+        if row.compiler_estimate is not None:
+            assert row.estimate == pytest.approx(max(row.compiler_estimate, row.bound), rel=1e-12)
+    assert on_its_own.estimate >= on_its_own.compiler_estimate  # 34488 cycles, one kernel after the other
+    assert on_its_own == pickle.loads(pickle.dumps(on_its_own))
+    compared = hlo_count.what_if(report, ["v5e", "v6e"])  # of which was it made for? of none for certain
+    by_rule = {row.device: row.estimate for row in compared}
+    assert by_rule["tpu-v6e"] < by_rule["tpu-v5e"] != on_its_own.estimate
+
+
+def test_what_a_tpu_kernel_has_in_vmem_takes_cycles_beside_hbm() -> None:
+    """A sum of 512 x 1024 over lanes: 2 MiB from HBM, and its 512 registers are rearranged; one of results."""
+    lines = {
+        "tpu": "x = f32[512,1024]{1,0:T(8,128)} parameter(0)",
+        "vmem": "x = f32[512,1024]{1,0:T(8,128)S(1)} parameter(0)",
+    }
+    seconds = {}
+    for where, parameter in lines.items():
+        text = f"""HloModule m, is_scheduled=true
+
+add {{
+  a = f32[] parameter(0)
+  b = f32[] parameter(1)
+  ROOT c = f32[] add(a, b)
+}}
+
+ENTRY main {{
+  {parameter}
+  zero = f32[] constant(0)
+  ROOT s = f32[512]{{0:T(512)S(1)}} reduce(x, zero), dimensions={{1}}, to_apply=add
+}}
+"""
+        found = Roofline(Walk(parse(text), "tpu"), device("tpu-v5e"))
+        seconds[where] = found.rows[0].estimate
+    clock, launch = 1.5e9, 1.216e-6
+    rearranged = 512 * tpu_kernels.REARRANGED / clock
+    out = 512 * 4 / tpu_kernels.REGISTER_BYTES * tpu_kernels.MOVED / clock
+    assert seconds["tpu"] == pytest.approx(launch + 2**21 / 738e9 + rearranged + out, rel=1e-6)
+    added = 512 * 1023 / 6.144e12  # adds, less than what VMEM takes, which comes on top
+    assert seconds["vmem"] == pytest.approx(
+        launch + added + 512 * tpu_kernels.MOVED / clock + rearranged + out, rel=1e-3
+    )
+
+
+def test_registers_are_padded_to_lanes_and_sublanes() -> None:
+    assert tpu_kernels.registers(parse_shape("f32[3,9,130]{2,1,0:T(8,128)}")) == 3 * 2 * 2
+    assert tpu_kernels.registers(parse_shape("bf16[130,9]{0,1:T(8,128)(2,1)}")) == 2 * 2
+    assert tpu_kernels.registers(parse_shape("f32[1025]{0:T(1024)}")) == 2
+    assert tpu_kernels.registers(parse_shape("f32[]")) == 0
 
 
 def test_a_table_within_100_columns() -> None:

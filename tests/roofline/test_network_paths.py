@@ -116,3 +116,39 @@ def test_a_profile_without_that_network_says_so() -> None:
     alone = dataclasses.replace(hlo_count.device("h100-sxm"), dcn=None)
     notes = report.roofline(alone).notes
     assert [note for note in notes if "among more devices than NVLink 4 joins (8)" in note and "dcn.bandwidth" in note]
+
+
+def test_collectives_of_one_size_are_not_alike() -> None:
+    """Two exchanges of 4 MiB: one among neighbours, one of which three quarters leave the node. The second takes as long
+    as the network between nodes does, 50 GB/s, whichever of them stands first."""
+    near, far = "{{0,1,2,3},{4,5,6,7},{8,9,10,11},{12,13,14,15}}", "{{0,4,8,12},{1,5,9,13},{2,6,10,14},{3,7,11,15}}"
+    sent = "all-to-all({}), channel_id={}, replica_groups={}, dimensions={{0}}"
+    for order in ((near, far), (far, near)):
+        text = f"""HloModule m, num_partitions=16
+
+ENTRY e {{
+  p = f32[{N}] parameter(0)
+  a = f32[{N}] {sent.format("p", 1, order[0])}
+  ROOT b = f32[{N}] {sent.format("a", 2, order[1])}
+}}
+"""
+        rows = {row.name: row for row in hlo_count.count(text).roofline("h100-sxm").rows}
+        crossing = rows["b" if order[1] == far else "a"]
+        assert crossing.limit == "network (InfiniBand NDR)"
+        # of each four two are on the other node: two of the three quarters that are sent
+        assert crossing.estimate >= 4 * N / 2 / 50e9
+        assert sum(row.limit == crossing.limit for row in rows.values()) == 1
+
+
+@pytest.mark.parametrize(("devices", "links"), [(8, 7), (4, 3), (2, 1)])
+def test_links_that_go_to_one_device_each_are_used_by_their_group(devices: int, links: int) -> None:
+    """MI350: 426 GB/s over 7 links. All that is sent of an all-reduce over d devices is 2 N (d - 1) / d."""
+    groups = f"[{8 // devices},{devices}]<=[8]"
+    text = found(all_reduce(groups), 8).instruction.computation.module.text
+    device = hlo_count.device("mi350x")
+    assert device.network is not None and device.network.is_mesh
+    (row,) = hlo_count.count(text).roofline(device).rows
+    sent = 2 * 4 * N * (devices - 1) // devices
+    # 100 us until it is under way, and a kernel's launch
+    assert row.estimate == pytest.approx(100e-6 + sent / (426e9 * links / 7) + device.launch_overhead_s, rel=1e-3)
+    assert not hlo_count.device("h100-sxm").network.is_mesh  # 18 links to switches
