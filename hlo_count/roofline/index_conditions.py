@@ -67,7 +67,7 @@ def linear(form: Mapping[int, int]) -> Factors:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class DimensionMove:
     """Where the dimensions of an array stand in another one: `to[d]` is what was d. Some became others together:
     `groups` of old ones, with the sizes of all old ones, and of new ones."""
 
@@ -76,12 +76,12 @@ class Move:
     sizes: tuple[int, ...] = ()
 
 
-def moved(conditions: Conditions, move: Move) -> Conditions:
+def moved(conditions: Conditions, move: DimensionMove) -> Conditions:
     """The same conditions on the other array; UNCERTAIN where a dimension is not there."""
     return frozenset(_moved(condition, move) for condition in conditions) if conditions else conditions
 
 
-def _moved(condition: Condition, move: Move) -> Condition:
+def _moved(condition: Condition, move: DimensionMove) -> Condition:
     to = move.to
     for olds, news in move.groups:
         if _dimensions(condition) <= olds and condition != UNCERTAIN:

@@ -17,8 +17,8 @@ from hlo_count.roofline.index_conditions import (
     UNCERTAIN,
     AtLeastZero,
     Conditions,
+    DimensionMove,
     Factors,
-    Move,
     NotAll,
     OneFits,
     linear,
@@ -53,13 +53,13 @@ class Masked:
 
 
 @dataclass(frozen=True, slots=True)
-class Elements:
+class TupleElements:
     """The elements of a tuple."""
 
     each: tuple[Value, ...]
 
 
-Value = float | Indices | Masked | Elements | None
+Value = float | Indices | Masked | TupleElements | None
 """A float is the number that all elements are, None an array of data."""
 
 SO_LOW = -1e4
@@ -120,21 +120,21 @@ def value_of(i: Instruction, operands: list[Value]) -> Value:
     return None
 
 
-def move_to_result(i: Instruction) -> Move:
+def move_to_result(i: Instruction) -> DimensionMove:
     """Where the dimensions of the first operand stand in the result."""
     source, result = i.operands[0].shape, i.shape
     if i.opcode == "broadcast":
-        return Move(dict(enumerate(i.dims("dimensions"))))
+        return DimensionMove(dict(enumerate(i.dims("dimensions"))))
     if i.opcode == "transpose":
-        return Move({d: n for n, d in enumerate(i.dims("dimensions"))})
+        return DimensionMove({d: n for n, d in enumerate(i.dims("dimensions"))})
     return reshaping(source, result, in_memory=i.opcode == "bitcast")
 
 
-def reshaping(source: Shape, result: Shape, *, in_memory: bool) -> Move:
+def reshaping(source: Shape, result: Shape, *, in_memory: bool) -> DimensionMove:
     """A reshape, or `in_memory` a bitcast, which keeps elements where they are in the layouts of both: dimensions in
     that order, cut where products are equal."""
     if not (source.is_array and result.is_array):
-        return Move({})
+        return DimensionMove({})
     before, after = (each.minor_to_major[::-1] if in_memory else range(each.rank) for each in (source, result))
     olds = [d for d in before if source.dimensions[d] != 1]
     news = [d for d in after if result.dimensions[d] != 1]
@@ -154,7 +154,7 @@ def reshaping(source: Shape, result: Shape, *, in_memory: bool) -> Move:
             found[ours[0]] = theirs[0]
         elif a == b:
             groups.append((frozenset(ours), frozenset(theirs)))
-    return Move(found, tuple(groups), source.dimensions)
+    return DimensionMove(found, tuple(groups), source.dimensions)
 
 
 def _unless(where: Conditions) -> AtLeastZero | NotAll:
@@ -166,7 +166,7 @@ def _unless(where: Conditions) -> AtLeastZero | NotAll:
     return NotAll(where)
 
 
-def _elsewhere(value: Value, move: Move) -> Value:
+def _elsewhere(value: Value, move: DimensionMove) -> Value:
     to = move.to
     if isinstance(value, Indices):
         if value.factors is None or any(d not in to for d, _ in value.factors):

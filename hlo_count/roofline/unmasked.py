@@ -19,14 +19,14 @@ from hlo_count.roofline.index_conditions import (
     ALWAYS,
     UNCERTAIN,
     Conditions,
-    Move,
+    DimensionMove,
     certain_share,
     moved,
 )
 from hlo_count.roofline.structural_values import (
     SO_LOW,
-    Elements,
     Masked,
+    TupleElements,
     Value,
     reshaping,
     value_of,
@@ -86,7 +86,7 @@ class Unmasked:
             number = int(i.operand_text) if i.operand_text.isdigit() else len(given)
             return given[number] if number < len(given) else None
         if opcode == "tuple":
-            return Elements(tuple(operands)) if any(v is not None for v in operands) else None
+            return TupleElements(tuple(operands)) if any(v is not None for v in operands) else None
         if opcode == "get-tuple-element":
             return _element(operands[0], int(i.attribute("index") or 0))
         if opcode == "while":
@@ -103,10 +103,10 @@ class Unmasked:
     def _of_loop(self, loop: Instruction, start: Value) -> Task[Value]:
         """What a loop hands on as it is; all else is data."""
         body = loop.callee("body")
-        if body is None or not isinstance(start, Elements):
+        if body is None or not isinstance(start, TupleElements):
             return None
         kept = _kept(body)
-        carried = Elements(tuple(value if n in kept else None for n, value in enumerate(start.each)))
+        carried = TupleElements(tuple(value if n in kept else None for n, value in enumerate(start.each)))
         yield self._forward(body, (carried,))
         return carried
 
@@ -162,7 +162,7 @@ class Unmasked:
         everything = [ALWAYS] * len(operands)
         if i.opcode == "while":
             body, carried = i.callee("body"), values[i.index]
-            if body is not None and isinstance(carried, Elements):
+            if body is not None and isinstance(carried, TupleElements):
                 yield self._backward(body, (carried,), ALWAYS, found)
             return everything
         callee = self._callee(i)
@@ -179,7 +179,7 @@ class Unmasked:
         if i.opcode in _AS_IT_IS:
             return [of_this | _unless_absorbed(i.opcode, known, n) for n in range(len(operands))]
         if i.opcode == "transpose":
-            return [moved(of_this, Move(dict(enumerate(i.dims("dimensions")))))]
+            return [moved(of_this, DimensionMove(dict(enumerate(i.dims("dimensions")))))]
         if i.opcode in ("reshape", "bitcast"):
             return [moved(of_this, reshaping(i.shape, operands[0].shape, in_memory=i.opcode == "bitcast"))]
         return everything
@@ -200,7 +200,7 @@ def _kept(body: Computation) -> set[int]:
 
 
 def _element(value: Value, number: int) -> Value:
-    return value.each[number] if isinstance(value, Elements) and number < len(value.each) else None
+    return value.each[number] if isinstance(value, TupleElements) and number < len(value.each) else None
 
 
 def _both(one: Asked, other: Conditions) -> Conditions:
@@ -254,7 +254,7 @@ def _met(i: Instruction, places: tuple[dict[int, int], dict[int, int]], known: l
     conditions = asked
     sizes = dict(enumerate(i.shape.dimensions if i.shape.is_array else i.shape.leaves[0].dimensions))
     for operand, value, place in zip(i.operands, known, places, strict=False):
-        conditions |= moved(zeros(value), Move(place))
+        conditions |= moved(zeros(value), DimensionMove(place))
         for d, at in place.items():
             sizes[at] = operand.shape.dimensions[d]
     return certain_share(conditions, [sizes.get(at, 1) for at in range(max(sizes, default=-1) + 1)])

@@ -14,7 +14,7 @@ import hlo_count
 from hlo_count.roofline.index_conditions import (
     UNCERTAIN,
     AtLeastZero,
-    Move,
+    DimensionMove,
     NotAll,
     OneFits,
     Part,
@@ -150,6 +150,6 @@ def test_shares_of_conditions_are_those_of_their_elements() -> None:
     assert certain_share(frozenset({NotAll(frozenset({first, second}))}), sizes) == pytest.approx(1 - both.mean())
     assert certain_share(frozenset({first, OneFits(2)}), sizes) == pytest.approx((2 * i - j + 3 >= 0).mean() / M)
     assert certain_share(frozenset({first, UNCERTAIN}), sizes) == 0
-    merged = moved(frozenset({first}), Move({}, ((frozenset({0, 1}), frozenset({4})),), sizes))
+    merged = moved(frozenset({first}), DimensionMove({}, ((frozenset({0, 1}), frozenset({4})),), sizes))
     assert merged == {Part(frozenset({4}), certain_share(frozenset({first}), sizes))}
-    assert moved(frozenset({first}), Move({0: 0})) == {UNCERTAIN}
+    assert moved(frozenset({first}), DimensionMove({0: 0})) == {UNCERTAIN}
