@@ -30,6 +30,8 @@ FILLED = 0.25
 """Cycles for a register that is filled with one number or with indices, or copied as it is. Estimates of such kernels
 are this and 16 cycles where HBM has no part in them, and nothing for a launch."""
 
+_NO_ESTIMATE = 2**63 - 1
+"""What stands there where libtpu has none: the largest of its integers, on v7."""
 _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 _ADDED_UP = frozenset(["reduce"])
 _SHIFTED = frozenset("pad slice concatenate".split())
@@ -39,7 +41,7 @@ _TRANSPOSED = frozenset("copy transpose".split())
 def compiler_cycles(kernel: Instruction) -> int | None:
     """The cycles that the TPU compiler expects one run to take, from its backend config; None where it says none."""
     found = _CYCLES.search(kernel.attribute_text)
-    return int(found[1]) if found is not None and int(found[1]) else None
+    return int(found[1]) if found is not None and 0 < int(found[1]) < _NO_ESTIMATE else None
 
 
 def way_of_running(kernel: Instruction) -> tuple[int | None, int, bool]:

@@ -449,6 +449,14 @@ ENTRY main {{
     )
 
 
+@pytest.mark.parametrize(("stated", "cycles"), [("1824", 1824), ("0", None), (str(2**63 - 1), None)])
+def test_the_largest_of_integers_is_no_estimate(stated: str, cycles: int | None) -> None:
+    """libtpu writes it down for some kernels of v7: two of a GPT would take 308 years."""
+    config = f'{{"window_config":{{"estimated_cycles":"{stated}"}}}}'
+    text = f"HloModule m\n\nENTRY e {{\n  x = f32[8] parameter(0)\n  ROOT c = f32[8] copy(x), backend_config={config}\n}}\n"
+    assert tpu_kernels.compiler_cycles(parse(text).entry.root) == cycles
+
+
 def test_registers_are_padded_to_lanes_and_sublanes() -> None:
     assert tpu_kernels.registers(parse_shape("f32[3,9,130]{2,1,0:T(8,128)}")) == 3 * 2 * 2
     assert tpu_kernels.registers(parse_shape("bf16[130,9]{0,1:T(8,128)(2,1)}")) == 2 * 2
