@@ -11,9 +11,10 @@ among them; the benchmark shows how they do on the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from math import ceil, prod
 
+from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
 
@@ -69,18 +70,18 @@ def only_fills(kernel: Instruction) -> bool:
 def rearranged_registers(kernel: Instruction) -> int:
     """Registers of operands that reductions over lanes or sublanes take, and of results whose elements stand elsewhere
     in a register than those of the operand."""
-    return sum(map(_rearranged, _inside(kernel)))
+    body = _fused(kernel)
+    if body is None:
+        return _rearranged(kernel)
+    found: dict[Computation, int] = {}
+    for computation in post_order(body, lambda each: filter(None, map(_fused, each.instructions))):
+        inner = ((i, _fused(i)) for i in computation.instructions)
+        found[computation] = sum(_rearranged(i) if fused is None else found[fused] for i, fused in inner)
+    return found[body]
 
 
-def _inside(kernel: Instruction) -> Iterator[Instruction]:
-    waiting = [kernel]
-    while waiting:
-        i = waiting.pop()
-        body = i.callee("calls") if i.opcode == "fusion" else None
-        if body is None:
-            yield i
-        else:
-            waiting += body.instructions
+def _fused(i: Instruction) -> Computation | None:
+    return i.callee("calls") if i.opcode == "fusion" else None
 
 
 def _rearranged(i: Instruction) -> int:
