@@ -565,6 +565,7 @@ OFFERED = {
 NOT_THERE = {
     "executor", "progress",  # objects of Python, and a bar that a terminal has anyway
     "num_devices",  # of a report whose text does not tell
+    "sizes", "at",  # of a function that makes programs, which is Python's
 }  # fmt: skip
 NOT_OF_DIFF = {"convention"}  # it compares our own counts alone
 
