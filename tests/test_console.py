@@ -219,7 +219,8 @@ def test_a_compile_that_is_ended_leaves_nothing(number: signal.Signals, said: st
         finally:
             process.kill()
     assert process.returncode == 128 + number
-    assert err == f"hlo-count: {said}\n"
+    ours = [line for line in err.splitlines() if "cudart_stub" not in line and "absl::InitializeLog" not in line]
+    assert ours == [f"hlo-count: {said}"]  # CUDA's plugin tells of the hardware that is not there
     assert list(temporary.iterdir()) == []
 
 
