@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -27,11 +28,14 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     import ctypes  # the command line reads SECONDS alone
 
     thread = ctypes.c_ulong(threading.get_ident())
-    over, lock = False, threading.Lock()
+    over = sent = came = False
+    lock = threading.Lock()
 
     def end() -> None:
+        nonlocal sent
         with lock:
             if not over:
+                sent = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, ctypes.py_object(TooLong))
 
     timer = threading.Timer(seconds, end)
@@ -39,8 +43,14 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     timer.start()
     try:
         yield
+    except TooLong:
+        came = True
+        raise
     finally:
         timer.cancel()
         with lock:
             over = True
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, None)  # one that was sent, and has not come yet
+        # One that is under way comes here and not later. It cannot be called back: Python 3.11 looks for it for ever
+        # then, and a function that is profiled does not go on.
+        while sent and not came:
+            time.sleep(0)
