@@ -513,6 +513,7 @@ def test_completion_knows_the_commands_and_their_flags(shell: str, capsys: pytes
 def test_completion_is_of_shells_that_are_known(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("shtab", reason="needs shtab")
     assert main(["--print-completion", "rc"]) == 2
     assert "choose from bash, zsh, tcsh" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "shtab", None)

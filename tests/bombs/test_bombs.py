@@ -151,6 +151,7 @@ DEEP = 380
 
 
 def test_the_largest_counts_are_shown_everywhere() -> None:
+    pytest.importorskip("jinja2", reason="needs Jinja2, for the page")
     assert math.log10(walk.MOST) < sys.int_info.default_max_str_digits, "every count can be written as a decimal"
     report, other = hc.count(BOMBS["counted_nest"](DEEP)), hc.count(BOMBS["counted_nest"](DEEP - 10))
     assert re.search(rf"transcendentals +6\.400e\+{DEEP + 2} +exact", str(report))

@@ -40,6 +40,10 @@ def kept(mask: Callable[[], Any]) -> Callable[[Any, Any], Any]:
     return lambda x, w: jnp.where(mask(), x, 0) @ w
 
 
+needs_todays_masks = pytest.mark.skipif(
+    tuple(map(int, jax.__version__.split(".")[:2])) < (0, 5),
+    reason="of pad and softmax JAX 0.4.30 traces another program, of which nothing is certain or all is counted",
+)
 INDICES = lambda: (jnp.arange(N)[:, None], jnp.arange(K)[None, :])  # noqa: E731
 
 
@@ -55,7 +59,11 @@ INDICES = lambda: (jnp.arange(N)[:, None], jnp.arange(K)[None, :])  # noqa: E731
         (kept(lambda: INDICES()[0] * 2 - 7 >= INDICES()[1]), ROWS * 2 - 7 >= COLUMNS),
         (kept(lambda: ~(INDICES()[0] < INDICES()[1])), ROWS >= COLUMNS),
         (kept(lambda: (INDICES()[0] > 3) & (INDICES()[1] < 10)), (ROWS > 3) & (COLUMNS < 10)),
-        (lambda x, w: jnp.pad(x[:, :30], ((0, 0), (4, 6))) @ w, (COLUMNS >= 4) & (COLUMNS < 34) & (ROWS >= 0)),
+        pytest.param(
+            lambda x, w: jnp.pad(x[:, :30], ((0, 0), (4, 6))) @ w,
+            (COLUMNS >= 4) & (COLUMNS < 34) & (ROWS >= 0),
+            marks=needs_todays_masks,
+        ),
         (lambda x, w: jax.jit(jnp.tril)(x).reshape(4, 6, K).reshape(N, K) @ w, np.tri(N, K, dtype=bool)),
         (lambda x, w: jnp.exp(jnp.where(jnp.tri(N, K, dtype=bool), x, -jnp.inf)) @ w, np.tri(N, K, dtype=bool)),
         (lambda x, w: jnp.exp(x + jnp.where(jnp.tri(N, K, dtype=bool), 0, -1e9)) @ w, np.tri(N, K, dtype=bool)),
@@ -92,6 +100,7 @@ def test_a_product_of_two_masks_is_summed_over_what_both_leave() -> None:
     assert 0 < share <= exact
 
 
+@needs_todays_masks
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_both_products_of_causal_attention_are_halved(dtype: Any) -> None:
     def attention(q: Any, k: Any, v: Any) -> Any:
