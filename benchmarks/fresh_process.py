@@ -70,7 +70,8 @@ assert report.bytes
 counted = time.process_time()
 shown = str(report)
 printed = time.process_time()
-print(json.dumps({"count": counted - start, "print": printed - counted, "memory": (peak() - before) * 1024 / len(text)}))
+memory = (peak() - before) * 1024 / len(text)
+print(json.dumps({"count": counted - start, "print": printed - counted, "memory": memory}))
 """
 
 
