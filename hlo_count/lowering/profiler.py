@@ -95,15 +95,20 @@ def give_way(end: Callable[[], None]) -> None:
     import jax
     from jax._src import profiler
 
-    own = jax.profiler.start_trace
+    def giving_way(own: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(own)
+        def start(*args: Any, **kwargs: Any) -> Any:
+            if not _STARTING.get():
+                end()
+            return own(*args, **kwargs)
 
-    @wraps(own)
-    def start_trace(*args: Any, **kwargs: Any) -> None:
-        if not _STARTING.get():
-            end()
-        own(*args, **kwargs)
+        return start
 
-    jax.profiler.start_trace = profiler.start_trace = start_trace
+    session = getattr(profiler, "ProfileSession", None)
+    if session is not None:  # through which every way of starting leads, from JAX 0.12 on
+        session.start = giving_way(session.start)
+    else:
+        jax.profiler.start_trace = profiler.start_trace = giving_way(profiler.start_trace)
 
 
 @contextmanager
