@@ -17,7 +17,7 @@ Scalar = int | float | bool
 Function = Callable[..., Scalar]
 
 _UNARY = elementwise(1)
-_COMPARISONS: dict[str, Function] = {
+COMPARISONS: dict[str, Function] = {
     "EQ": operator.eq,
     "NE": operator.ne,
     "LT": operator.lt,
@@ -55,7 +55,7 @@ def convert(source: DType, target: DType) -> Function | None:
 @lru_cache(maxsize=1024)
 def compare(dtype: DType, direction: str, order: str | None) -> Function | None:
     """The HLO `compare`; `order` is its attribute `type`. None for the total order of floats."""
-    function = _COMPARISONS.get(direction)
+    function = COMPARISONS.get(direction)
     if order == "TOTALORDER" or (fit(dtype) is None):
         return None
     if function is not None and order == "UNSIGNED" and dtype.kind == "int":

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hlo_count.hlo.evaluate import literal
+from hlo_count.hlo.evaluate import COMPARISONS, literal
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import ELEMENTWISE
 from hlo_count.hlo.shapes import Shape
@@ -82,14 +82,6 @@ _APPLIED: Mapping[str, Callable[..., float]] = {
     "minimum": min,
     "and": lambda a, b: float(bool(a) and bool(b)),
     "or": lambda a, b: float(bool(a) or bool(b)),
-}
-_COMPARED: Mapping[str, Callable[[float, float], bool]] = {
-    "EQ": operator.eq,
-    "NE": operator.ne,
-    "LT": operator.lt,
-    "LE": operator.le,
-    "GT": operator.gt,
-    "GE": operator.ge,
 }
 
 
@@ -209,8 +201,8 @@ def _compared(i: Instruction, operands: list[Value]) -> Value:
     for value, other, operand in ((a, b, i.operands[1]), (b, a, i.operands[0])):
         if isinstance(value, Indices) and other is None:
             return _compared_with_data(direction, value, operand)
-    if isinstance(a, Masked) and isinstance(b, float) and direction in _COMPARED:
-        test = _COMPARED[direction]
+    if isinstance(a, Masked) and isinstance(b, float) and direction in COMPARISONS:
+        test = COMPARISONS[direction]
         return Masked(test(a.fill, b), a.where, None if a.inside is None else test(a.inside, b))
     return None
 

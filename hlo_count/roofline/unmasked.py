@@ -40,6 +40,12 @@ _STRUCTURED = frozenset("iota pad".split())
 """What makes zeros, or the indices that masks are made of."""
 _AS_IT_IS = ELEMENTWISE | frozenset("copy bitcast-convert optimization-barrier reduce-precision".split())
 
+_CALLING = frozenset("while fusion async-start call".split())
+"""What is worked out in the computations that it calls, as tasks, since calls nest; all else at once."""
+
+_TELLING = _CALLING | {"get-tuple-element"}
+"""What leads on to more than its operands."""
+
 Asked = Conditions | None
 """The conditions that the elements meet of which anything is asked; None for nothing at all."""
 
@@ -76,20 +82,14 @@ class Unmasked:
         values: list[Value] = []
         for i in computation.instructions:
             operands = [values[operand.index] for operand in i.operands]
-            values.append((yield self._result(i, operands, given)))
+            values.append(
+                (yield self._of_call(i, operands)) if i.opcode in _CALLING else _of_itself(i, operands, given)
+            )
         self._values[(computation, given)] = values
         return values
 
-    def _result(self, i: Instruction, operands: list[Value], given: tuple[Value, ...]) -> Task[Value]:
-        opcode = i.opcode
-        if opcode == "parameter":
-            number = int(i.operand_text) if i.operand_text.isdigit() else len(given)
-            return given[number] if number < len(given) else None
-        if opcode == "tuple":
-            return TupleElements(tuple(operands)) if any(v is not None for v in operands) else None
-        if opcode == "get-tuple-element":
-            return _element(operands[0], int(i.attribute("index") or 0))
-        if opcode == "while":
+    def _of_call(self, i: Instruction, operands: list[Value]) -> Task[Value]:
+        if i.opcode == "while":
             carried: Value = yield self._of_loop(i, operands[0])
             return carried
         callee = self._callee(i)
@@ -135,12 +135,24 @@ class Unmasked:
             of_this = asked[i.index]
             if of_this is None:
                 of_this = ALWAYS
+            operands = i.operands
+            if (
+                not of_this
+                and values[i.index] is None
+                and i.opcode not in _TELLING
+                and all(values[operand.index] is None for operand in operands)
+            ):
+                for operand in operands:  # all of them, where nothing is known and all is asked
+                    asked[operand.index] = ALWAYS
+                continue
             share = _share_of(i, values, of_this)
             if share is not None:
                 found[i] = min(share, found.get(i, 1.0))
-            for operand, wanted in zip(
-                i.operands, (yield self._of_operands(i, values, of_this, parts.get(i.index, {}), found)), strict=True
-            ):
+            if i.opcode in _CALLING:
+                each = yield self._of_arguments(i, values, of_this, parts.get(i.index, {}), found)
+            else:
+                each = _of_operands(i, values, of_this)
+            for operand, wanted in zip(operands, each, strict=True):
                 if i.opcode == "get-tuple-element":
                     elements = parts.setdefault(operand.index, {})
                     number = int(i.attribute("index") or 0)
@@ -149,7 +161,7 @@ class Unmasked:
         self._asked[key] = asked
         return asked
 
-    def _of_operands(
+    def _of_arguments(
         self,
         i: Instruction,
         values: list[Value],
@@ -173,16 +185,34 @@ class Unmasked:
                 callee, tuple(known), of_this if not i.shape.is_tuple else ALWAYS, found
             )
             return [of_parameters[parameter.index] or ALWAYS for parameter in callee.parameters]
-        if i.opcode == "select" and len(operands) == 3:
-            taken = [ALWAYS, *(_where(known[0], side) for side in (1.0, 0.0))]
-            return [of_this, *(of_this | where for where in taken[1:])]
-        if i.opcode in _AS_IT_IS:
-            return [of_this | _unless_absorbed(i.opcode, known, n) for n in range(len(operands))]
-        if i.opcode == "transpose":
-            return [moved(of_this, DimensionMove(dict(enumerate(i.dims("dimensions")))))]
-        if i.opcode in ("reshape", "bitcast"):
-            return [moved(of_this, reshaping(i.shape, operands[0].shape, in_memory=i.opcode == "bitcast"))]
         return everything
+
+
+def _of_itself(i: Instruction, operands: list[Value], given: tuple[Value, ...]) -> Value:
+    """What is known of the result of an instruction that calls nothing."""
+    if i.opcode == "parameter":
+        number = int(i.operand_text) if i.operand_text.isdigit() else len(given)
+        return given[number] if number < len(given) else None
+    if i.opcode == "tuple":
+        return TupleElements(tuple(operands)) if any(v is not None for v in operands) else None
+    if i.opcode == "get-tuple-element":
+        return _element(operands[0], int(i.attribute("index") or 0))
+    return value_of(i, operands)
+
+
+def _of_operands(i: Instruction, values: list[Value], of_this: Conditions) -> list[Conditions]:
+    """What an instruction that calls nothing asks of its operands."""
+    operands = i.operands
+    known = [values[operand.index] for operand in operands]
+    if i.opcode == "select" and len(operands) == 3:
+        return [of_this, *(of_this | _where(known[0], side) for side in (1.0, 0.0))]
+    if i.opcode in _AS_IT_IS:
+        return [of_this | _unless_absorbed(i.opcode, known, n) for n in range(len(operands))]
+    if i.opcode == "transpose":
+        return [moved(of_this, DimensionMove(dict(enumerate(i.dims("dimensions")))))]
+    if i.opcode in ("reshape", "bitcast"):
+        return [moved(of_this, reshaping(i.shape, operands[0].shape, in_memory=i.opcode == "bitcast"))]
+    return [ALWAYS] * len(operands)
 
 
 def _kept(body: Computation) -> set[int]:
