@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from hlo_count.harmless import html_text
 from hlo_count.layout import USUAL, columns, tabular
-from hlo_count.report.contributor_rows import contributor_rows, default_key, runs_text
+from hlo_count.report.contributor_rows import contributor_rows, default_key
 from hlo_count.report.counts import Counts
-from hlo_count.report.table import header, totals_rows, unknowns_text
-from hlo_count.report.units import column, percent
+from hlo_count.report.table import contributor_columns, header, totals_rows, unknowns_text
 
 
 def render_html(report: Counts) -> str:
@@ -39,19 +38,9 @@ def contributor_cells(report: Counts) -> tuple[tuple[str, ...], list[tuple[str, 
     """Heads and cells of the largest contributors; None where nothing is broken down."""
     if report.convention != "default" or not report.rows:
         return None
-    total, key = report.total, default_key(report)
-    rows = contributor_rows(report, (key,), 3, 12)
-    cells = zip(
-        [" " * row.depth + row.name for row in rows],
-        [runs_text(row.runs) for row in rows],
-        column([row.cost.flops for row in rows]),
-        [percent(row.cost.flops, total.flops) for row in rows],
-        column([row.cost.bytes for row in rows], "B"),
-        [percent(row.cost.bytes, total.bytes) for row in rows],
-        [row.source for row in rows],
-        strict=True,
-    )
-    return (key, "runs", "FLOP", "%", "bytes", "% ", "source"), list(cells)
+    key = default_key(report)
+    columns = contributor_columns(report, contributor_rows(report, (key,), 3, 12), key)
+    return tuple(columns), list(zip(*columns.values(), strict=True))
 
 
 def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...]) -> str:

@@ -174,9 +174,22 @@ def contributors_table(report: Counts, by: str | Sequence[str] | None, depth: in
     rows = contributor_rows(report, keys, depth, limit)
     if not rows:
         return "\n".join(wrapped("nothing to count: the program does no operations and moves no bytes"))
-    with_runs, with_source = any(r.runs is not None for r in rows), any(r.source for r in rows)
-    columns: dict[str, list[str]] = {key: []}
-    if with_runs:
+    columns = contributor_columns(report, rows, key)
+    align = ["left", *["right"] * (len(columns) - 1)]
+    room = width() - sum(_width(name, cells) for name, cells in columns.items() if name not in (key, "source"))
+    if any(row.source for row in rows):
+        columns["source"] = [_place(row.source, max(_SHORTEST_PLACE, room // 2 - 2)) for row in rows]
+        align[-1] = "left"
+        room -= _width("source", columns["source"])
+    columns[key] = [_label(row, room) for row in rows]
+    table = tabular(zip(*columns.values(), strict=True), tuple(columns), align)
+    return "\n".join([table, "", *wrapped(RUNS)]) if "runs" in columns else table
+
+
+def contributor_columns(report: Counts, rows: Sequence[ContributorRow], key: str) -> dict[str, list[str]]:
+    """The columns that these rows have something in, each with its cells; names and places whole."""
+    columns = {key: [" " * row.depth + row.name for row in rows]}
+    if any(row.runs is not None for row in rows):
         columns["runs"] = [runs_text(row.runs) for row in rows]
     total = report.total
     main = dominant(total)
@@ -192,15 +205,9 @@ def contributors_table(report: Counts, by: str | Sequence[str] | None, depth: in
         columns["FLOP/B"] = [_intensity(row.cost).removesuffix(" FLOP/B") for row in rows]
     if report.network_bytes:
         columns["sent"] = column([row.cost.network_bytes for row in rows], "B")
-    align = ["left", *["right"] * (len(columns) - 1)]
-    room = width() - sum(_width(name, cells) for name, cells in columns.items() if cells)
-    if with_source:
-        columns["source"] = [_place(row.source, max(_SHORTEST_PLACE, room // 2 - 2)) for row in rows]
-        align.append("left")
-        room -= _width("source", columns["source"])
-    columns[key] = [_label(row, room) for row in rows]
-    table = tabular(zip(*columns.values(), strict=True), tuple(columns), align)
-    return "\n".join([table, "", *wrapped(RUNS)]) if with_runs else table
+    if any(row.source for row in rows):
+        columns["source"] = [row.source for row in rows]
+    return columns
 
 
 def _memory_spaces(spaces: dict[str, Cost]) -> str:

@@ -24,7 +24,8 @@ def markdown(weights: Weights) -> str:
     found = contributor_cells(report)
     if found is not None:
         headers, cells = found
-        parts.append(tabular(cells, headers, ("left", *["right"] * 5, "left"), "github"))
+        align = ["left", *("left" if name == "source" else "right" for name in headers[1:])]
+        parts.append(tabular(cells, headers, align, "github"))
     parts += [markdown_prose(note) for note in report.notes]
     parts += [f"- {markdown_prose(line.strip())}" for line in unknowns_text(report).splitlines()]
     return "\n\n".join(parts) + "\n"
