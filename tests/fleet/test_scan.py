@@ -356,10 +356,10 @@ from hlo_count.fleet.time_limit import TooLong, time_limit
 with time_limit(60):
     pass
 ended = 0
-for _ in range(200):  # it comes while the work is done, or just after
+for work in [0.0001 * n for n in range(200)] + [60]:  # it comes while the work is done, just after, or not
     try:
         with time_limit(0.002):
-            until = time.monotonic() + 0.002
+            until = time.monotonic() + work
             while time.monotonic() < until:
                 pass
     except TooLong:
