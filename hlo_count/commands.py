@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hlo_count
+from hlo_count.command_programs import call_of, names_in, prints_aside, report_of, target_list, with_options
 from hlo_count.console import is_terminal, say
 from hlo_count.errors import BudgetExceeded, HloCountError, TargetError
 from hlo_count.harmless import json_text
@@ -48,7 +48,7 @@ def count(options: argparse.Namespace) -> Outcome:
         from hlo_count.report.limits import limits_of
 
         limits_of(**limits)  # a limit that is none is told before anything is compiled
-    return _for_targets(options, lambda target: _report(options, options.program, target), limits)
+    return _for_targets(options, lambda target: report_of(options, options.program, target), limits)
 
 
 def demo(options: argparse.Namespace) -> Outcome:
@@ -94,7 +94,7 @@ def _compared(options: argparse.Namespace) -> Diff:
         raise HloCountError("--module: name one for both programs, or one for each")
     modules = (modules or [None]) * (1 if len(modules) == len(programs) else len(programs))
     if options.other is None:
-        fn, args, kwargs, keywords = _call(_with(options, module=modules[0]), options.program, options.target)
+        fn, args, kwargs, keywords = call_of(with_options(options, module=modules[0]), options.program, options.target)
         with prints_aside():
             return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
     functions = [looks_like_function(program) for program in programs]
@@ -105,13 +105,9 @@ def _compared(options: argparse.Namespace) -> Diff:
         changes = (
             {"module": None} if is_function else {"module": module, **({**bare, "arg": []} if any(functions) else {})}
         )
-        own = _with(options, **changes)
-        reports.append(_report(own, program, own.target))
+        own = with_options(options, **changes)
+        reports.append(report_of(own, program, own.target))
     return hlo_count.diff(*reports)
-
-
-def _with(options: argparse.Namespace, **changes: Any) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(options), **changes})
 
 
 def thresholds(given: list[str]) -> dict[str, float]:
@@ -130,13 +126,13 @@ def thresholds(given: list[str]) -> dict[str, float]:
 
 
 def roofline(options: argparse.Namespace) -> Outcome:
-    devices = _names(options.device, "--device", "device") if options.device else []
-    targets = _target_list(options)
+    devices = names_in(options.device, "--device", "device") if options.device else []
+    targets = target_list(options)
     if options.plot and (len(devices) > 1 or len(targets) > 1 or devices == ["all"]):
         raise HloCountError("--plot draws one device: name one with --device, not all or several")
     results: list[Roofline | WhatIf] = []
     for target in targets:
-        report = _report(options, options.program, target)
+        report = report_of(options, options.program, target)
         if devices == ["all"] or len(devices) > 1:
             results.append(hlo_count.what_if(report, None if devices == ["all"] else devices))
         else:
@@ -150,13 +146,13 @@ def roofline(options: argparse.Namespace) -> Outcome:
 
 
 def report(options: argparse.Namespace) -> Outcome:
-    found = _report(options, options.program, options.target)
+    found = report_of(options, options.program, options.target)
     path = found.save(options.output, device=options.device, force=options.force)
     return Outcome(said=(f"wrote {path}",))
 
 
 def explain(options: argparse.Namespace) -> Outcome:
-    report = _report(options, options.program, options.target)
+    report = report_of(options, options.program, options.target)
     if options.dot:
         return Outcome(report.dot(options.name, options.hops).rstrip("\n"))
     if options.svg:
@@ -173,10 +169,10 @@ def size(options: argparse.Namespace) -> Outcome:
         target, _, price = text.rpartition("=")
         value = number(price, "--price-per-hour")
         prices = {**(prices or {}), target: value} if target else value
-    fn, args, kwargs, keywords = _call(_with(options, module=None), options.program, None)
+    fn, args, kwargs, keywords = call_of(with_options(options, module=None), options.program, None)
     if options.on is None:
         raise HloCountError("size compiles for targets: --on tpu:v5e,h100-sxm:8; `hlo-count targets` lists them")
-    on = _names(options.on, "--on", "target")
+    on = names_in(options.on, "--on", "target")
     with prints_aside():
         result = hlo_count.size(
             fn,
@@ -205,7 +201,7 @@ def passes(options: argparse.Namespace) -> Outcome:
             Path(options.program), module=options.module, pattern=options.filter, progress=progress
         )
     else:
-        fn, args, kwargs, keywords = _call(options, options.program, options.target)
+        fn, args, kwargs, keywords = call_of(options, options.program, options.target)
         with prints_aside():
             result = hlo_count.passes(
                 fn, *args, pass_filter=options.filter, progress=progress, kwargs=kwargs, **keywords
@@ -236,123 +232,6 @@ def calibrate(options: argparse.Namespace) -> Outcome:
     return Outcome(device_table([device.to_row()]), said=(said,))
 
 
-# Programs
-
-
-@contextmanager
-def prints_aside() -> Iterator[None]:
-    """What a user's module or function prints goes to standard error: standard output is for the result."""
-    with redirect_stdout(sys.stderr):
-        yield
-
-
-@prints_aside()
-def _report(options: argparse.Namespace, program: str, target: str | None) -> Report:
-    """The report of what a command was given: a text, or a function with its arguments."""
-    fn, args, kwargs, keywords = _call(options, program, target)
-    convention = getattr(options, "convention", "default")
-    return hlo_count.count(fn, *args, convention=convention, strict=options.strict, kwargs=kwargs, **keywords)
-
-
-@prints_aside()
-def _call(
-    options: argparse.Namespace, program: str, target: str | None
-) -> tuple[Any, tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-    """What to pass to `count`: the program, its arguments, its keyword arguments, and count's own keywords."""
-    from hlo_count import command_arguments as given
-
-    keywords: dict[str, Any] = {}
-    if options.trip_count:
-        pairs = given.assignments(options.trip_count, "--trip-count")
-        keywords["trip_counts"] = {name: given.whole_number(n, "--trip-count") for name, n in pairs.items()}
-    if options.branch:
-        pairs = given.assignments(options.branch, "--branch")
-        keywords["branches"] = {name: given.branch(text) for name, text in pairs.items()}
-    if options.costs:
-        from hlo_count.report.settling import costs_of
-
-        files = [text for text in options.costs if "=" not in text or Path(text).is_file()]
-        stored = {name: cost for file in files for name, cost in costs_of(Path(file)).items()}
-        keywords["costs"] = {**stored, **given.assignments([t for t in options.costs if t not in files], "--costs")}
-    if program == "-" or not given.looks_like_function(program):
-        found = _opened(program, options.module)
-        is_hlo = isinstance(found, hlo_count.Module)
-        given_more = options.arg or options.kwarg or options.args_from or options.mesh
-        if given_more or (is_hlo and (target or options.compiler_option)):
-            what = (
-                "an HLO text takes no arguments and no target or options"
-                if is_hlo
-                else "a stored program takes no arguments"
-            )
-            raise HloCountError(f"{program}: {what}; name a function to compile one")
-        if options.compiler_option:
-            keywords["compiler_options"] = given.compiler_options(options.compiler_option)
-        return found, (), {}, keywords if target is None else {**keywords, "target": target}
-    if options.module:
-        raise HloCountError(f"--module names one of the modules in a text or a folder, and {program} is a function")
-    if target is not None:
-        keywords["target"] = target
-    if options.compiler_option:
-        keywords["compiler_options"] = given.compiler_options(options.compiler_option)
-    hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
-    if options.mesh:
-        keywords["mesh"] = given.mesh(options.mesh)
-    if options.spec:
-        keywords["in_specs"] = tuple(given.partition_spec(text) for text in options.spec)
-    return *function_call(options, program), keywords
-
-
-def function_call(options: argparse.Namespace, program: str) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
-    """The function that a command names, its arguments and its keyword arguments."""
-    from hlo_count import command_arguments as given
-
-    fn = given.resolve(program)
-    args = tuple(given.argument(text) for text in options.arg)
-    if options.args_from:
-        made = given.resolve(options.args_from)()
-        args = (*(made if isinstance(made, tuple) else (made,)), *args)
-    kwargs = {name: given.argument(text) for name, text in given.assignments(options.kwarg, "--kwarg").items()}
-    return fn, args, kwargs
-
-
-def _opened(program: str, module: str | None) -> Any:
-    from hlo_count.report.opening import opened, opened_bytes
-
-    if program == "-":
-        return opened_bytes(_standard_input(), "<stdin>", module)
-    path = Path(program)
-    if not path.exists():
-        raise HloCountError(f"{program}: there is no such file; a function is written package.module:function")
-    if path.suffix == ".py":
-        raise HloCountError(f"{program}: name the function in it, {program}:function")
-    return opened(path, module)
-
-
-def _target_list(options: argparse.Namespace) -> list[str | None]:
-    if options.target is None:
-        return [None]
-    return list(_names(options.target, "--target", "target"))
-
-
-def _names(given: str, option: str, what: str) -> list[str]:
-    """Names with commas between."""
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    if not names:
-        raise HloCountError(f"{option} {given!r} names no {what}; `hlo-count {what}s` lists them")
-    return names
-
-
-def _standard_input() -> bytes:
-    from hlo_count.lowering.files import read_stream
-
-    if sys.stdin is None or sys.stdin.closed:
-        raise HloCountError("-: standard input is closed; name a file")
-    try:
-        return read_stream(sys.stdin.buffer, "<stdin>")
-    except OSError as problem:
-        raise HloCountError(f"-: standard input cannot be read ({problem.strerror or problem})") from None
-
-
 # Outcomes
 
 
@@ -366,7 +245,7 @@ def _for_targets(
     """
     from hlo_count.report.across_targets import targets_dict, targets_table
 
-    targets = _target_list(options)
+    targets = target_list(options)
     done: dict[str | None, Report | str] = {}
     for target in targets:
         try:

@@ -58,3 +58,9 @@ def _excerpt(source: str, at: int, width: int = 90) -> tuple[str, int]:
     head = "..." if start else ""
     tail = "..." if start + width < len(line) else ""
     return f"{head}{line[start : start + width]}{tail}", at - start + len(head)
+
+
+def last_line(problem: Exception) -> str:
+    """What an error of a library says last, where what it is about usually stands; the error's class if it is mute."""
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(problem).__name__).rstrip(" .:")[:200]

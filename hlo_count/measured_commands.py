@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import hlo_count
 from hlo_count import commands
+from hlo_count.command_programs import function_call, prints_aside
 from hlo_count.commands import Outcome
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
@@ -58,9 +59,9 @@ def _add_shown(parser: argparse.ArgumentParser) -> None:
 
 
 def run_and_measure(options: argparse.Namespace) -> Outcome:
-    with commands.prints_aside():
+    with prints_aside():
         hlo_count.targets()  # lets lowering import jax, so that its plugins start quietly
-        fn, args, kwargs = commands.function_call(options, options.program)
+        fn, args, kwargs = function_call(options, options.program)
         program = hlo_count.measure(fn, *args, runs=options.runs, device=options.device, kwargs=kwargs)
     return _shown(program, [program], options)
 

@@ -8,7 +8,8 @@ from itertools import product
 from hlo_count.hlo.courses import offset_of
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue, Tracer, UnknownValue, parts
+from hlo_count.hlo.trace import Tracer
+from hlo_count.hlo.traced_values import Carried, Constant, TracedOperation, TracedValue, UnknownValue, parts
 
 _MOST_ATOMS = 6
 """Comparisons and other predicates that a condition is made of; twice as many cases for each more."""

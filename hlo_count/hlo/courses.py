@@ -7,7 +7,7 @@ from math import gcd, inf
 
 from hlo_count.hlo.dtypes import DTYPES, DType
 from hlo_count.hlo.evaluate import limits
-from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue
+from hlo_count.hlo.traced_values import Carried, Constant, TracedOperation, TracedValue
 
 Span = tuple[float, float] | None
 """Trips from the first number to before the second, counted from 0; None for no trip."""

@@ -8,7 +8,8 @@ from itertools import islice
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.progressions import Progression, progression
 from hlo_count.hlo.steps import Steps, carried_by
-from hlo_count.hlo.trace import Constant, TracedValue, Tracer, UnknownValue, parts
+from hlo_count.hlo.trace import Tracer
+from hlo_count.hlo.traced_values import Constant, TracedValue, UnknownValue, parts
 
 
 def parts_touched(

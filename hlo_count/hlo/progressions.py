@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hlo_count.hlo.courses import Course, offset_of
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.evaluate import limits
-from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue, parts
+from hlo_count.hlo.traced_values import Carried, Constant, TracedOperation, TracedValue, parts
 
 _Decided = Callable[[int, int], bool]
 _COMPARE: dict[str, _Decided] = {

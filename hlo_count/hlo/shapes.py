@@ -364,3 +364,12 @@ def _padded_elements(dimensions: tuple[int, ...], layout: Layout) -> int:
 
 def _spell(minor_to_major: tuple[int, ...], rest: str) -> str:
     return "{" + ",".join(map(str, minor_to_major)) + (f":{rest}" if rest else "") + "}"
+
+
+def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
+    """Where the leaves of the element at `path` begin among all of the shape, and how many they are."""
+    start = 0
+    for index in path:
+        start += shape.leaf_starts[index]
+        shape = shape.elements[index]
+    return start, len(shape.leaves)

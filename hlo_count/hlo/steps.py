@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from hlo_count.hlo.evaluate import Function, Scalar
-from hlo_count.hlo.trace import Carried, Constant, TracedOperation, TracedValue, Tracer, parts
+from hlo_count.hlo.trace import Tracer
+from hlo_count.hlo.traced_values import Carried, Constant, TracedOperation, TracedValue, parts
 
 
 def carried_in(values: Iterable[TracedValue]) -> list[Carried]:

@@ -6,8 +6,7 @@ The same of one lane of an array, which stands for all of them, where a scalar a
 from __future__ import annotations
 
 import operator
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
@@ -16,14 +15,26 @@ from hlo_count.hlo.lanes import View, asks_lanes, every_lane, operand_view, same
 from hlo_count.hlo.opcodes import ELEMENTWISE, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.step_budget import Budget
+from hlo_count.hlo.traced_values import (
+    AnyLane,
+    Carried,
+    Constant,
+    Data,
+    DeviceId,
+    Path,
+    TracedOperation,
+    TracedValue,
+    UnknownValue,
+    branch_taken,
+    parts,
+    short_circuited,
+)
 
 if TYPE_CHECKING:
     from hlo_count.hlo.computation import Computation
     from hlo_count.hlo.instruction import Instruction
     from hlo_count.hlo.module import Module
 
-Path = tuple[int, ...]
-"""Which element of a tuple, outermost index first; () is the value itself."""
 
 _SAME_VALUE = having("name", "rearranges")
 _IDS = having("device")
@@ -31,68 +42,6 @@ SLICE_ID = "SliceId"
 """The custom call that asks for the slice of TPUs that a device is in."""
 _MAX_DEPTH = 200
 """Calls within calls that are followed; XLA's own programs nest a tenth as deep."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TracedValue:
-    """A scalar as an expression. Equal expressions of one Tracer are the same object."""
-
-    args: tuple[TracedValue, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Constant(TracedValue):
-    value: Scalar = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Carried(TracedValue):
-    """What a loop carries from trip to trip, at `path` in its tuple, when a trip begins."""
-
-    loop: Instruction | None = None
-    path: Path = ()
-    view: View | None = None
-    """What a lane sees of it, where it is an array."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceId(TracedValue):
-    """The id of the device that runs the program, by the opcode that asks for it, or SLICE_ID."""
-
-    opcode: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class UnknownValue(TracedValue):
-    """What the program alone does not determine: `what` it is, in words."""
-
-    what: str = ""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Data(UnknownValue):
-    """What a lane computes of `args` by the rule `key`: not known, but the same wherever that is computed of them."""
-
-    key: tuple[object, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TracedOperation(TracedValue):
-    """`function` of `args`; `name`: the opcode, or a compare's direction; `dtype`: of the last operand."""
-
-    name: str = ""
-    dtype: str = ""
-    function: Function = bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnyLane(TracedOperation):
-    """Whether its argument, an expression of a lane, holds in any lane; `what` it is, in words.
-
-    Where the argument is made of constants and of what starts as one, all lanes are alike.
-    """
-
-    what: str = ""
 
 
 class Surroundings:
@@ -207,7 +156,7 @@ class Tracer:
         return self._operation("not", "pred", operator.not_, (value,))
 
     def _operation(self, name: str, dtype: str, function: Function, args: tuple[TracedValue, ...]) -> TracedValue:
-        settled = _short_circuit(name, args)
+        settled = short_circuited(name, args)
         if settled is not None:
             return settled
         unknown = next((arg for arg in args if type(arg) is UnknownValue), None)
@@ -354,7 +303,7 @@ class Tracer:
         if all(result is results[0] for result in results):
             return results[0]
         chosen = yield i.operands[0], (), frame, None
-        return self._operation("choice", "", _choice, (chosen, *results))
+        return self._operation("choice", "", branch_taken, (chosen, *results))
 
     def _parameter(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
         number = int(i.operand_text)
@@ -399,73 +348,8 @@ class Tracer:
         return self._loops.setdefault(loop, Surroundings(loop=loop))
 
 
-def parts(values: Iterable[TracedValue]) -> list[TracedValue]:
-    """The expressions and all that they are made of, each once, after what it is made of."""
-    done: dict[TracedValue, None] = {}
-    stack = [(value, False) for value in values]
-    while stack:
-        value, ready = stack.pop()
-        if value in done:
-            continue
-        if ready or not value.args:
-            done[value] = None
-        else:
-            stack.append((value, True))
-            stack.extend((arg, False) for arg in reversed(value.args))
-    return list(done)
-
-
 def _slice_id(i: Instruction) -> str:
     return SLICE_ID if i.opcode == "custom-call" and i.attribute("custom_call_target") == f'"{SLICE_ID}"' else ""
-
-
-def evaluated(made_of: Iterable[TracedValue], ids: Mapping[str, Scalar]) -> Scalar | None:
-    """What the last of `parts` is on a device with these ids (see DeviceId); None where they do not tell."""
-    known: dict[TracedValue, Scalar | None] = {}
-    found: Scalar | None = None
-    for part in made_of:
-        args = [known[arg] for arg in part.args]
-        found = None
-        if isinstance(part, Constant):
-            found = part.value
-        elif isinstance(part, DeviceId):
-            found = ids[part.opcode]
-        elif isinstance(part, AnyLane):
-            found = args[0]
-        elif isinstance(part, TracedOperation):
-            chosen = _chosen(part.name, args)
-            if chosen is not None:
-                found = args[chosen]
-            elif None not in args:
-                found = part.function(*args)
-        known[part] = found
-    return found
-
-
-def _chosen(name: str, args: Sequence[Scalar | None]) -> int | None:
-    """Which of its arguments an operation gives, whatever the others are."""
-    first = args[0]
-    if name == "select" and first is not None:
-        return 1 if first else 2
-    if name == "choice" and first is not None:
-        return 1 + int(first) if 0 <= int(first) < len(args) - 1 else len(args) - 1
-    if name in ("and", "or"):
-        return next((at for at, arg in enumerate(args) if arg is (name == "or")), None)
-    return None
-
-
-def _short_circuit(name: str, args: tuple[TracedValue, ...]) -> TracedValue | None:
-    """What settles an operation whatever its other arguments are, unknown ones included."""
-    first = args[0]
-    if name == "not" and isinstance(first, TracedOperation) and first.name == "not":
-        return first.args[0]
-    chosen = _chosen(name, [arg.value if isinstance(arg, Constant) else None for arg in args])
-    return None if chosen is None else args[chosen]
-
-
-def _choice(index: Scalar, *branches: Scalar) -> Scalar:
-    """A conditional's branch; an index outside of them takes the last one."""
-    return branches[int(index)] if 0 <= index < len(branches) else branches[-1]
 
 
 def _branches(conditional: Instruction) -> list[tuple[Computation, Instruction]]:

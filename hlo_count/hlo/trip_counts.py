@@ -14,7 +14,8 @@ from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.progressions import line_course
 from hlo_count.hlo.step_budget import Budget
 from hlo_count.hlo.steps import Steps, carried_by, carried_in
-from hlo_count.hlo.trace import AnyLane, Carried, Constant, TracedOperation, TracedValue, Tracer, UnknownValue, parts
+from hlo_count.hlo.trace import Tracer
+from hlo_count.hlo.traced_values import AnyLane, Carried, Constant, TracedOperation, TracedValue, UnknownValue, parts
 
 if TYPE_CHECKING:
     from hlo_count.hlo.instruction import Instruction

@@ -14,7 +14,8 @@ from hlo_count.hlo.parser import read
 from hlo_count.hlo.stage import Stage
 from hlo_count.lowering.dump_names import unpacked_name
 from hlo_count.lowering.files import decoded
-from hlo_count.lowering.stored import kind_of, proto_text
+from hlo_count.lowering.hlo_protos import proto_text
+from hlo_count.lowering.stored import kind_of
 from hlo_count.measured.traces.kept_programs import KeptPrograms
 from hlo_count.measured.traces.trace_files import SUFFIX as TRACE
 from hlo_count.measured.traces.xspace import XSpace

@@ -14,6 +14,7 @@ from typing import Any
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.lowering import gpu, tpu
 from hlo_count.lowering.compiled_texts import CompiledTexts
+from hlo_count.lowering.exported import export_of
 from hlo_count.lowering.fallbacks import compile_with_fallbacks
 from hlo_count.lowering.in_place import refuse_closed_over, refuse_opaque, with_updates
 from hlo_count.lowering.program import Program, describe, devices_of, unoptimized_text
@@ -28,7 +29,7 @@ from hlo_count.lowering.quiet import (
 from hlo_count.lowering.retarget import MESH_CLASH, place
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.stages import called, can_lower, is_jax_jit, is_pmap, stage_in
-from hlo_count.lowering.stored import export_of, function_of, is_jaxpr, is_stored
+from hlo_count.lowering.stored import function_of, is_jaxpr, is_stored
 from hlo_count.lowering.targets import Target, resolve
 from hlo_count.under_way import under_way
 
@@ -257,17 +258,9 @@ def _hide_own_frames() -> None:
     from jax.extend import source_info_util
 
     package = os.path.dirname(os.path.dirname(__file__))
-    own = (
-        "budgets",
-        "cli.py",
-        "commands.py",
-        "lowering",
-        "measured",
-        "pytest_plugin.py",
-        "report",
-    )  # the demo is as a user's
-    for part in own:
-        source_info_util.register_exclusion(os.path.join(package, part))
+    for part in os.listdir(package):
+        if part != "demo.py":  # which is as a user's
+            source_info_util.register_exclusion(os.path.join(package, part))
 
 
 def _find(target: Any, mesh: Any) -> Target | None:

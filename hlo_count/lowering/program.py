@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hlo_count.errors import HloCountError
+from hlo_count.lowering.hlo_protos import proto_text
 from hlo_count.lowering.known_integers import known_integers
-from hlo_count.lowering.stored import proto_text
 from hlo_count.lowering.tpu import slice_of
 
 _HEADER = re.compile(r"^HloModule\s+([^\s,]+)(.*)", re.MULTILINE)

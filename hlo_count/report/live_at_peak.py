@@ -7,7 +7,8 @@ from bisect import bisect_right
 from hlo_count.hlo.attributes import alias_pairs
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.visitors.buffers import Value, buffers, leaf_span
+from hlo_count.hlo.shapes import leaf_span
+from hlo_count.visitors.buffers import Value, buffers
 from hlo_count.visitors.peak import device_bytes, live_temporaries
 
 

@@ -23,6 +23,7 @@ from hlo_count.roofline.plane import RooflinePlane, ceilings, counter, kernel_po
 from hlo_count.roofline.plot import plot
 from hlo_count.roofline.profile_file import BACKENDS
 from hlo_count.roofline.resources import Busy, Ceilings, longest
+from hlo_count.roofline.roofline_notes import assumptions
 from hlo_count.roofline.roofline_table import seconds as in_words
 from hlo_count.roofline.roofline_table import table
 from hlo_count.roofline.time_rows import KernelRow, RooflineAnswer
@@ -33,15 +34,9 @@ from hlo_count.text_page import TextPage
 from hlo_count.visitors.compulsory import compulsory_bytes
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.settings import Settings
-from hlo_count.visitors.unknowns import Unknown
 from hlo_count.visitors.walk import Walk
 
-DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
-_SHOWN = 3
-_UNMASKED = "the bound leaves out what a mask makes zero or throws away whatever the data are"
 WITHHELD = "no bound: the text is not partitioned yet, and what one device does of it is not known"
-_SHARED = "every device is taken to have an equal share of the work, without what they send: compile it to know"
-_UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
 BEYOND = "there is no roofline of counts beyond 10^300: times are floating-point numbers, which end at 1.8e308"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
 
@@ -126,27 +121,9 @@ class Roofline(TextPage):
     @property
     def notes(self) -> list[str]:
         """What the numbers assume, a sentence each: unknowns, fallbacks between units, algorithms."""
-        found = []
-        if longest(self._bound.busy) is None:
-            found.append(NOTHING)
-        if self.bound is None:
-            found.append(_SHARED)
-        elif self.walk.module.stage == "unoptimized":
-            found.append(_UNOPTIMIZED)
-        alike: dict[str, list[Unknown]] = {}
-        for unknown in self.walk.unknowns:
-            alike.setdefault(unknown.what, []).append(unknown)
-        for what, unknowns in alike.items():
-            times = f"{len(unknowns)} times {what}; " if len(unknowns) > 1 else ""
-            which = "estimate is too low" if self.bound is None else "bound is a lower bound of itself"
-            found.append(f"the {which}: {times}{unknowns[0]}")
-        if self.matrix_seconds:
-            found.append(DIRECT)
-        if self.bound is not None and self.workload.unmasked:
-            shares = [f"{share:.3g} of {name}'s FLOP are left" for name, share in self.workload.unmasked]
-            more = f", and {len(shares) - _SHOWN} others" if len(shares) > _SHOWN else ""
-            found.append(f"{_UNMASKED}: {', '.join(shares[:_SHOWN])}{more}")
-        return [*found, *self.limits.notes]
+        first = [NOTHING] if longest(self._bound.busy) is None else []
+        assumed = assumptions(self.workload, has_bound=self.bound is not None, has_matrix=bool(self.matrix_seconds))
+        return [*first, *assumed, *self.limits.notes]
 
     # Rows
 

@@ -9,7 +9,7 @@ one, are united in a buffer (hlo_alias_analysis.cc).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -18,14 +18,11 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.opcodes import async_sugar, having
+from hlo_count.hlo.shapes import Shape, leaf_span
 from hlo_count.visitors.positions import CALLERS
 from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
 
-_ELEMENTWISE = ELEMENTWISE - {"copy"}
-_REUSING = _ELEMENTWISE | {"fusion", "triangular-solve", "sort"}
-_TAKE_NOTHING = frozenset(("parameter", "constant", "iota"))
 _SAME_VALUE = having("name") | {"bitcast", "all-reduce-done"}
 
 
@@ -309,15 +306,6 @@ class _Timeline:
         return operand[start : start + count]
 
 
-def leaf_span(shape: Shape, path: tuple[int, ...]) -> tuple[int, int]:
-    """Where the leaves of the element at `path` begin among all of the shape, and how many they are."""
-    start = 0
-    for index in path:
-        start += shape.leaf_starts[index]
-        shape = shape.elements[index]
-    return start, len(shape.leaves)
-
-
 def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:
     """What is written over an operand: (leaf of the output, operand number, its leaf); XLA, alias_info.cc."""
     opcode = instruction.opcode
@@ -347,99 +335,3 @@ def in_place_pairs(instruction: Instruction) -> list[tuple[int, int, int]]:
                 if written.opcode == "parameter" and written.shape.is_array:
                     pairs.append((leaf, int(written.operand_text), 0))
     return pairs
-
-
-def _through_bitcasts(instruction: Instruction) -> Instruction:
-    while instruction.opcode == "bitcast":
-        instruction = instruction.operands[0]
-    return instruction
-
-
-_Given = tuple[Instruction, int | None]
-"""What an operand is behind bitcasts: all that an instruction gives, or one leaf of a tuple."""
-
-
-def can_reuse(definer: Instruction) -> bool:
-    """Whether what an instruction gives may take an operand's place at all."""
-    return definer.opcode in _REUSING
-
-
-class Reuse:
-    """Whether a value may take the place of an operand that is last needed when it is computed.
-
-    So it may where it is computed element by element from an array of its own shape
-    (HloDataflowAnalysis::CanShareOperandBufferWithUser), or with `reshaped` of as many elements of as many
-    bytes, as XLA's GPU compiler has it in fusions (FusionCanShareBufferHint).
-    """
-
-    def __init__(self, *, reshaped: bool = False) -> None:
-        self._reshaped = reshaped
-        self._operands: dict[Instruction, dict[_Given, list[int]]] = {}
-        self._elementwise: dict[Computation, set[Instruction]] = {}
-
-    def __call__(self, user: Value, operand: Value) -> bool:
-        instruction = user.definer
-        opcode = instruction.opcode
-        if opcode not in _REUSING:
-            return False
-        reshaped = self._reshaped and opcode == "fusion"
-        if operand.shape != user.shape and not (
-            reshaped and (operand.shape.size, operand.shape.bytes) == (user.shape.size, user.shape.bytes)
-        ):
-            return False
-        numbers = self._numbers(instruction, operand)
-        if not numbers:
-            return False
-        if opcode == "fusion":
-            callee = instruction.callee("calls")
-            if callee is None or not self._uses_elementwise(callee.twin, numbers):
-                return False
-            return instruction.attribute("kind") in ("kLoop", "kInput")
-        if opcode == "triangular-solve":
-            return numbers == [1]
-        if opcode == "sort":
-            return numbers == [user.leaf] and len(operand.definer.computation.users[operand.definer]) == 1
-        return True
-
-    def _uses_elementwise(self, callee: Computation, numbers: Sequence[int]) -> bool:
-        """Whether all that comes of these parameters of a fusion is computed element by element, or passed on."""
-        passing = {"bitcast" if self._reshaped else "copy", "tuple"}
-        if callee.opcodes <= _ELEMENTWISE | _TAKE_NOTHING | passing:
-            return True
-        found = self._elementwise.get(callee)
-        if found is None:
-            found = self._elementwise[callee] = _used_elementwise(callee, passing)
-        return all(callee.parameters[number] in found for number in numbers)
-
-    def _numbers(self, instruction: Instruction, value: Value) -> list[int]:
-        """Which operands of an instruction are a value, be it through bitcasts and out of a tuple."""
-        found = self._operands.get(instruction)
-        if found is None:
-            found = self._operands[instruction] = {}
-            for number, operand in enumerate(instruction.operands):
-                given = _through_bitcasts(operand)
-                key: _Given = (given, None)
-                if given.opcode == "get-tuple-element":
-                    held = given.operands[0]
-                    key = (held, leaf_span(held.shape, (int(given.attributes["index"]),))[0])
-                found.setdefault(key, []).append(number)
-        whole, element = (found.get((value.definer, leaf), []) for leaf in (None, value.leaf))
-        return sorted(whole + element) if whole and element else whole or element
-
-
-def _used_elementwise(callee: Computation, passing: Container[str]) -> set[Instruction]:
-    """Those of a fusion's values of which all that comes is computed element by element, or passed on."""
-    users = callee.users
-    found: set[Instruction] = set()
-    for value in reversed(callee.instructions):
-        if all(
-            user in found
-            and (
-                user.opcode in _ELEMENTWISE
-                or user.opcode in passing
-                or (user.opcode == "dynamic-update-slice" and user.operands[0] is value)
-            )
-            for user in users[value]
-        ):
-            found.add(value)
-    return found

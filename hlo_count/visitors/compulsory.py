@@ -20,9 +20,8 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.loop_slices import parts_touched
 from hlo_count.hlo.opcodes import async_sugar, having
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.shapes import Shape, leaf_span
 from hlo_count.hlo.trace import Tracer
-from hlo_count.visitors.buffers import leaf_span
 from hlo_count.visitors.call_sites import Edge, branches_of, kernels_below
 from hlo_count.visitors.cost import MAIN, Times
 from hlo_count.visitors.memory_spaces import space_name

@@ -14,7 +14,8 @@ from typing import Any
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import having
-from hlo_count.hlo.trace import SLICE_ID, TracedValue, Tracer, evaluated, parts
+from hlo_count.hlo.trace import SLICE_ID, Tracer
+from hlo_count.hlo.traced_values import TracedValue, evaluated, parts
 from hlo_count.visitors.alike import first_of
 from hlo_count.visitors.call_sites import branches_of
 from hlo_count.visitors.cost import SENT, SENT_ACROSS, Cost

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush, merge
 from math import inf
 
-from hlo_count.visitors.buffers import Value, can_reuse
+from hlo_count.visitors.buffer_reuse import can_reuse
+from hlo_count.visitors.buffers import Value
 
 MayReuse = Callable[[Value, Value], bool]
 

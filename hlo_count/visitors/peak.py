@@ -9,16 +9,10 @@ from hlo_count.hlo.attributes import alias_pairs
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.shapes import Shape, leaf_span
 from hlo_count.visitors import tpu_arena
-from hlo_count.visitors.buffers import (
-    Reuse,
-    Sized,
-    Value,
-    buffers,
-    leaf_span,
-    live_sums,
-)
+from hlo_count.visitors.buffer_reuse import Reuse
+from hlo_count.visitors.buffers import Sized, Value, buffers, live_sums
 from hlo_count.visitors.cost import MAIN, Status
 from hlo_count.visitors.first_fit import FirstFit, MayReuse
 from hlo_count.visitors.memory_spaces import backend_of, space_name

@@ -154,3 +154,16 @@ def test_inferred_shapes_are_counted() -> None:
         text + "ENTRY e { a = f32[4] parameter(0) ROOT r = f32[4] fusion(a), kind=kLoop, calls=f }"
     )
     assert report.flops == 2 * 4
+
+
+@pytest.mark.parametrize("callers_first", [False, True])
+def test_a_nest_of_calls_without_shapes_is_settled_however_deep(callers_first: bool) -> None:
+    depth = 3000  # Python's stack has 1000
+    callees = [
+        f"c{n} {{\n  p = f32[8] parameter(0)\n  ROOT r = {f'call(p), to_apply=c{n - 1}' if n else 'negate(p)'}\n}}\n"
+        for n in range(depth)
+    ]
+    entry = f"ENTRY e {{\n  p = f32[8] parameter(0)\n  ROOT r = call(p), to_apply=c{depth - 1}\n}}\n"
+    texts = [*callees, entry]
+    module = parse("HloModule m\n" + "".join(reversed(texts) if callers_first else texts))
+    assert {str(c.root.shape) for c in module.computations.values()} == {"f32[8]"}

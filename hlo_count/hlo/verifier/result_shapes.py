@@ -13,10 +13,10 @@ from itertools import pairwise
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.dims import dims_of, windowed
-from hlo_count.hlo.infer import INFERRED, inferred
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
 from hlo_count.hlo.replica_groups import group_size
+from hlo_count.hlo.shape_rules import INFERRED, inferred
 from hlo_count.hlo.shapes import Shape, tuple_of
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices

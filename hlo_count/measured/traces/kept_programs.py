@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hlo_count.lowering.stored import proto_text
+from hlo_count.lowering.hlo_protos import proto_text
 from hlo_count.measured.traces.op_events import METADATA_PLANE, program_id, with_id
 from hlo_count.measured.traces.xspace import Plane, XSpace
 
