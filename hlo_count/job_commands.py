@@ -105,6 +105,6 @@ def query_scan(options: argparse.Namespace) -> Outcome:
         if options.question is None:
             return Outcome(said=(f"wrote {path}",))
     if options.question is None:
-        return Outcome(questions_table())
+        return Outcome(questions_table(Path(options.database)))
     answer = ask(Path(options.database), options.question, options.rows)
     return Outcome(json_text(answer.to_dict()) if options.json else str(answer))

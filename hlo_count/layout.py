@@ -58,6 +58,11 @@ def _of_the_terminal() -> int:
         return 0
 
 
+def number_of(number: int, what: str) -> str:
+    """ "1 file", "2,000 files": `what` is the word for one."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def tabular(
     rows: Iterable[Sequence[str]], headers: Sequence[str] = (), align: Sequence[str] = (), style: Style = "plain"
 ) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hlo_count.fleet.questions import ask
 from hlo_count.fleet.tables import QUESTIONS
+from hlo_count.layout import number_of
 from hlo_count.report.tables_page import PageTable, render_tables
 from hlo_count.report.units import amount
 from hlo_count.whole_file import save_text
@@ -27,7 +28,7 @@ def save_fleet(database: Path, path: str | Path, *, force: bool) -> Path:
 def _page(database: Path) -> str:
     ((modules, failed, flops, moved, files),) = ask(database, _FACTS).rows
     facts = [
-        f"{modules:,} modules in {files:,} files, {failed:,} that cannot be counted",
+        f"{number_of(modules, 'module')} in {number_of(files, 'file')}, {failed:,} that cannot be counted",
         f"{amount(flops)} FLOP and {amount(moved, 'B')} in one run of each",
     ]
     return render_tables(

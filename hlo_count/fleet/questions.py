@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +21,8 @@ from hlo_count.text_page import TextPage
 
 _NARROWEST = 16
 _YEAR_10_000 = 253_402_300_800  # where dates of Python end, and times of files do not
-_CUT_AT: dict[str, Literal["start"]] = {"file": "start", "for_example": "start", "source": "start"}
+_FILES = ("file", "for_example")
+_CUT_AT: dict[str, Literal["start"]] = {"source": "start"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,11 @@ class Answer(TextPage):
     def __str__(self) -> str:
         if not self.rows:
             return "no rows"
-        cells, numbers = self.cells, self.are_numbers
-        widths = [max(len(name) + 2, *(len(row[n]) for row in cells)) + 2 for n, name in enumerate(self.columns)]
+        numbers = self.are_numbers
+        cells, notes = _without_what_all_share(self.cells, self.columns)
+        if self.more:
+            notes.append(f"these are the first {len(self.rows)}: --rows, or rows=, for more")
+        widths = [max(len(name), *(len(row[n]) for row in cells)) + 2 for n, name in enumerate(self.columns)]
         of_numbers = sum(width for width, is_number in zip(widths, numbers, strict=True) if is_number)
         of_texts = [width for width, is_number in zip(widths, numbers, strict=True) if not is_number]
         room = _room(of_texts, width() - of_numbers) - 2
@@ -71,7 +77,7 @@ class Answer(TextPage):
             for row in cells
         ]
         text = tabular(shown, self.columns, ["right" if is_number else "left" for is_number in numbers])
-        return printable(text + (f"\n\nthese are the first {len(self.rows)}" if self.more else ""))
+        return printable("\n".join([text, *([""] if notes else []), *notes]))
 
 
 def ask(database: Path, question: str, rows: int | None = 20) -> Answer:
@@ -104,9 +110,43 @@ def _sql(question: str) -> str:
     raise HloCountError(f"no question {question!r}{hint} {', '.join((*QUESTIONS, *SHOWN))}, or SQL")
 
 
-def questions_table() -> str:
-    """The ready questions, each with what it asks."""
-    return tabular([(name, question.about) for name, question in QUESTIONS.items()], ("question", "about"))
+def questions_table(database: Path) -> str:
+    """The ready questions, each with what it asks and how many rows answer it."""
+    with reading(database) as connection:
+        rows = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in QUESTIONS}
+    return tabular(
+        [(name, f"{rows[name]:,}", question.about) for name, question in QUESTIONS.items()],
+        ("question", "rows", "about"),
+        ("left", "right", "left"),
+    )
+
+
+def _without_what_all_share(
+    cells: Sequence[Sequence[str]], columns: Sequence[str]
+) -> tuple[list[list[str]], list[str]]:
+    """The cells, those of files without the folder that all lie in and the end that all have, and lines that name it.
+
+    What XLA dumps is called `module_0060.jit_step.cpu_after_optimizations.txt`: cut to fit, one is like the other.
+    """
+    found, notes = [list(row) for row in cells], []
+    for at, name in enumerate(columns):
+        if name not in _FILES or len({row[at] for row in found}) < 2:
+            continue
+        start = _shared([row[at] for row in found]).rpartition("/")[0]
+        for row in found:
+            row[at] = row[at][len(start) + 1 if start else 0 :]
+        _, dot, rest = _shared([row[at][::-1] for row in found])[::-1].partition(".")
+        end = dot + rest
+        for row in found:
+            row[at] = row[at].removesuffix(end) or row[at]
+        where = [f"below {start}"] * bool(start) + [f"ending with {end}"] * bool(end)
+        notes += [f"{name}: {', '.join(where)}"] if where else []
+    return found, notes
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """What all of them begin with."""
+    return "".join(each[0] for each in takewhile(lambda each: len({*each}) == 1, zip(*texts, strict=False)))
 
 
 def _room(widths: list[int], width: int) -> int:

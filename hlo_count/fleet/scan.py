@@ -16,6 +16,7 @@ from hlo_count.fleet.sources import Source, find
 from hlo_count.fleet.store import Store
 from hlo_count.fleet.time_limit import SECONDS
 from hlo_count.fleet.workers import counted_by_processes, counted_elsewhere
+from hlo_count.layout import number_of
 from hlo_count.progress import Progress
 
 _COMMIT = 1.0
@@ -105,6 +106,6 @@ def _shown(results: Iterable[list[Counted]], todo: list[Source], progress: bool)
             for counted in some:
                 modules += len(counted.modules)
                 failures += any("error" in module for module, _, _ in counted.modules)
-                told = f"{modules:,} modules" + (f", {failures:,} failed" if failures else "")
+                told = number_of(modules, "module") + (f", {failures:,} failed" if failures else "")
                 bar.advance(told, counted.source.size)
             yield some

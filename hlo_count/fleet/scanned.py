@@ -11,7 +11,7 @@ from hlo_count.fleet.fleet_page import save_fleet
 from hlo_count.fleet.questions import Answer, ask
 from hlo_count.fleet.store import reading
 from hlo_count.harmless import printable
-from hlo_count.layout import joined
+from hlo_count.layout import joined, number_of
 from hlo_count.report.units import amount
 from hlo_count.text_page import TextPage
 
@@ -66,7 +66,8 @@ class Scan(TextPage):
             return connection.execute(sql).fetchone()[0]
 
     def __str__(self) -> str:
-        parts = [f"{self.modules:,} modules in {self.path}", f"{self.counted:,} files read in {self.seconds:.1f} s"]
+        read = f"{number_of(self.counted, 'file')} read in {self.seconds:.1f} s"
+        parts = [f"{number_of(self.modules, 'module')} in {self.path}", read]
         for number, what in ((self.unchanged, "unchanged"), (self.passed_over, "passed over"), (self.failed, "failed")):
             parts += [f"{number:,} {what}"] if number else []
         total = self._one("SELECT total(flops) FROM modules")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hlo_count.errors import HloCountError
 from hlo_count.fleet import elsewhere
+from hlo_count.layout import number_of
 from hlo_count.lowering.dump_folder import sorted_out
 
 _PATTERN = frozenset("*?[")
@@ -56,7 +57,7 @@ def find(paths: str | Path | Iterable[str | Path]) -> Found:
             sources.setdefault(source.name, source)
     if not sources:
         named = ", ".join(map(str, given[:3])) or "nothing"
-        instead = f", but {passed_over:,} files that are no HLO" if passed_over else ""
+        instead = f", but {number_of(passed_over, 'file')} of other kinds" if passed_over else ""
         raise HloCountError(f"{named}: no file that may hold HLO{instead}: name files, folders or patterns, **/*.txt")
     by_place: dict[str, Source] = {}
     for name in sorted(sources):

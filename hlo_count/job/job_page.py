@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hlo_count.job.job_table import changes_text
 from hlo_count.job.module_counts import KEYS, largest
+from hlo_count.layout import number_of
 from hlo_count.report.tables_page import PageTable, render_tables
 from hlo_count.report.units import amount, percent
 from hlo_count.visitors.cost import Cost
@@ -27,7 +28,8 @@ def save_job(job: Job, path: str | Path, *, force: bool) -> Path:
 
 def _page(job: Job) -> str:
     facts = [
-        f"{len(job.compiles):,} modules, {len(job.problems):,} that cannot be read, {job.passed_over:,} other files",
+        f"{number_of(len(job.compiles), 'module')}, {len(job.problems):,} that cannot be read, "
+        f"{number_of(job.passed_over, 'other file')}",
         f"{amount(job.total.flops)} FLOP and {amount(job.total.bytes, 'B')} in one run of each, {job.total.status}",
     ]
     rows = tuple(_row(row, job.total) for row in job.rows if row.counts is not None)

@@ -10,7 +10,7 @@ from hlo_count.harmless import printable
 from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup
 from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS
 from hlo_count.job.signature import Changed
-from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, joined, number_of, tabular, width, wrapped
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.cost import FLOP_PER_FMA, Cost
 
@@ -34,18 +34,18 @@ def render(job: Job, by: str | None, limit: int) -> str:
     parts += _unknowns(job.unknowns)
     parts += _problems(job.problems)
     if job.passed_over:
-        parts += ["", f"{job.passed_over:,} other files passed over"]
+        parts += ["", f"{number_of(job.passed_over, 'other file')} passed over"]
     return printable("\n".join(parts))
 
 
 def _header(job: Job, counted: Sequence[JobRow]) -> list[str]:
     names, modules = {row.name for row in job.compiles}, len(job.compiles)
-    of_names = f" of {len(names)} name{'s' if len(names) != 1 else ''}" if len(names) != modules else ""
+    of_names = f" of {number_of(len(names), 'name')}" if len(names) != modules else ""
     backends = sorted({row.counts.backend for row in counted if row.counts is not None} - {"unknown"})
     return joined(
         [
             str(job.path),
-            f"{modules} module{'s' if modules != 1 else ''}{of_names}",
+            f"{number_of(modules, 'module')}{of_names}",
             *(backend.upper() for backend in backends),
             "one run of each",
             f"1 FMA = {FLOP_PER_FMA} FLOP",

@@ -73,6 +73,27 @@ def test_times_are_dates(database: Path) -> None:
     assert "1 T" in str(ask(database, "SELECT 1e12 AS modified"))  # no file is of the year 33,658
 
 
+def test_files_are_told_apart_at_any_width(database: Path) -> None:
+    """What all of them lie in is said once; of dumps the ends are alike as well."""
+    shown = str(ask(database, "SELECT file, name, flops, bytes FROM modules WHERE error IS NULL"))
+    assert f"file: below {database.parent}" in shown
+    firsts = [line.split()[0] for line in shown.splitlines()[1:6]]
+    assert len(set(firsts)) == 5
+    assert {each[:7] for each in firsts} == {"module_", "calls"}
+    one = str(ask(database, "SELECT file, name FROM modules WHERE name = 'calls'"))
+    assert "below" not in one
+
+
+def test_the_questions_say_how_many_rows_answer_them(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["query", str(database)]) == 0
+    rows = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines()[1:] if line[0] != " "}
+    assert rows == {name: str(len(ask(database, name, None).rows)) for name in QUESTIONS}
+    assert main(["query", str(tmp_path / "none.sqlite")]) == 2
+    assert "none.sqlite: there is no such file: hlo-count scan" in capsys.readouterr().err
+
+
 def test_what_moves_beyond_what_must(database: Path) -> None:
     rows = ask(database, "beyond_compulsory").to_dict()["rows"]
     assert all(row["beyond"] == row["bytes"] - row["compulsory_bytes"] for row in rows)
