@@ -190,6 +190,23 @@ def test_a_sample_is_there_when_a_script_ends_at_once(tmp_path):
     assert "where" in said and "runs went" in said
 
 
+SHORT = """
+import jax, jax.numpy as jnp
+product = jax.jit(lambda x: jnp.tanh(x @ x).sum())
+x = jnp.ones((512, 512))
+for _ in range(20):
+    product(x).block_until_ready()
+"""
+
+
+@needs_thunks
+def test_of_a_script_of_a_moment_runs_are_seen(tmp_path):
+    """Windows may take a tenth of a second in any case: 2 % of a moment is less than one window."""
+    said = run(tmp_path, SHORT).stderr
+    runs = re.search(r"^jit__?lambda_? +(\d+) ", said, re.M)
+    assert runs is not None and 1 <= int(runs[1]) <= 20
+
+
 def test_there_must_be_a_script(tmp_path):
     command = [sys.executable, "-m", "hlo_count", "run", str(tmp_path / "nowhere.py")]
     done = subprocess.run(command, capture_output=True, text=True)

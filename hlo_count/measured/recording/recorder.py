@@ -2,8 +2,8 @@
 
 What a trace costs is known when a window of it is over: to write an event down takes half a microsecond, to make the
 trace of it ten times that. So windows begin short. The next is eight times as long where the last cost less than its
-share, twice as long where it did not, and waits until all of them together cost no more than SHARE of the time that
-the process has used.
+share, twice as long where it did not, and waits until all of them together cost no more than FREE seconds and SHARE of the
+time that the process has used.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from hlo_count.whole_file import replace_text
 SHARE = 0.02
 """Of the process's time on processors since the first began, that starting and ending windows may take: with what is
 written down meanwhile it is below 5 %. What else the machine does changes neither."""
+FREE = 0.1
+"""Seconds of a processor that they may take in any case: of a script of a few seconds hardly a run were seen else, and
+of one of ten it is 1 %."""
 FIRST = 0.05
 """Seconds of the first window, and of the first after a compile: what was compiled may run quite otherwise."""
 QUIET = 1.0
@@ -165,7 +168,7 @@ class Recorder:
 
     def _missing(self) -> float:
         """Seconds that the next window would cost too much by now, if it costs what the last did in its time."""
-        affordable = SHARE * (time.process_time() - self._used_before)
+        affordable = FREE + SHARE * (time.process_time() - self._used_before)
         if (
             self.now < self._compiled_at + QUIET
         ):  # what runs between compiles must not use what the loop after them needs

@@ -7,7 +7,7 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless, json_text, printable
-from hlo_count.layout import aligned, wrapped
+from hlo_count.layout import aligned, number_of, wrapped
 from hlo_count.measured.results.recorded_trace import Trace
 from hlo_count.measured.results.traced_program import TracedProgram
 from hlo_count.report.units import amount
@@ -86,10 +86,10 @@ class Tracked(TextPage):
 
     def _summary(self) -> list[str]:
         compiling = self.compile_seconds
-        rows = [("compiling", in_words(compiling), self._share(compiling), f"{self.compiles:,} compiles")]
+        rows = [("compiling", in_words(compiling), self._share(compiling), number_of(self.compiles, "compile"))]
         if self.result is not None:
             runs = sum(program.runs for program in self.programs)
-            what = f"{len(self.programs):,} programs, {runs:,} runs"
+            what = f"{number_of(len(self.programs), 'program')}, {number_of(runs, 'run')}"
             if self.flops:
                 what += f", {amount(self.flops, 'FLOP')}, {amount(self.flops / self.seconds, 'FLOP/s')}"
             if self.is_part:
@@ -108,7 +108,7 @@ class Tracked(TextPage):
         return bool(self.windows) or self.recorded_seconds < 0.99 * (self.wall_seconds - self.compile_seconds)
 
     def _recorded(self) -> tuple[str, str, str, str]:
-        windows = f"in {self.windows:,} windows, so that it costs little" if self.windows > 1 else "in one window"
+        windows = f"in {number_of(self.windows, 'window')}, so that it costs little" if self.windows else "in one window"
         return "recorded", in_words(self.recorded_seconds), self._share(self.recorded_seconds), windows
 
     def _share(self, seconds: float) -> str:

@@ -39,8 +39,9 @@ def trace_table(trace: Trace, by: str, rows: int) -> str:
         ]
     if trace.unattributed:
         lines += ["", *unattributed_lines(trace)]
-    lines += ["", *(line for problem in trace.problems for line in wrapped(problem, first="- "))]
-    return printable("\n".join(lines).rstrip())
+    if trace.problems:
+        lines += ["", *(line for problem in trace.problems for line in wrapped(problem, first="- "))]
+    return printable("\n".join(lines))
 
 
 def program_table(program: ProgramTimes, by: str, rows: int) -> str:
@@ -165,11 +166,11 @@ def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
         columns["FLOP/s"] = column([group.flops_per_s for group in shown], AMOUNTS)
     if by != "source":
         columns["source"] = [group.source for group in shown]
-    lines += [_laid_out(by, [group.name for group in shown], columns), ""]
+    lines += [_laid_out(by, [group.name for group in shown], columns)]
     if program.bound is not None:
-        lines += [*_parts(program), ""]
-    lines += said(program)
-    return lines
+        lines += ["", *_parts(program)]
+    notes = said(program)
+    return [*lines, *([""] if notes else []), *notes]
 
 
 def _parts(program: ProgramTimes) -> list[str]:
