@@ -2,8 +2,8 @@
 
 What a trace costs is known when a window of it is over: to write an event down takes half a microsecond, to make the
 trace of it ten times that. So windows begin short. The next is eight times as long where the last cost less than its
-share, twice as long where it did not, and waits until all of them together cost no more than FREE seconds and SHARE of the
-time that the process has used.
+share, twice as long where it did not, and waits until all of them together cost no more than FREE seconds and SHARE of
+the time that the process has used.
 """
 
 from __future__ import annotations

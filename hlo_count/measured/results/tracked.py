@@ -108,7 +108,8 @@ class Tracked(TextPage):
         return bool(self.windows) or self.recorded_seconds < 0.99 * (self.wall_seconds - self.compile_seconds)
 
     def _recorded(self) -> tuple[str, str, str, str]:
-        windows = f"in {number_of(self.windows, 'window')}, so that it costs little" if self.windows else "in one window"
+        sample = f"in {number_of(self.windows, 'window')}, so that it costs little"
+        windows = sample if self.windows else "in one window"
         return "recorded", in_words(self.recorded_seconds), self._share(self.recorded_seconds), windows
 
     def _share(self, seconds: float) -> str:
