@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import HOST, MAIN, ON_CHIP
 
 SPACES: dict[str, dict[int, str]] = {
@@ -19,6 +20,11 @@ SPACES: dict[str, dict[int, str]] = {
 def space_name(backend: str, number: int) -> str | None:
     """main, on-chip or host; None for a number that is not known to mean one of them."""
     return MAIN if backend == "cpu" and number != 5 else SPACES.get(backend, SPACES["unknown"]).get(number)
+
+
+def main_bytes(backend: str, leaf: Shape) -> int:
+    """The bytes that an array takes of main memory: none where it is kept elsewhere."""
+    return leaf.bytes if space_name(backend, leaf.memory_space) == MAIN else 0
 
 
 def backend_of(module: Module) -> str:

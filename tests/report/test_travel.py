@@ -45,7 +45,7 @@ def test_what_the_compiler_says_of_memory_arrives() -> None:
 def test_totals_arrive_without_the_text_being_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     report = hc.count(text("cpu", "scan_matmul"))
     arrived = there_and_back(report)
-    monkeypatch.setattr("hlo_count.report.counts.unpack", None)  # calling it would fail
+    monkeypatch.setattr("hlo_count.report.totals.unpack", None)  # calling it would fail
     assert (arrived.flops, arrived.bytes, arrived.status) == (report.flops, report.bytes, report.status)
 
 
