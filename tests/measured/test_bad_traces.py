@@ -91,7 +91,7 @@ def test_clocks_that_run_backwards_are_counted(tmp_path):
     file.write_bytes(plane("/host:CPU", {"worker": [of_run("dot.1", 5, 10), of_run("add.2", 20, -10)]}))
     trace = hc.read_trace(file)
     assert [row.name for row in trace.programs[0].rows] == ["dot.1"]
-    assert any("1 events end before they begin" in problem for problem in trace.problems)
+    assert any("left out 1 event with an end before the beginning" in problem for problem in trace.problems)
 
 
 def test_kernels_that_overlap_on_two_threads_are_not_added_twice(tmp_path):

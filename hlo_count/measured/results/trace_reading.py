@@ -11,6 +11,7 @@ from pathlib import Path
 from hlo_count.errors import DeviceError, HloCountError
 from hlo_count.hlo import parse
 from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.layout import number_of
 from hlo_count.measured.programs.courses_taken import CoursesTaken, courses_taken
 from hlo_count.measured.programs.program_parts import ProgramPart, added_up
 from hlo_count.measured.programs.program_times import HOW_TO_RECORD_HLO, PICO, report_of
@@ -90,9 +91,9 @@ class _Host:
             if space.broken is not None:
                 yield f"{space.path}: breaks off at byte {space.broken:,}: the program ended while it was written"
         if events.unread:
-            yield f"{path}: {events.unread:,} lines of it break off and were read up to there"
+            yield f"{path}: breaks off in {number_of(events.unread, 'line')}, read up to there"
         if events.backwards:
-            yield f"{path}: {events.backwards:,} events end before they begin, and were left out"
+            yield f"{path}: left out {number_of(events.backwards, 'event')} with an end before the beginning"
         if not events.programs and not events.unattributed:
             yield (
                 f"{path}: no times of instructions: jax 0.4.31 and older record none on a CPU, and a TPU or GPU none "
@@ -236,7 +237,7 @@ def _program(parts: list[ProgramPart], device: Device | None, jax_version: str |
     if is_cut:
         program.notes.append(NONE_WHOLE.format(name=first.name))
     elif cut:
-        program.notes.append(f"{cut:,} runs of it were cut where the recording began or ended, and are left out")
+        program.notes.append(f"left out: {number_of(cut, 'run')} of it, cut where the recording began or ended")
     return program
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
-from hlo_count.layout import SHORTEST_NAME, aligned, cut, joined, tabular, width, wrapped
+from hlo_count.layout import SHORTEST_NAME, aligned, cut, joined, number_of, tabular, width, wrapped
 from hlo_count.measured.programs.program_times import PICO, ProgramTimes
 from hlo_count.measured.programs.time_parts import time_parts
 from hlo_count.measured.tables.measured_groups import GROUPINGS, MeasuredGroup, groups
@@ -211,7 +211,7 @@ def unattributed_lines(trace: Trace) -> list[str]:
     total = sum(kernel.picoseconds for _, kernel in kernels) * PICO
     number = sum(kernel.number for _, kernel in kernels)
     in_graph = sum(kernel.in_graph for _, kernel in kernels)
-    lines = wrapped(f"{number:,} kernels of {seconds(total)} tell no instruction:")
+    lines = wrapped(f"without an instruction: {number_of(number, 'kernel')} of {seconds(total)}")
     shown = kernels[:5]
     columns = {
         "runs": [f"{kernel.number:,}" for _, kernel in shown],
