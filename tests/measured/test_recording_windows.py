@@ -78,7 +78,7 @@ def test_runs_that_a_window_cuts_are_left_out(tmp_path):
     assert program.seconds == [pytest.approx(16e-6)] * 2
     assert program.courses.trip_counts == {} and program.courses.problems == []
     assert {row.name: row.runs for row in program.rows} == {"sine": 2, "dot.2": 2 * TRIPS, "while.1": 2, "negate": 2}
-    assert any("2 runs of it were cut" in note for note in program.notes)
+    assert any("left out: 2 runs of it, cut" in note for note in program.notes)
 
 
 def test_a_program_of_which_no_run_is_whole_has_times_and_no_counts(tmp_path):
