@@ -169,5 +169,7 @@ def _cell(value: Any, column: str) -> str:
         if column.startswith("times_"):
             return f"{value:.4g}"
         unit = "B" if "bytes" in column or column in ("beyond", "size") else ""
+        if column == "peak_bytes":  # in the unit that a report has it in
+            return amount(value, unit, binary=True)
         return amount(value, unit) if abs(value) >= 10_000 or value != int(value) else str(int(value))
     return harmless(value)

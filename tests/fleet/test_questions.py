@@ -94,6 +94,13 @@ def test_the_questions_say_how_many_rows_answer_them(
     assert "none.sqlite: there is no such file: hlo-count scan" in capsys.readouterr().err
 
 
+def test_a_peak_has_the_unit_that_it_has_in_a_report(database: Path) -> None:
+    found = ask(database, f"SELECT peak_bytes FROM modules WHERE flops = {flops(12)}")
+    text = next(path.read_text() for path in database.parent.glob("module_0002*"))
+    assert found.cells[0][0] in str(hc.count(text))
+    assert ask(database, "SELECT 3 * 1024 * 1024 AS peak_bytes").cells == (("3 MiB",),)
+
+
 def test_what_moves_beyond_what_must(database: Path) -> None:
     rows = ask(database, "beyond_compulsory").to_dict()["rows"]
     assert all(row["beyond"] == row["bytes"] - row["compulsory_bytes"] for row in rows)
