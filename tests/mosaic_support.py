@@ -1,4 +1,4 @@
-"""Which tests need a jaxlib whose MLIR reads the TPU kernels that the fixtures hold."""
+"""Which tests need a jaxlib whose MLIR reads the kernels in Mosaic that the fixtures hold."""
 
 from __future__ import annotations
 

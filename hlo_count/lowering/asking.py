@@ -26,18 +26,33 @@ def refuse_asking(error: Exception, target: str) -> None:
     Mistakes in the code, which any answer would find, are the function's own.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
-    if not frames or isinstance(error, TypeError | NameError | AttributeError):
+    is_mistake = isinstance(error, TypeError | NameError | AttributeError) and not _is_of_a_device(error)
+    if not frames or is_mistake:
         return
     frame, line = frames[-1]
     asked = list(_asked(frame.f_code, frame.f_globals, _MOST_CALLS))
     if not asked:
         return
-    reason = str(error).strip().partition("\n")[0].rstrip(" .") or type(error).__name__
+    reason = str(error).strip().partition("\n")[0].rstrip(" .") or _unsaid(error)
     hint = ""
     if _TOLD not in asked:
         place = f"{frame.f_code.co_name} ({os.path.basename(frame.f_code.co_filename)}:{line})"
         hint = f"; {place} asks {asked[0]}(), which tells of this machine: pass it what it chooses by that"
     raise TargetError(f"cannot be traced for {target}: {reason}{hint}") from error
+
+
+def _is_of_a_device(error: Exception) -> bool:
+    """Whether a device lacks what others have, such as `core_count`, which only GPUs tell."""
+    import jax
+
+    return isinstance(error, AttributeError) and isinstance(error.obj, jax.Device)
+
+
+def _unsaid(error: Exception) -> str:
+    """Words for an error that has none."""
+    if isinstance(error, AttributeError) and error.name:
+        return f"{error.obj} has no {error.name}"
+    return type(error).__name__
 
 
 def _asked(code: CodeType, names: dict[str, Any], depth: int) -> Iterator[str]:

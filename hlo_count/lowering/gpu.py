@@ -186,7 +186,13 @@ def _is_importable(name: str) -> bool:
 
 
 def remedy(message: str) -> str:
-    """What to add to the message of a compile that failed for want of CUDA's own tools, or of another JAX; else ""."""
+    """What to add to the message of a compile that failed for want of CUDA's own tools, of another JAX, or of a process
+    of its own; else ""."""
+    if "'gpu.binary' op ptxas exited" in message:
+        return (
+            "; if this process has compiled Mosaic kernels for another kind of GPU before, that is why: JAX's CUDA "
+            "plugin keeps to the first kind, so count for this one in a process of its own"
+        )
     if any(tool in message for tool in ("ptxas", "libdevice", "PTX compilation provider")):
         return f"; the cuda extra brings these: {REMEDY}"
     if "Could not find memory addressable by device" in message:

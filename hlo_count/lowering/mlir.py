@@ -46,6 +46,16 @@ def generic_form(data: bytes) -> str:
         return str(asm)
 
 
+def string_bytes(text: str) -> bytes:
+    """The bytes of a string as MLIR prints it, where `\\0A` and `\\n` are signs that cannot stand there (LangRef)."""
+
+    def byte(match: re.Match[bytes]) -> bytes:
+        sign = match[1]
+        return bytes.fromhex(sign.decode()) if len(sign) == 2 else {b"n": b"\n", b"t": b"\t"}.get(sign, sign)
+
+    return re.sub(rb"\\([0-9A-Fa-f]{2}|.)", byte, text.encode())
+
+
 def _context(ir: Any) -> Any:
     """A context with the dialects that kernels are written in, as far as this jaxlib has them."""
     context = ir.Context()
@@ -55,7 +65,7 @@ def _context(ir: Any) -> Any:
     if upstream is not None:
         upstream.register_dialects(registry)
     context.append_dialect_registry(registry)
-    for dialect in ("_tpu_ext", "_triton_ext"):
+    for dialect in ("_tpu_ext", "_triton_ext", "_mosaic_gpu_ext"):
         if (library := _library(dialect)) is not None:
             library.register_dialect(context)
     context.load_all_available_dialects()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hlo_count.errors import TargetError
-from hlo_count.lowering.sharding import arrange, axis_types, check_count, is_abstract
+from hlo_count.lowering.sharding import abstract_device, arrange, axis_types, check_count, is_abstract
 from hlo_count.lowering.targets import Target
 
 
@@ -88,13 +88,12 @@ def plan(written: Iterable[Any], target: Target, mesh: Any | None) -> Move:
             concrete[each] = Mesh(devices, each.axis_names, **axis_types(each))
     main = mesh if mesh is not None else largest
     axes = () if main is None else tuple(main.shape.items())
-    named = getattr(Mesh(order[:1], ("device",)), "abstract_mesh", None)  # jax 0.4.30 has none
     return Move(
         order=order,
         instead=instead,
         concrete=concrete,
         axes=axes,
-        abstract_device=getattr(named, "abstract_device", None),
+        abstract_device=abstract_device(order[0]),
     )
 
 

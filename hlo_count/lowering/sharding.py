@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import fields
 from typing import Any
 
 from hlo_count.errors import HloCountError, TargetError
@@ -109,6 +108,15 @@ def mesh_context(mesh: Any) -> AbstractContextManager[Any]:
     return mesh  # type: ignore[no-any-return]  # a Mesh is itself a context manager
 
 
+def abstract_device(device: Any) -> Any | None:
+    """What JAX says of the kind of a device without naming it; None before JAX 0.7, which has no kernels that ask."""
+    import numpy as np
+    from jax.sharding import Mesh
+
+    mesh = Mesh(np.array([device], dtype=object), ("device",))
+    return getattr(getattr(mesh, "abstract_mesh", None), "abstract_device", None)
+
+
 @contextmanager
 def target_context(mesh: Any, device: Any) -> Iterator[None]:
     """`mesh` as the ambient mesh, and `device` as what the program will run on, for kernels that ask while traced.
@@ -118,12 +126,10 @@ def target_context(mesh: Any, device: Any) -> Iterator[None]:
     import jax
 
     with mesh_context(mesh):
-        if not hasattr(jax.sharding, "AbstractDevice"):  # where it has no kernels that ask either
+        kind = abstract_device(device)
+        if kind is None:
             yield
             return
-        asked = (each.name for each in fields(jax.sharding.AbstractDevice))  # jax 0.10: the platform, too
-        told: dict[str, Any] = {name: getattr(device, name, None) for name in asked}
-        kind = jax.sharding.AbstractDevice(**told)
         with jax.sharding.use_abstract_mesh(jax.sharding.get_abstract_mesh().update(abstract_device=kind)):
             yield
 

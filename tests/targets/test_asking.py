@@ -135,12 +135,43 @@ def test_other_errors_of_a_function_are_its_own(target):
 
 @pytest.mark.skipif(jax_version < (0, 10), reason="older versions ask otherwise")
 @pytest.mark.parametrize("target", compiled_for("h100-sxm"))
-def test_a_kernel_that_asks_for_cuda_s_version_is_refused_where_there_is_none(target):
+def test_a_kernel_that_asks_for_cuda_s_version_is_refused_where_there_is_none(target, monkeypatch):
+    from jax._src.lib import cuda_versions
     from jax.experimental.pallas.ops.gpu import attention_mgpu
 
+    monkeypatch.setattr(cuda_versions, "cuda_runtime_get_version", functools.partial(int, "no library"))
     config = attention_mgpu.TuningConfig(block_q=64, block_kv=64, max_concurrent_steps=2)
     qkv = (jax.ShapeDtypeStruct((1, 1024, 2, 64), jnp.float16),) * 3
     with pytest.raises(
         hc.TargetError, match=r"^cannot be traced for h100-sxm: [^\n]*asks cuda_runtime_get_version\(\)"
     ):
         hc.count(lambda *qkv: attention_mgpu.attention(*qkv, config), *qkv, target=target)
+
+
+@pytest.mark.parametrize("target", compiled_for("h100-sxm", "tpu:v5e"))
+def test_a_device_that_lacks_what_others_have(target):
+    """GPUs alone have `core_count`. Of anything else an AttributeError is a mistake of the function's own."""
+
+    def shared_among_cores(x):
+        return x / jax.devices()[0].core_count
+
+    x = jax.ShapeDtypeStruct((8,), F32)
+    with pytest.raises(
+        hc.TargetError,
+        match=r"cpu:0 has no core_count; shared_among_cores \(test_asking\.py:\d+\) asks devices\(\), which tells of this",
+    ):
+        hc.count(shared_among_cores, x, target=target)
+    with pytest.raises(AttributeError, match="no_such"):
+        hc.count(lambda x: x / jax.devices().no_such, x, target=target)
+
+
+@pytest.mark.skipif(jax_version < (0, 10), reason="older versions have no kernels that ask for it")
+@pytest.mark.parametrize("target", compiled_for("h100-sxm", "h100-pcie"))
+def test_a_kernel_is_told_how_many_multiprocessors_there_are(target):
+    """132 and 114 (H100 datasheets)."""
+
+    def each_core(x):
+        return x + jax.sharding.get_abstract_mesh().abstract_device.num_cores
+
+    text = hc.count(each_core, jax.ShapeDtypeStruct((8,), F32), target=target).module.text
+    assert f"constant({132 if target == 'h100-sxm' else 114})" in text

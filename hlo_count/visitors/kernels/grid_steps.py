@@ -29,10 +29,12 @@ class GridSteps:
         return int(total.sum()) * alike
 
     def index(self, axis: int) -> Interval:
-        """The index of each step along an axis."""
+        """The index of each step along an axis. Raises ValueError for one that is too long to follow."""
         size = self.sizes[axis]
         if size <= 1:
             return known(0)
+        if size > MOST_ELEMENTS:
+            raise ValueError(f"has {size:,} steps along one dimension, too many to follow")
         import numpy as np
 
         shape = [1] * len(self.sizes)

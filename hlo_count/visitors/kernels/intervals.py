@@ -238,6 +238,15 @@ def _remainder(a: Interval, b: Interval) -> Interval:
     return Interval(0 if _smallest(a.low) >= 0 else 1 - by, minimum(by - 1, maximum(a.high, 0)))
 
 
+def _minimum_unsigned(a: Interval, b: Interval) -> Interval:
+    """At most what is not negative: without a sign a negative number is larger than any other."""
+    highs = [each.high for each in (a, b) if _smallest(each.low) >= 0]
+    if not highs:
+        return anything(made_of=(a, b))
+    low = minimum(a.low, b.low) if len(highs) == 2 else 0
+    return Interval(low, highs[0] if len(highs) == 1 else minimum(*highs))
+
+
 def _and(a: Interval, b: Interval) -> Interval:
     """Of bits; of other numbers that are not negative at most the smaller."""
     if _is_bit(a) and _is_bit(b):
@@ -333,6 +342,7 @@ _BOUNDED: dict[str, Callable[[Interval, Interval], Interval]] = {
     "arith.remui": _remainder,
     "arith.maxsi": lambda a, b: Interval(maximum(a.low, b.low), maximum(a.high, b.high)),
     "arith.minsi": lambda a, b: Interval(minimum(a.low, b.low), minimum(a.high, b.high)),
+    "arith.minui": _minimum_unsigned,
     "arith.andi": _and,
     "arith.ori": _or,
     "arith.xori": _xor,

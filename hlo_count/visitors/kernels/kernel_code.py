@@ -10,8 +10,8 @@ from functools import cached_property, lru_cache
 _OPERATION = re.compile(r'(?:(%[\w#:, %]+?) = )?"([\w.$]+)"\(([^)]*)\)')
 _ARGUMENT = re.compile(r"(%\w+): ")
 _OPENS, _CLOSES = "<{[(", ">}])"
-_VERSIONED = "stable_mosaic."
-"""What JAX puts before each name of a serialized kernel of a TPU, whose dialect has versions."""
+_VERSIONED = re.compile(r"stable_mosaic(?:_gpu)?\.")
+"""What JAX puts before each name of a serialized kernel in Mosaic, whose dialects have versions."""
 
 
 @dataclass(slots=True)
@@ -158,7 +158,7 @@ class _Reader:
             raise ValueError(f"holds {line[:60]!r}, which is no operation")
         names, name, operands = found.groups()
         operation = Operation(
-            name.removeprefix(_VERSIONED),
+            _VERSIONED.sub("", name, count=1),
             tuple(self._number(each.strip()) for each in operands.split(",") if each.strip()),
         )
         rest = line[found.end() :].lstrip()

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 class Memory:
     """The argument of the kernel that a reference is a part of (None: memory of its own), and the size of each
     dimension where the type does not say all of them; `integers` are its elements where it is the whole of an array
-    that is known."""
+    that is known, `offset` how many elements of the argument lie before it, where that is followed."""
 
     argument: int | None
     sizes: tuple[Interval, ...] | None = None
     integers: Array | None = field(default=None, compare=False)
+    offset: Interval | None = field(default=None, compare=False)
 
 
 def element(memory: Memory, kind: ValueType, indices: Sequence[Interval]) -> Interval:
@@ -54,7 +55,15 @@ def element(memory: Memory, kind: ValueType, indices: Sequence[Interval]) -> Int
     return known(found if found.ndim else int(found))
 
 
-Value = Interval | Memory | None
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """A place in memory that the caller of a GPU's kernel sets up for it: which, and how many bytes from its begin."""
+
+    number: int
+    offset: int
+
+
+Value = Interval | Memory | Scratch | None
 """What is known of a value: an integer, a reference to memory; None for vectors."""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from hlo_count.visitors.cost import ZERO, Cost
 from hlo_count.visitors.kernels.grid_steps import GridSteps
@@ -33,6 +34,8 @@ from hlo_count.visitors.kernels.kernel_operations import operation_cost
 from hlo_count.visitors.kernels.kernel_tally import Tally, either
 from hlo_count.visitors.kernels.value_types import ValueType, value_type
 
+Control = Callable[[Any, Operation, "Often", Tally], list[Value]]
+"""Runs an operation, adds to the tally, and gives its results."""
 MOST_NESTED = 50
 """Regions and calls inside each other that are followed."""
 
@@ -55,11 +58,17 @@ class Often:
 class KernelRun:
     """One call of a kernel over a grid of `sizes`; `trips` is how often those loops run whose code does not tell it.
 
-    The dimensions `dynamic` of the grid have a size that only the run knows, whatever stands in `sizes`.
+    The dimensions `dynamic` of the grid have a size that only the run knows, whatever stands in `sizes`. Of the values
+    those that are `followed` are known, all where nothing is said.
     """
 
     def __init__(
-        self, code: KernelCode, sizes: Sequence[int], trips: int | None = None, dynamic: Container[int] = ()
+        self,
+        code: KernelCode,
+        sizes: Sequence[int],
+        trips: int | None = None,
+        dynamic: Container[int] = (),
+        followed: Container[int] | None = None,
     ) -> None:
         self.code = code
         self.steps = GridSteps(sizes)
@@ -69,6 +78,7 @@ class KernelRun:
         """Operations that ran trip by trip so far."""
         self._types = [value_type(text) for text in code.types]
         self._dynamic = dynamic
+        self._followed = followed
         self._values: dict[int, Value] = {}
         self._costs: dict[Operation, Cost] = {}
         self._evaluations: dict[tuple[object, ...], tuple[Sequence[Interval], Interval]] = {}
@@ -98,17 +108,16 @@ class KernelRun:
             name = operation.name
             if name in _ENDS:
                 given = [self.value(each) for each in operation.operands]
-            elif (control := _CONTROL.get(name)) is not None:
+            elif (control := self.controls.get(name)) is not None:
                 values = control(self, operation, often, tally)
                 self._values.update(zip(operation.results, values, strict=False))
-            elif name in _DMAS:
-                self._transfer(operation, often, tally)
             else:
                 cost = self._cost(operation)
                 if cost.amounts:
                     tally.add(cost.amounts, *runs)
                 for number in operation.results:
-                    self._values[number] = self._result(operation, number)
+                    if self._followed is None or number in self._followed:
+                        self._values[number] = self._result(operation, number)
         self._nested -= 1
         return given
 
@@ -144,7 +153,7 @@ class KernelRun:
         if kind.is_vector:
             return None
         is_bit = kind.dtype == "pred"
-        if operation.name == "arith.constant":
+        if operation.name in ("arith.constant", "llvm.mlir.constant"):
             value = operation.integer("value")
             return anything(is_bit) if value is None else known(value)
         if operation.name in _GRID:
@@ -179,7 +188,7 @@ class KernelRun:
 
     # DMAs
 
-    def _transfer(self, operation: Operation, often: Often, tally: Tally) -> None:
+    def _transfer(self, operation: Operation, often: Often, tally: Tally) -> list[Value]:
         """Bytes of a DMA: read where it comes from, written where it goes, and sent where that is another device.
 
         What other devices write here is as much, since all run the same. An indirect one copies as much as its smaller
@@ -204,6 +213,7 @@ class KernelRun:
             tally.add({key: 1}, *runs)
         if len(segments) > 4 and segments[4]:  # it names a device
             tally.add({("network_bytes",): 1}, *runs)
+        return []
 
     def _bytes(self, number: int) -> Interval:
         kind = self._types[number]
@@ -274,6 +284,17 @@ class KernelRun:
             return []
         return self.block(function.body, [self.value(each) for each in operation.operands], often, tally)
 
+    controls: ClassVar[dict[str, Control]] = {
+        "scf.if": _if,
+        "scf.index_switch": _switch,
+        "scf.for": run_for,
+        "scf.while": run_while,
+        **dict.fromkeys(("scf.execute_region", "tpu.region", "tpu.trace", "memref.alloca_scope"), _once),
+        **dict.fromkeys(("func.call", "tt.call"), _call),
+        **dict.fromkeys(("tpu.enqueue_dma", "tpu.enqueue_indirect_dma"), _transfer),
+    }
+    """What is more than an operation on values: it has regions, calls a function or copies memory."""
+
 
 def _chosen(condition: Interval, one: Value, other: Value) -> Value:
     if isinstance(one, Interval) and isinstance(other, Interval):
@@ -290,13 +311,4 @@ def _joined(values: Sequence[Value]) -> Value:
 
 
 _ENDS = frozenset("func.return return scf.yield tpu.yield scf.condition tt.return memref.alloca_scope.return".split())
-_DMAS = frozenset(("tpu.enqueue_dma", "tpu.enqueue_indirect_dma"))
 _GRID = frozenset(("tt.get_program_id", "tt.get_num_programs", "tpu.iteration_bound"))
-_CONTROL: dict[str, Callable[[KernelRun, Operation, Often, Tally], list[Value]]] = {
-    "scf.if": KernelRun._if,
-    "scf.index_switch": KernelRun._switch,
-    "scf.for": run_for,
-    "scf.while": run_while,
-    **dict.fromkeys(("scf.execute_region", "tpu.region", "tpu.trace", "memref.alloca_scope"), KernelRun._once),
-    **dict.fromkeys(("func.call", "tt.call"), KernelRun._call),
-}

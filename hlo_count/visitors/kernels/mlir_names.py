@@ -86,7 +86,8 @@ FREE = frozenset(
             f"memref.{n}"
             for n in (
                 "load store alloca alloc dealloc cast dim reshape subview view reinterpret_cast collapse_shape "
-                "expand_shape memory_space_cast assume_alignment get_global transpose alloca_scope.return"
+                "expand_shape memory_space_cast assume_alignment get_global transpose alloca_scope.return "
+                "extract_strided_metadata extract_aligned_pointer_as_index"
             ).split()
         ),
         *(
@@ -109,6 +110,37 @@ FREE = frozenset(
                 "splat broadcast expand_dims reshape trans cat join split make_range bitcast get_program_id "
                 "get_num_programs load store int_to_ptr ptr_to_int return reduce.return scan.return assert print "
                 "unsplat gather make_tensor_ptr advance"
+            ).split()
+        ),
+        *(
+            f"gpu.{n}"
+            for n in (
+                "thread_id block_id block_dim grid_dim cluster_id cluster_block_id cluster_dim cluster_dim_blocks "
+                "dynamic_shared_memory barrier terminator return"
+            ).split()
+        ),
+        *(
+            f"llvm.{n}"
+            for n in (
+                "mlir.constant mlir.undef mlir.poison mlir.zero mlir.addressof getelementptr load store alloca bitcast "
+                "extractvalue insertvalue extractelement insertelement shufflevector inttoptr ptrtoint addrspacecast "
+                "trunc zext sext add sub mul and or xor shl lshr ashr udiv urem icmp select freeze return"
+            ).split()
+        ),
+        *(
+            f"nvvm.{n}"
+            for n in (
+                "elect.sync shfl.sync vote.sync match.sync redux.sync barrier barrier0 bar.warp.sync setmaxregister "
+                "breakpoint exit griddepcontrol mapa prefetch fence.proxy fence.proxy.acquire fence.proxy.release "
+                "fence.mbarrier.init fence.sc.cluster cluster.arrive cluster.arrive.relaxed cluster.wait "
+                "cp.async.commit.group cp.async.wait.group cp.async.bulk.commit.group cp.async.bulk.wait_group "
+                "cp.async.mbarrier.arrive mbarrier.init mbarrier.inval mbarrier.arrive mbarrier.arrive.nocomplete "
+                "mbarrier.arrive.expect_tx mbarrier.expect_tx mbarrier.try_wait mbarrier.try_wait.parity "
+                "mbarrier.test.wait mbarrier.test_wait mbarrier.arrive_drop mbarrier.complete_tx "
+                "wgmma.fence.aligned wgmma.commit.group.sync.aligned wgmma.wait.group.sync.aligned ldmatrix stmatrix "
+                "tcgen05.alloc tcgen05.dealloc tcgen05.relinquish_alloc_permit tcgen05.fence tcgen05.wait "
+                "tcgen05.commit tcgen05.commit_arrive tcgen05.cp tcgen05.ld tcgen05.st tcgen05.shift "
+                "memory.barrier read.ptx.sreg.laneid read.ptx.sreg.warpid"
             ).split()
         ),
         *("func.return", "return", "scf.yield", "scf.condition", "cf.assert", "ub.poison", "llvm.intr.assume"),
