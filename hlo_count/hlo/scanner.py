@@ -15,7 +15,7 @@ from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.shapes import COMMENT, GAP, Shape, static
 from hlo_count.hlo.source_table_grammar import TABLES, entries_end
 from hlo_count.hlo.tokens import NAME, Tokens
-from hlo_count.hlo.verifier.result_shapes import fits
+from hlo_count.hlo.verifier.shape_agreement import fits
 
 _WORD = re.compile(r"[A-Za-z_][\w.\-]*")
 _ATTRIBUTE = re.compile(r"([A-Za-z_][\w.\-]*)=", re.A)

@@ -12,7 +12,7 @@ from hlo_count.hlo.attributes import alias_pairs
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.shapes import Shape
-from hlo_count.hlo.verifier.result_shapes import fits
+from hlo_count.hlo.verifier.shape_agreement import fits
 
 _UNCHECKED = "xla_skip_custom_call_alias_shape_check"
 

@@ -9,7 +9,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES
 from hlo_count.hlo.shapes import Shape, array
 from hlo_count.hlo.verifier.element_types import same_kind
-from hlo_count.hlo.verifier.result_shapes import fits
+from hlo_count.hlo.verifier.shape_agreement import fits
 
 _PER_OPERAND = {"map": 1, "sort": 2}
 """Parameters of the computation that is applied, for each operand; of reductions and scatters, for each pair."""

@@ -6,7 +6,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.printed import Shapes
 from hlo_count.hlo.shapes import Shape
-from hlo_count.hlo.verifier.result_shapes import fits
+from hlo_count.hlo.verifier.shape_agreement import fits
 
 
 def entry_problem(module: Module) -> str:

@@ -24,7 +24,8 @@ from hlo_count.hlo.verifier.attribute_values import value_problem
 from hlo_count.hlo.verifier.callees import call_problem
 from hlo_count.hlo.verifier.collective_groups import groups_problem
 from hlo_count.hlo.verifier.element_types import type_problem
-from hlo_count.hlo.verifier.result_shapes import element_problem, fits, shape_problem
+from hlo_count.hlo.verifier.result_shapes import element_problem, shape_problem
+from hlo_count.hlo.verifier.shape_agreement import fits
 from hlo_count.hlo.verifier.sharding_ranks import sharding_problem
 
 _IS_NAME = re.compile(r"[A-Za-z_][\w.\-]*+", re.A).fullmatch

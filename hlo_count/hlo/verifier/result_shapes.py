@@ -15,34 +15,20 @@ from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
-from hlo_count.hlo.replica_groups import group_size
 from hlo_count.hlo.shape_rules import INFERRED, inferred
-from hlo_count.hlo.shapes import Shape, tuple_of
+from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.verifier.collective_shapes import (
+    check_awaited,
+    check_copied,
+    check_exchanged,
+    check_gathered,
+    check_started,
+)
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices
+from hlo_count.hlo.verifier.shape_agreement import are_floats, fits, is_known
 
 _SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]", re.A)
-
-
-def fits(one: Shape, other: Shape, *, rounded: bool = False) -> bool:
-    """Whether a value of one shape may stand where the other is stated: sizes and types of elements, not layouts.
-
-    With `rounded` any float type may stand for any other.
-    """
-    if one is other:
-        return True
-    if one.elements or other.elements or one.is_tuple or other.is_tuple:
-        same = one.dtype == other.dtype and len(one.elements) == len(other.elements)
-        return same and all(
-            fits(*elements, rounded=rounded) for elements in zip(one.elements, other.elements, strict=True)
-        )
-    if one.dtype != other.dtype and not (rounded and _are_floats(one, other)):
-        return False
-    return one.is_unbounded or other.is_unbounded or one.dimensions == other.dimensions
-
-
-def _are_floats(*shapes: Shape) -> bool:
-    return all(shape.is_array and shape.element_type.is_float for shape in shapes)
 
 
 def shape_problem(i: Instruction) -> str:
@@ -99,10 +85,6 @@ def _sizes(dimensions: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, dimensions))}]"
 
 
-def _is_known(*shapes: Shape) -> bool:
-    return all(shape.is_array and not shape.is_unbounded for shape in shapes)
-
-
 def _elementwise(i: Instruction) -> None:
     """All arrays of one size. XLA's parser takes scalars and sizes of 1 for any other, its verifier does not."""
     shapes = [operand.shape for operand in i.operands]
@@ -110,27 +92,27 @@ def _elementwise(i: Instruction) -> None:
         shapes = [shapes[1]]
     if i.opcode == "select":
         chooser, *shapes = shapes
-        if _is_known(chooser, shapes[0]) and chooser.rank and chooser.dimensions != shapes[0].dimensions:
+        if is_known(chooser, shapes[0]) and chooser.rank and chooser.dimensions != shapes[0].dimensions:
             raise ValueError(f"{chooser} chooses between elements of {shapes[0]}")
     if not all(shape.is_array for shape in (*shapes, i.shape)):
         raise ValueError(f"{i.opcode} takes arrays")
     for one, other in pairwise(shapes):
-        if one.dtype != other.dtype and not _are_floats(one, other):
+        if one.dtype != other.dtype and not are_floats(one, other):
             raise ValueError(f"its operands are of the types {one.dtype} and {other.dtype}")
-        if _is_known(one, other) and one.dimensions != other.dimensions:
+        if is_known(one, other) and one.dimensions != other.dimensions:
             raise ValueError(f"{one} and {other} differ in size, and nothing is broadcast")
     if i.shape.rank != max(shape.rank for shape in shapes):
         raise ValueError(f"{i.shape} is of another rank than {max(shapes, key=lambda shape: shape.rank)}")
 
 
 def _converted(i: Instruction) -> None:
-    if _is_known(i.operands[0].shape):
+    if is_known(i.operands[0].shape):
         _expect(i, i.operands[0].shape.dimensions)
 
 
 def _bitcast_converted(i: Instruction) -> None:
     source = i.operands[0].shape
-    if not _is_known(source, i.shape):
+    if not is_known(source, i.shape):
         return
     if source.size * source.element_type.bits != i.shape.size * i.shape.element_type.bits:
         raise ValueError(f"{source} has other bits than {i.shape}")
@@ -139,14 +121,14 @@ def _bitcast_converted(i: Instruction) -> None:
 def _reshaped(i: Instruction) -> None:
     _expect_type(i)
     source = i.operands[0].shape
-    if _is_known(source, i.shape) and source.size != i.shape.size:
+    if is_known(source, i.shape) and source.size != i.shape.size:
         raise ValueError(f"{source} has {source.size} elements, {i.shape} {i.shape.size}")
 
 
 def _broadcast(i: Instruction) -> None:
     _expect_type(i)
     source, dims = i.operands[0].shape, i.dims("dimensions")
-    if not _is_known(source, i.shape):
+    if not is_known(source, i.shape):
         return
     if len(dims) != source.rank or any(d >= i.shape.rank for d in dims):
         raise ValueError(f"dimensions={{{','.join(map(str, dims))}}} of {source} into {i.shape}")
@@ -165,7 +147,7 @@ def _slice(i: Instruction) -> None:
     _expect_type(i)
     source = i.operands[0].shape
     bounds = [(int(a), int(b), int(c or 1)) for a, b, c in _SLICE.findall(i.attributes["slice"])]
-    if not _is_known(source):
+    if not is_known(source):
         return
     if len(bounds) != source.rank:
         raise ValueError(f"slice={i.attributes['slice']} of {source}")
@@ -186,7 +168,7 @@ def _dynamic_slice(i: Instruction) -> None:
 def _update(i: Instruction) -> None:
     source, update = i.operands[0].shape, i.operands[1].shape
     _starts_at(i.operands[2:], source)
-    if _is_known(source, update):
+    if is_known(source, update):
         _fits_into(update.dimensions, source)
         _expect(i, source.dimensions)
 
@@ -202,7 +184,7 @@ def _starts_at(starts: Sequence[Instruction], source: Shape) -> None:
 
 
 def _fits_into(sizes: tuple[int, ...], source: Shape) -> None:
-    if not _is_known(source):
+    if not is_known(source):
         return
     if len(sizes) != source.rank or any(size > whole for size, whole in zip(sizes, source.dimensions, strict=True)):
         raise ValueError(f"{_sizes(sizes)} is no part of {source}")
@@ -210,7 +192,7 @@ def _fits_into(sizes: tuple[int, ...], source: Shape) -> None:
 
 def _dot(i: Instruction) -> None:
     lhs, rhs = i.operands[0].shape, i.operands[1].shape
-    if not _is_known(lhs, rhs):
+    if not is_known(lhs, rhs):
         return
     for kind in ("contracting", "batch"):
         ours, theirs = i.dims(f"lhs_{kind}_dims"), i.dims(f"rhs_{kind}_dims")
@@ -225,7 +207,7 @@ def _convolution(i: Instruction) -> None:
     lhs, rhs = i.operands[0].shape, i.operands[1].shape
     lhs_labels, _, rest = i.attributes["dim_labels"].partition("_")
     rhs_labels, _, _ = rest.partition("->")
-    if not _is_known(lhs, rhs):
+    if not is_known(lhs, rhs):
         return
     if len(lhs_labels) != lhs.rank or len(rhs_labels) != rhs.rank:
         raise ValueError(f"dim_labels={i.attributes['dim_labels']} of {lhs} and {rhs}")
@@ -244,7 +226,7 @@ def _selected(i: Instruction) -> None:
     """A select-and-scatter has one source for each place of its window."""
     operand, source = i.operands[0].shape, i.operands[1].shape
     _start_from_scalars(i.operands[2:])
-    if not _is_known(operand, source):
+    if not is_known(operand, source):
         return
     windows = parse_window(i.attribute("window"), operand.rank)
     places = tuple(windowed(*pair)[0] for pair in zip(dims_of(operand), windows, strict=True))
@@ -254,55 +236,6 @@ def _selected(i: Instruction) -> None:
 
 def _padded(i: Instruction) -> None:
     _start_from_scalars(i.operands[1:])
-
-
-def _awaited(i: Instruction) -> None:
-    """What a native -done gives is a part of what its -start does."""
-    started = i.operands[0].shape
-    part = {"copy-done": 0, "all-gather-done": 1, "collective-permute-done": 1}.get(i.opcode)
-    if part is None and started.elements and started.elements[0].is_tuple:
-        part = 1  # of an all-reduce that holds its operands, too
-    given = started if part is None else started.elements[part]
-    if not fits(given, i.shape):
-        raise ValueError(f"it waits for {given} and gives {i.shape}")
-
-
-def _exchanged(i: Instruction) -> None:
-    devices = group_size(i)
-    if "dimensions" not in i.attributes and devices is not None and len(i.operands) != devices:
-        raise ValueError(f"it takes {len(i.operands)} operands, with groups of {devices} devices")
-    if "dimensions" in i.attributes and len(i.operands) != 1:
-        raise ValueError(f"it takes {len(i.operands)} operands and splits dimensions={i.attributes['dimensions']}")
-
-
-def _copied(i: Instruction) -> None:
-    """A copy-start gives what it writes, what it reads, and a context."""
-    source = i.operands[0].shape
-    if len(i.shape.elements) != 3 or (i.shape.elements[2].dtype, i.shape.elements[2].rank) != ("u32", 0):
-        raise ValueError(f"it gives {i.shape}, and no two arrays and a u32[]")
-    for shape in i.shape.elements[:2]:
-        if not fits(shape.with_element_bits(None), source.with_element_bits(None)):
-            raise ValueError(f"it copies {source} and gives {i.shape}")
-
-
-def _started(i: Instruction) -> None:
-    """A collective gives as many results as it takes operands."""
-    number = len(i.operands)
-    shapes = tuple(operand.shape for operand in i.operands)
-    given = shapes[0] if number == 1 else tuple_of(shapes)
-    results = taken = i.shape
-    if results.elements and results.elements[0].is_tuple:
-        given, taken = tuple_of(shapes), results.elements[0]
-    elif i.opcode != "all-reduce-start" and results.elements:
-        taken = results.elements[0]
-    if i.opcode in COLLECTIVE_STARTS and number != 4 and not fits(given, taken, rounded=True):
-        raise ValueError(f"it takes {given} and gives {results}")
-    if i.opcode in ("all-gather-start", "collective-permute-start") and results.is_tuple:
-        results = results.elements[0]  # ((operands), (results)): the others print what they take, too
-    if i.opcode == "collective-permute-start" and number == 4:
-        return  # into buffers, at offsets
-    if number > 1 and not (results.is_tuple and len(results.elements) == number):
-        raise ValueError(f"it takes {number} operands and gives {i.shape}")
 
 
 def _reduced(i: Instruction) -> None:
@@ -331,22 +264,6 @@ def _start_from_scalars(values: Sequence[Instruction]) -> None:
             raise ValueError(f"its initial value {value.shape} is no scalar")
 
 
-def _gathered(i: Instruction) -> None:
-    """An all-gather has one dimension larger, a whole number of times; a reduce-scatter smaller."""
-    _started(i)
-    if not i.shape.is_array or len(i.operands) != 1 or not _is_known(i.operands[0].shape, i.shape):
-        return
-    small, large = i.operands[0].shape, i.shape
-    if i.opcode == "reduce-scatter":
-        small, large = large, small
-    (axis,) = i.dims("dimensions")
-    others = [n for n in range(small.rank) if n != axis]
-    if small.rank != large.rank or any(small.dimensions[n] != large.dimensions[n] for n in others):
-        raise ValueError(f"{i.operands[0].shape} and {i.shape} differ in other dimensions than {axis}")
-    if small.dimensions[axis] and large.dimensions[axis] % small.dimensions[axis]:
-        raise ValueError(f"{large.dimensions[axis]} is no whole number of parts of {small.dimensions[axis]}")
-
-
 def _iota(i: Instruction) -> None:
     axis = int(i.attributes["iota_dimension"])
     if not 0 <= axis < i.shape.rank:
@@ -355,7 +272,7 @@ def _iota(i: Instruction) -> None:
 
 def _fft(i: Instruction) -> None:
     shape, lengths = i.operands[0].shape, i.dims("fft_length")
-    if not _is_known(shape):
+    if not is_known(shape):
         return
     if not 1 <= len(lengths) <= min(3, shape.rank):
         raise ValueError(f"fft_length={_sizes(lengths)} of {shape}")
@@ -402,13 +319,13 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "reduce": _reduced,
     "reduce-window": _windowed,
     "select-and-scatter": _selected,
-    "copy-start": _copied,
+    "copy-start": check_copied,
     "pad": _padded,
-    "all-to-all": _exchanged,
-    **dict.fromkeys(("copy-done", "all-reduce-done", "all-gather-done", "collective-permute-done"), _awaited),
-    **dict.fromkeys(("all-reduce-start", "all-gather-start", "collective-permute-start"), _started),
-    "all-gather": _gathered,
-    "reduce-scatter": _gathered,
+    "all-to-all": check_exchanged,
+    **dict.fromkeys(("copy-done", "all-reduce-done", "all-gather-done", "collective-permute-done"), check_awaited),
+    **dict.fromkeys(("all-reduce-start", "all-gather-start", "collective-permute-start"), check_started),
+    "all-gather": check_gathered,
+    "reduce-scatter": check_gathered,
     "fft": _fft,
     "gather": gather_slices,
     "scatter": scatter_slices,

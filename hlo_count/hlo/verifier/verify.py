@@ -34,7 +34,7 @@ from hlo_count.hlo.verifier.attribute_values import (
 from hlo_count.hlo.verifier.entry_layout import entry_problem
 from hlo_count.hlo.verifier.instruction_problems import contradiction, parser_problem
 from hlo_count.hlo.verifier.literals import literal_problem
-from hlo_count.hlo.verifier.result_shapes import fits
+from hlo_count.hlo.verifier.shape_agreement import fits
 from hlo_count.hlo.verifier.uses import use_problems
 
 _AFTER_SHAPE = re.compile(r"%?[A-Za-z_][\w.\-]*+ *+(?:, *|$)", re.A)
