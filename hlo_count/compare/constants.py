@@ -8,6 +8,7 @@ from functools import cached_property
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import INLINED
 
 _SAME_VALUE = frozenset("broadcast convert copy bitcast reshape transpose slice".split())
 """Opcodes whose every element is that of operand 0, when all of its elements are one number."""
@@ -35,7 +36,7 @@ class Constants:
     def _callers(self) -> dict[Computation, list[Instruction]]:
         found: dict[Computation, list[Instruction]] = defaultdict(list)
         for instruction in self.module.instructions():
-            if instruction.opcode in ("fusion", "call", "while"):
+            if instruction.opcode in INLINED or instruction.opcode == "while":
                 for role, callee in instruction.called:
                     if role != "condition":
                         found[callee].append(instruction)
@@ -69,7 +70,7 @@ class Constants:
             return self.number(instruction.operands[0], (at, *path), depth + 1)
         if opcode == "tuple" and path:
             return self.number(instruction.operands[path[0]], path[1:], depth + 1)
-        if opcode in ("fusion", "call"):
+        if opcode in INLINED:
             callee = instruction.callee("calls") or instruction.callee("to_apply")
             return self.number(callee.root, path, depth + 1) if callee is not None else None
         if opcode == "parameter":

@@ -8,13 +8,11 @@ from collections.abc import Callable, Hashable, Sequence
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE, having
+from hlo_count.hlo.opcodes import ELEMENTWISE, INLINED, NAMES, VARYING
 from hlo_count.visitors.walk import Walk
 
-_SAME = having("name") | {"copy"}
+_SAME = NAMES | {"copy"}
 """Opcodes whose value is that of operand 0."""
-_ONCE = having("varies")
-"""Opcodes that give another value each time, as far as one can tell."""
 _STRUCTURE = frozenset("parameter tuple get-tuple-element fusion call".split())
 
 
@@ -78,14 +76,14 @@ class Values:
             return parts[at] if at < len(parts) else self._intern((opcode, operands[0], at))
         if opcode in _SAME and operands:
             return operands[0]
-        if opcode in _ONCE or opcode in ("while", "conditional"):
+        if opcode in VARYING or opcode in ("while", "conditional"):
             return self._intern((opcode, instruction))
-        if opcode in ("fusion", "call") or (opcode not in ELEMENTWISE and instruction.called):
+        if opcode in INLINED or (opcode not in ELEMENTWISE and instruction.called):
             return None
         return self._intern((self._content(instruction), (), tuple(operands)))
 
     def _calling(self, instruction: Instruction, opcode: str, operands: list[int], done: set[Computation]) -> Task[int]:
-        if opcode in ("fusion", "call"):
+        if opcode in INLINED:
             callee = instruction.callee("calls") or instruction.callee("to_apply")
             if callee is not None and self._sites[callee] == 1 and callee not in done:
                 found: int = yield self._number(callee, operands, done)

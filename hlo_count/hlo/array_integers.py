@@ -6,6 +6,7 @@ import re
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import INLINED, NAMES
 
 Path = tuple[int, ...]
 _COMMENT = re.compile(r"/\*.*?\*/")
@@ -44,7 +45,7 @@ def _before(i: Instruction, path: Path) -> tuple[Instruction, Path] | None:
         return i.operands[0], (int(i.attributes["index"]), *path)
     if opcode == "tuple" and path:
         return i.operands[path[0]], path[1:]
-    if opcode in ("copy", "opt-barrier"):
+    if opcode in NAMES or opcode == "copy":
         return i.operands[0], path
     if opcode == "copy-done":
         return i.operands[0], (0, *path)
@@ -78,10 +79,10 @@ def _handed(parameter: Instruction, path: Path) -> tuple[Instruction, Path] | No
     sites = computation.module.call_sites.get(computation, [])
     if len(sites) != 1:
         return None
-    site, role = sites[0]
+    site, _ = sites[0]
     if site.opcode == "while":
         body = site.callee("body")
         return (site.operands[0], path) if body is not None and _stays(body, path) else None
-    if role in ("calls", "to_apply") and site.opcode in ("call", "fusion", "async-start"):
+    if site.opcode in INLINED or site.opcode == "async-start":
         return site.operands[int(parameter.operand_text)], path
     return None

@@ -10,11 +10,11 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import HOST
 from hlo_count.hlo.shape_rules import RULES
 from hlo_count.hlo.shapes import MOST_NESTED
 
-RECOMPUTED = having("host") | {"add-dependency"}
+RECOMPUTED = HOST | {"add-dependency"}
 """Opcodes whose shape is that which their operands give, whatever the text says."""
 _MOST_LEAVES = 100_000
 """Arrays in a tuple whose shape the text leaves out: each line may double them, and none is as long as what it says."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import NAMES
 from hlo_count.hlo.shapes import Shape
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ View = tuple[int, ...]
 WHOLE = -1
 
 _BOUNDS = re.compile(r"\[(\d+):(\d+)(?::(\d+))?\]", re.A)
-_UNCHANGED = having("name") | {"copy"}
+_UNCHANGED = NAMES | {"copy"}
 _Rule = tuple[tuple[object, ...], list[View]]
 
 

@@ -18,6 +18,7 @@ TRAITS = {
     "control": "computes nothing: orders other instructions",
     "leaf": "takes no operands: what stands in its parentheses is a number or a literal",
     "name": "its value is operand 0, where it is",
+    "alias": "its bytes are those of operand 0, where they are",
     "copy": "its value is operand 0, at another place",
     "rearranges": "each element of the result is one of operand 0, and each of operand 0 is in the result",
     "free": "moves no bytes of its own: names, callers, and halves whose start did",
@@ -33,6 +34,7 @@ TRAITS = {
     "varies": "gives another value each time that it runs",
     "device": "says which device runs it",
     "runs": "runs the computations it calls as a caller does, not once for each element",
+    "inlined": "its value is what the one computation gives that it calls, once, with its operands",
 }
 """What a row may say beside operands and attributes."""
 
@@ -59,6 +61,8 @@ class Opcode:
     """Of half of an asynchronous pair: the opcode that the pair is; "" of any other, and of `async-start` itself."""
     half: str = ""
     """`start`, `update` or `done`; "" of what is no half."""
+    result: int | None = None
+    """Of a start whose tuple holds more than what its `done` gives: which element of it that is."""
 
 
 def _op(
@@ -75,7 +79,7 @@ def _op(
     at_most = None if operands.endswith("+") else int(most or fewest)
     taken = frozenset((*needed, *callees, *takes.split()))
     kinds = frozenset(_KINDS.get(name, "").split())
-    return Opcode(name, int(fewest), at_most, words, needed, callees, taken, kinds, wraps, half)
+    return Opcode(name, int(fewest), at_most, words, needed, callees, taken, kinds, wraps, half, _RESULTS.get(name))
 
 
 _KINDS = {
@@ -96,6 +100,7 @@ _KINDS = {
 """After XLA's shape inference, which asks nothing of the others."""
 
 
+_RESULTS = {"copy-start": 0, "recv": 0, "all-gather-start": 1, "collective-permute-start": 1, "async-start": 1}
 _DOT = "lhs_contracting_dims rhs_contracting_dims lhs_batch_dims rhs_batch_dims operand_precision"
 _ASYNC = "async_execution_thread output_to_operand_aliasing"
 _GROUPS = "replica_groups device_ids channel_id constrain_layout"
@@ -141,7 +146,7 @@ def _rows() -> Iterator[Opcode]:
     yield _op("iota", "0", "movement", needs="iota_dimension")
     yield _op("tuple", "0+", "movement,free")
     yield _op("get-tuple-element", "1", "movement,free", needs="index")
-    yield _op("bitcast", "1", "movement,free")
+    yield _op("bitcast", "1", "movement,alias,free")
     yield _op("broadcast", "1", "movement,rearranges", takes="dimensions")
     yield _op("concatenate", "1+", "movement", needs="dimensions")
     yield _op("pad", "2", "movement", needs="padding")
@@ -164,10 +169,10 @@ def _rows() -> Iterator[Opcode]:
     yield _op("copy-done", "1", "movement,copy,free", pair="copy/done")
 
     # orders other instructions
-    yield _op("add-dependency", "2", "control,name,free")
+    yield _op("add-dependency", "2", "control,name,alias,free")
     yield _op("after-all", "0+", "control,free")
-    yield _op("domain", "1", "control,name,free", needs="domain")
-    yield _op("opt-barrier", "1", "control,name,free")
+    yield _op("domain", "1", "control,name,alias,free", needs="domain")
+    yield _op("opt-barrier", "1", "control,name,alias,free")
 
     # arithmetic that is not elementwise
     yield _op("dot", "2", "contraction,library", takes=f"{_DOT} algorithm")
@@ -203,8 +208,8 @@ def _rows() -> Iterator[Opcode]:
     yield _op("rng-get-and-update-state", "0", "varies", needs="delta")
 
     # callers
-    yield _op("fusion", "0+", "runs", needs="kind", calls="calls", takes="output_to_operand_aliasing")
-    yield _op("call", "0+", "runs,free", calls="to_apply", takes="is_composite")
+    yield _op("fusion", "0+", "runs,inlined", needs="kind", calls="calls", takes="output_to_operand_aliasing")
+    yield _op("call", "0+", "runs,inlined,free", calls="to_apply", takes="is_composite")
     yield _op("while", "1", "runs,free", calls="condition body")
     yield _op(*("conditional", "2+", "runs,free"), calls="branch_computations? true_computation? false_computation?")
     yield _op("async-start", "0+", "runs,free", calls="calls", takes=_ASYNC, pair="/start")
@@ -270,11 +275,27 @@ COMMON_ATTRIBUTES = frozenset(
 ATTRIBUTES = COMMON_ATTRIBUTES.union(*(row.takes for row in OPCODES.values()))
 """All that are known. A newer XLA may print others, and what they mean nobody here knows."""
 
-ELEMENTWISE = having("elementwise")
-COLLECTIVES = having("collective")
+# What is asked of the table again and again
+ELEMENTWISE, TRANSCENDENTAL = having("elementwise"), having("transcendental")
+CONTRACTIONS, WINDOWED, LIBRARY = having("contraction"), having("window"), having("library")
+MOVEMENT, COMMUNICATION, CONTROL, FREE = having("movement"), having("communication"), having("control"), having("free")
+LEAVES, NAMES, ALIASES, COPIES = having("leaf"), having("name"), having("alias"), having("copy")
+SLICES, UPDATES = having("slices"), having("updates")
+COLLECTIVES, PAIRED, DEVICE_IDS = having("collective"), having("paired"), having("device")
 COLLECTIVE_STARTS = frozenset(name for name, row in OPCODES.items() if row.half == "start" and row.wraps in COLLECTIVES)
-LEAVES = having("leaf")
-MOVEMENT = having("movement")
+COMPUTING = ELEMENTWISE - MOVEMENT - {"bitcast-convert"}
+"""Elementwise opcodes that compute."""
+HOST, VARYING = having("host"), having("varies")
+RUNNING, INLINED = having("runs"), having("inlined")
+CALLERS = RUNNING & FREE
+"""Opcodes that run what they call one instruction after another, each a kernel of its own."""
+HALVES = frozenset(name for name, row in OPCODES.items() if row.half)
+RESULT_ELEMENTS = {name: row.result for name, row in OPCODES.items() if row.result is not None}
+"""Of a start whose tuple holds more than what its `-done` gives: which element of it that is."""
+MAY_HAVE_EFFECTS = VARYING | HOST | COLLECTIVES | {"custom-call"}
+"""Opcodes that may do more than give a value: whoever uses it, and even where nobody does."""
+LOOKS_AROUND = RUNNING | HOST | DEVICE_IDS | COLLECTIVES | {"custom-call"}
+"""Opcodes of which more than operands and attributes tells: names, neighbours, settings and formulas of users."""
 CALLING = frozenset(name for name, row in OPCODES.items() if row.calls)
 """Opcodes whose attributes may name computations."""
 CALLING_ATTRIBUTES = frozenset(attribute for row in OPCODES.values() for attribute in row.calls)

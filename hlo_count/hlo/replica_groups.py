@@ -16,13 +16,12 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.device_groups import DeviceGroups, Grid, Lists
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVES, halved, having
+from hlo_count.hlo.opcodes import COLLECTIVES, PAIRED, halved, having
 from hlo_count.hlo.slices import spread_over_slices, transfer_groups, transfer_kind
 
 Groups = tuple[tuple[int, ...], ...]
 
 _TAKE_GLOBAL_IDS = having("global ids")
-_PAIRED = having("paired")
 
 
 def collective_kind(instruction: Instruction) -> str | None:
@@ -53,8 +52,8 @@ def groups(instruction: Instruction) -> DeviceGroups | None:
         return None
     if transfer_kind(instruction) is not None:
         found = transfer_groups(instruction)
-        return replace(found, listed=_connected(found.listed)) if found is not None and kind in _PAIRED else found
-    if kind in _PAIRED:
+        return replace(found, listed=_connected(found.listed)) if found is not None and kind in PAIRED else found
+    if kind in PAIRED:
         pairs = source_target_pairs(instruction)
         return None if pairs is None else replace(pairs, listed=_connected(pairs.listed))
     listed = _listed(groups_text(instruction))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.evaluate import Function, Scalar, arithmetic, compare, convert, literal
 from hlo_count.hlo.lanes import View, asks_lanes, every_lane, operand_view, same_elsewhere
-from hlo_count.hlo.opcodes import ELEMENTWISE, having
+from hlo_count.hlo.opcodes import DEVICE_IDS, ELEMENTWISE, INLINED, having
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.step_budget import Budget
 from hlo_count.hlo.traced_values import (
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 
 _SAME_VALUE = having("name", "rearranges")
-_IDS = having("device")
 SLICE_ID = "SliceId"
 """The custom call that asks for the slice of TPUs that a device is in."""
 _MAX_DEPTH = 200
@@ -204,7 +203,7 @@ class Tracer:
         if opcode == "constant" and not path and leaf.size == 1:
             value = literal(leaf.element_type, i.operand_text)
             return self._unknown(_data(i)) if value is None else self.constant(value)
-        if self._by_device and (asked := opcode if opcode in _IDS else _slice_id(i)):
+        if self._by_device and (asked := opcode if opcode in DEVICE_IDS else _slice_id(i)):
             return self._interned.setdefault(("id", asked), DeviceId(opcode=asked))
         if opcode in _SAME_VALUE or (opcode == "bitcast" and i.operands[0].shape.dtype == leaf.dtype):
             seen = operand_view(i, view)
@@ -214,7 +213,7 @@ class Tracer:
             return (yield i.operands[0], (0, *path), frame, view)
         if opcode == "copy-start" and path[0] < 2:
             return (yield i.operands[0], path[1:], frame, view)
-        if opcode in ("fusion", "call"):
+        if opcode in INLINED:
             return (yield from self._into(i, _callee(i, "calls", "to_apply"), path, frame, view))
         if opcode in ("async-done", "async-update"):
             return (yield i.operands[0], (1, *path) if opcode == "async-done" else path, frame, view)
@@ -335,7 +334,7 @@ class Tracer:
             return [(yield caller.operands[0], path, self._outermost, view)]
         if caller.opcode == "conditional":
             operands = [operand for branch, operand in _branches(caller) if branch is callee]
-        elif caller.opcode in ("fusion", "call", "async-start"):
+        elif caller.opcode in INLINED or caller.opcode == "async-start":
             operands = [caller.operands[number]]
         else:
             return [self._unknown(f"what {caller.opcode} {caller.name} hands to its {role}")]

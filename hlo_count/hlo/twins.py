@@ -13,13 +13,9 @@ from typing import NamedTuple
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.metadata import without_scheduling_names
-from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES, having
+from hlo_count.hlo.opcodes import HALVES, LOOKS_AROUND
 
-_NEVER_ALIKE = (
-    ((having("runs", "host", "device") | {"custom-call"}) - {"fusion"})
-    | COLLECTIVES
-    | {opcode for opcode, row in OPCODES.items() if row.half}
-)
+_NEVER_ALIKE = (LOOKS_AROUND - {"fusion"}) | HALVES
 """Opcodes of which more than shapes, operands and attributes is asked: names, neighbours, formulas of users."""
 _LONGEST = 1 << 13
 """Characters of a body that is looked at: what repeats is short, and looking at a long one costs more than it saves."""

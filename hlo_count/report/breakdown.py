@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import CALLERS, COMMUNICATION, CONTROL, MOVEMENT
 from hlo_count.report.collectives import collective_label
 from hlo_count.report.dominant import dominant, rank
 from hlo_count.report.places import Places, Scopes
@@ -23,8 +23,7 @@ KEYS = (
 NO_SCOPE, NO_SOURCE, NO_FUNCTION = "(no scope)", "(no source)", "(no function)"
 _OF_PARTS = frozenset(("class", "dtype", "unit", "collective", "memory_space"))
 """Keys that may give the amounts of one instruction different names, or none."""
-_MOVEMENT, _COMMUNICATION = having("movement"), having("communication")
-_CONTROL = having("control") | {"while", "conditional", "call"}
+_CONTROL = CONTROL | CALLERS
 
 Group = tuple[str, ...]
 """A name for each key of a breakdown."""
@@ -185,9 +184,9 @@ def op_class(i: Instruction | Alike, cost: Cost) -> str:
     ops = [(amount, key[1]) for key, amount in cost.amounts.items() if key[0] in OP_COUNTERS]
     if ops:
         return max(ops)[1]
-    if i.opcode in _MOVEMENT:
+    if i.opcode in MOVEMENT:
         return "movement"
-    if i.opcode in _COMMUNICATION:
+    if i.opcode in COMMUNICATION:
         return "collective"
     if i.opcode in _CONTROL:
         return "control"

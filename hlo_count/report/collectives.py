@@ -10,12 +10,12 @@ from typing import Any
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.device_groups import DeviceGroups
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import COMPUTING
 from hlo_count.hlo.replica_groups import mesh_axes
 from hlo_count.layout import tabular
 from hlo_count.report.units import amount, column, percent
 from hlo_count.visitors.alike import Alike, Entry, first_of
 from hlo_count.visitors.cost import Cost, Times
-from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.network import collective
 
 _Kind = tuple[str, str, int | None, tuple[str, ...] | None, bool]

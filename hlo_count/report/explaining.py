@@ -12,7 +12,7 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation, bare_shape
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import OPCODES, TRAITS
+from hlo_count.hlo.opcodes import CALLERS, FREE, OPCODES, SLICES, TRAITS, UPDATES
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.report.counts import Counts
 from hlo_count.report.explanation import Applied, Explanation, Moved, Neighbour, PlaceInRoofline
@@ -20,7 +20,7 @@ from hlo_count.report.instruction_names import named
 from hlo_count.visitors.cost import MAIN, Cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.registry import FORMULAS, rule_of
-from hlo_count.visitors.traffic import FREE, SLICES, through_names, traffic, updates_in_place
+from hlo_count.visitors.traffic import through_names, traffic, updates_in_place
 from hlo_count.visitors.unknowns import Unknown
 
 _FUSIONS = {
@@ -138,7 +138,7 @@ class _Explainer:
         """The bodies that run inside it as one kernel, or are applied to elements."""
         work, seen = [self._it], set()
         for current in work:
-            if current.opcode in ("while", "conditional", "call"):
+            if current.opcode in CALLERS:
                 continue
             for _, callee in current.called:
                 if callee not in seen:
@@ -221,7 +221,7 @@ class _Explainer:
         if body is None:
             if it.opcode in SLICES:
                 return "only the part that it takes"
-            if it.opcode in ("dynamic-update-slice", "scatter"):
+            if it.opcode in UPDATES:
                 return "updated in place" if not size else "only the rows that it changes"
             return "what of it lies in this memory" if size else "no bytes of it are needed"
         standing = [p for o, p in zip(it.operands, body.parameters, strict=False) if o is operand]

@@ -12,7 +12,7 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import OPCODES, halved
+from hlo_count.hlo.opcodes import CALLERS, OPCODES, halved
 from hlo_count.visitors.network import collective
 
 
@@ -30,6 +30,9 @@ def operation(instruction: Instruction) -> str | None:
         return f"custom-call:{unquote(instruction.attribute('custom_call_target') or '')}"
     wrapped, half = halved(opcode)
     return None if half in ("update", "done") else wrapped or opcode
+
+
+_PASSING_ON = CALLERS | {"tuple", "get-tuple-element"}
 
 
 def op_counts(module: Module) -> dict[str, int]:
@@ -52,7 +55,7 @@ def _computes(instruction: Instruction) -> bool:
     """Whether its output is its own, not a value that another instruction made; an argument of the program is."""
     if instruction.opcode == "parameter":
         return instruction.computation.is_entry
-    return instruction.opcode not in ("get-tuple-element", "tuple", "while", "conditional", "call")
+    return instruction.opcode not in _PASSING_ON
 
 
 def check_pattern(pattern: object, keyword: str, *, dtypes: bool) -> str:

@@ -10,13 +10,12 @@ from operator import attrgetter
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import NO_METADATA, Metadata
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import LEAVES, RUNNING
 from hlo_count.hlo.parser import parse
 from hlo_count.report.scopes import scope, scope_path
 from hlo_count.visitors.alike import Alike
 
 NAMELESS = "(nameless)"
-_RUNNING = having("runs")
 _NEAR = 16
 """How many neighbours are looked at: a tuple may hold ten thousand values."""
 
@@ -104,7 +103,7 @@ class Nearby:
         return found
 
     def _inferred(self, instruction: Instruction) -> Metadata | Instruction:
-        if instruction.opcode in ("parameter", "constant"):
+        if instruction.opcode in LEAVES:
             return NO_METADATA
         users = instruction.computation.users
         found = self._nearest(instruction.operands, lambda i: i.operands)
@@ -127,8 +126,8 @@ class Nearby:
     @cached_property
     def _callers(self) -> dict[str, Instruction]:
         """The fusion, loop or call that runs a computation, by its name."""
-        calling = (c for c in self._module.computations.values() if not c.opcodes.isdisjoint(_RUNNING))
-        callers = (i for c in calling for i in c.instructions if i.opcode in _RUNNING)
+        calling = (c for c in self._module.computations.values() if not c.opcodes.isdisjoint(RUNNING))
+        callers = (i for c in calling for i in c.instructions if i.opcode in RUNNING)
         return {callee.name: i for i in callers for _, callee in i.called}
 
 

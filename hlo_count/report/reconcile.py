@@ -16,13 +16,13 @@ from hlo_count.harmless import printable
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import CALLERS, COMPUTING, halved
 from hlo_count.layout import tabular
 from hlo_count.report.counts import Counts
 from hlo_count.report.units import times
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 from hlo_count.visitors.xla.float32 import whole
@@ -215,9 +215,9 @@ def _cause(walk: Walk, instruction: Instruction, kernel: bool) -> str:
     opcode = instruction.opcode
     if opcode in _BY_OPCODE:
         return _BY_OPCODE[opcode]
-    if opcode in ("while", "call", "conditional", "async-start"):
+    if opcode in CALLERS:
         return ROUNDING  # beyond what it calls, nothing but the rounding of that sum
-    if opcode.endswith(("-start", "-update", "-done")):
+    if halved(opcode)[1]:
         return "asynchronous pairs"
     leaf = instruction.shape.first_leaf
     if leaf is not None and leaf.element_type.is_complex:

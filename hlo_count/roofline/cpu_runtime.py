@@ -8,7 +8,7 @@ from math import prod
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import LIBRARY
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import xla_cost
@@ -28,8 +28,6 @@ LATENCY = 1e-9
 FRESH_BYTES = 2**25
 """glibc hands larger blocks back to the system, so that every call writes its result to fresh pages."""
 
-_LIBRARY = having("library")
-"""What a CPU runs in a routine of a library, which splits the work over the cores itself or not at all."""
 _NO_PASS = frozenset(("parameter", "constant", "broadcast", "bitcast", "iota", "tuple", "get-tuple-element"))
 
 
@@ -59,7 +57,7 @@ def inside_functions(walk: Walk) -> frozenset[Computation]:
 
 def is_library_kernel(kernel: Instruction) -> bool:
     """Whether a library runs it, rather than a loop that XLA has compiled."""
-    return kernel.opcode in _LIBRARY or is_library_fusion(kernel)
+    return kernel.opcode in LIBRARY or is_library_fusion(kernel)
 
 
 def is_library_fusion(kernel: Instruction) -> bool:

@@ -15,7 +15,7 @@ from math import prod
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE, having
+from hlo_count.hlo.opcodes import ELEMENTWISE, WINDOWED
 from hlo_count.visitors.window_reductions import reduced_dimensions
 
 _ALL_FOR_ALL = frozenset(
@@ -24,7 +24,7 @@ _ALL_FOR_ALL = frozenset(
 )
 _SAME_SHARE = (ELEMENTWISE | _ALL_FOR_ALL) - {"select"}
 """Opcodes of which a share of the result needs at least the same share of each operand."""
-_WINDOWED = having("window") - {"select-and-scatter"}
+_WINDOWED = WINDOWED - {"select-and-scatter"}
 
 
 class Shares:

@@ -7,12 +7,11 @@ from collections import Counter
 from itertools import islice
 
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import PAIRED
 from hlo_count.hlo.replica_groups import source_target_pairs
 from hlo_count.visitors.network import Collective, collective
 
 _EXCHANGES = ("all-to-all", "ragged-all-to-all")
-_PAIRED = having("paired")
 _STRATEGY = re.compile(r'"strategy":"(\w+)".*?\bcolors:(\d+)', re.DOTALL)
 _ALL_LINKS = "NetRouter"
 _LOOKED_AT = 64
@@ -37,7 +36,7 @@ def links_at_once(found: Collective, links: int) -> int:
     one in both directions; emitters with a router in their name use all links. What names none goes round one ring in
     both directions, and a permutation sends over one link.
     """
-    if found.kind in _PAIRED:
+    if found.kind in PAIRED:
         return 1
     if found.kind in _EXCHANGES or _ALL_LINKS in found.instruction.attribute_text:
         return links
@@ -52,7 +51,7 @@ def links_between(found: Collective, links: int) -> int:
 
     XLA's table of collectives has MI350 send 426, 175 and 62 GB/s in groups of 8, 4 and 2: over 7, 3 and 1 of them.
     """
-    size = 2 if found.kind in _PAIRED else found.group_size or links + 1
+    size = 2 if found.kind in PAIRED else found.group_size or links + 1
     return max(1, min(links, size - 1))
 
 
@@ -65,7 +64,7 @@ def bytes_beyond(found: Collective, domain: int) -> int:
     """
     if not found.bytes_sent:
         return 0
-    if found.kind in _PAIRED:
+    if found.kind in PAIRED:
         pairs = source_target_pairs(found.instruction)
         crosses = pairs is not None and any(a // domain != b // domain for a, b in pairs.listed)
         return found.bytes_sent if crosses else 0

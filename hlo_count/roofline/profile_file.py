@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hlo_count.errors import DeviceError
+from hlo_count.hlo.opcodes import TRANSCENDENTAL
 from hlo_count.roofline.device import (
     PRECISIONS,
     Device,
@@ -26,7 +27,6 @@ from hlo_count.roofline.device import (
 from hlo_count.roofline.fallback import MATRIX_KEYS, SPECIAL_KEYS, VECTOR_KEYS, is_integer
 from hlo_count.roofline.routines import ROUTINES
 from hlo_count.roofline.throughput import VectorPipeline
-from hlo_count.visitors.elementwise import TRANSCENDENTAL
 
 T = TypeVar("T")
 

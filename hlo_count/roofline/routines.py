@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import MOVEMENT
+from hlo_count.hlo.opcodes import COMPUTING, MOVEMENT
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
-from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.window_reductions import window_applications
 

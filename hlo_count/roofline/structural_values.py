@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hlo_count.hlo.evaluate import COMPARISONS, literal
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE
+from hlo_count.hlo.opcodes import COPIES, ELEMENTWISE, NAMES
 from hlo_count.hlo.shapes import Shape
 from hlo_count.roofline.index_conditions import (
     ALWAYS,
@@ -66,7 +66,7 @@ SO_LOW = -1e4
 """What masks add to scores or put in their place, where it is no -inf: exp of it is 0 beside any other score."""
 
 _MOVING = frozenset("pad slice reverse concatenate dynamic-slice dynamic-update-slice gather".split())
-_SAME = frozenset("copy bitcast-convert optimization-barrier copy-start copy-done reduce-precision".split())
+_SAME = NAMES | COPIES | {"reduce-precision"}
 _APPLIED: Mapping[str, Callable[..., float]] = {
     "convert": lambda x: x,
     "negate": operator.neg,

@@ -14,7 +14,7 @@ from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE
+from hlo_count.hlo.opcodes import ELEMENTWISE, NAMES
 from hlo_count.roofline.index_conditions import (
     ALWAYS,
     UNCERTAIN,
@@ -38,7 +38,7 @@ _DOTS = frozenset("dot scaled-dot".split())
 _DOT_DIMENSIONS = ("lhs_batch_dims", "rhs_batch_dims", "lhs_contracting_dims", "rhs_contracting_dims")
 _STRUCTURED = frozenset("iota pad".split())
 """What makes zeros, or the indices that masks are made of."""
-_AS_IT_IS = ELEMENTWISE | frozenset("copy bitcast-convert optimization-barrier reduce-precision".split())
+_AS_IT_IS = (ELEMENTWISE - {"bitcast-convert"}) | NAMES
 
 _CALLING = frozenset("while fusion async-start call".split())
 """What is worked out in the computations that it calls, as tasks, since calls nest; all else at once."""

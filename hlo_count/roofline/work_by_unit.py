@@ -16,11 +16,10 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import MOVEMENT
+from hlo_count.hlo.opcodes import COMPUTING, INLINED, MOVEMENT, TRANSCENDENTAL
 from hlo_count.roofline.needed_shares import Shares
 from hlo_count.roofline.unmasked import Unmasked
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
-from hlo_count.visitors.elementwise import COMPUTING, TRANSCENDENTAL
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.window_reductions import shares_sums, window_applications
 
@@ -170,7 +169,7 @@ class Works:
         _put(work, self._inside(computation), shares, self.unmasked.shares if least else {}, least, leaving_out)
         for caller, edges in self.walk.edges(computation):
             # how often a loop inside a fusion turns is not worked out: nothing of it is certain
-            certain = shares.get(caller, 1.0) if caller.opcode in ("fusion", "call") or not least else 0.0
+            certain = shares.get(caller, 1.0) if caller.opcode in INLINED or not least else 0.0
             for edge in edges:
                 times = certain * float(edge.times)
                 for key, amount in self._bodies[(edge.callee, least)].items():

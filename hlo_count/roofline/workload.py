@@ -9,6 +9,7 @@ from functools import cached_property
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import halved
 from hlo_count.hlo.replica_groups import collective_kind
 from hlo_count.hlo.slices import is_to_other_slices
 from hlo_count.hlo.trip_counts import trip_count
@@ -174,11 +175,12 @@ class Workload:
 
     def _step(self, instruction: Instruction, calls: dict[Instruction, list[Edge]]) -> Step | None:
         opcode = instruction.opcode
-        for half in ("update", "done"):
-            if opcode.endswith("-" + half):
-                started = instruction.operands[0] if instruction.operands else None
-                return Step(instruction, half=half, started=started)
-        half = "start" if opcode.endswith("-start") and opcode != "call-start" else ""
+        wrapped, half = halved(opcode)
+        if half in ("update", "done"):
+            started = instruction.operands[0] if instruction.operands else None
+            return Step(instruction, half=half, started=started)
+        if wrapped == "call":
+            half = ""
         if opcode in ("send", "recv") and is_to_other_slices(instruction):
             half = "start"
         if instruction in calls and opcode != "fusion":

@@ -9,18 +9,18 @@ from math import ceil
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import async_sugar
+from hlo_count.hlo.opcodes import ALIASES, COPIES, SLICES, UPDATES, WINDOWED, async_sugar, halved
 from hlo_count.hlo.shapes import Shape, leaf_span
 from hlo_count.visitors.call_sites import branches_of, kernels_below
 from hlo_count.visitors.cost import Times
 from hlo_count.visitors.output_writes import OutputWrites
 from hlo_count.visitors.slices_over_trips import SlicesOverTrips
-from hlo_count.visitors.traffic import SLICES, UPDATES, part_read, sliced, touched
-from hlo_count.visitors.value_flow import COPIES, NAMES, FusedBody, ValueFlow
+from hlo_count.visitors.traffic import part_read, sliced, touched
+from hlo_count.visitors.value_flow import FusedBody, ValueFlow
 from hlo_count.visitors.walk import Walk
-from hlo_count.visitors.windows import WINDOWED, share_touched
+from hlo_count.visitors.windows import share_touched
 
-_PASSES_ON = NAMES | COPIES | UPDATES | {"tuple", "get-tuple-element", "while"}
+_PASSES_ON = ALIASES | COPIES | UPDATES | {"tuple", "get-tuple-element", "while"}
 """Opcodes of which less than a whole operand is read where less of their own value is; some fusions are another."""
 
 _MAYBE_IN_PART = (
@@ -81,7 +81,7 @@ class ArgumentReads:
     ) -> list[int]:
         leaves = value.shape.leaves
         opcode = user.opcode
-        if opcode in NAMES:
+        if opcode in ALIASES:
             return later[user] if len(later[user]) == len(leaves) else []
         if opcode == "tuple":
             return self._sum(later[user][at : at + len(leaves)] for at in self._flow.places(user, value))
@@ -99,18 +99,18 @@ class ArgumentReads:
             return self._read_by_conditional(user, value)
         if opcode == "fusion":
             return self._read_by_fusion(user, value, later)
-        if opcode in ("dynamic-update-slice", "scatter") and user.operands[0] is value:
+        if opcode in UPDATES and user.operands[0] is value:
             changed = touched(user)
             kept = max(0, later[user][0] - changed)
             own = changed if opcode == "scatter" else 0
             others = leaves[0].bytes if value in user.operands[1:] else 0
             return [kept + own + others]
-        if base in ("slice", "dynamic-slice", "gather") and user.operands[0] is value:
+        if base in SLICES and user.operands[0] is value:
             taken_shape = user.shape.elements[1] if sugar is not None else user.shape
             return [taken_shape.bytes]
         if opcode in COPIES and not self._flow.is_output(user):
             return later[user][:1]
-        if opcode.endswith(("-done", "-update")):
+        if halved(opcode)[1] in ("update", "done"):
             return []
         if opcode == "custom-call" and (part := self._read_by_kernel(user, value)) is not None:
             return [min(part, leaf.bytes) for leaf in leaves]

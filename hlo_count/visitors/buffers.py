@@ -18,12 +18,12 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import async_sugar, having
+from hlo_count.hlo.opcodes import ALIASES, UPDATES, async_sugar
 from hlo_count.hlo.shapes import Shape, leaf_span
-from hlo_count.visitors.positions import CALLERS
-from hlo_count.visitors.traffic import UPDATES, fusion_roots, through_names
+from hlo_count.visitors.positions import RUN_IN_ORDER
+from hlo_count.visitors.traffic import fusion_roots, through_names
 
-_SAME_VALUE = having("name") | {"bitcast", "all-reduce-done"}
+_SAME_VALUE = ALIASES | {"all-reduce-done"}
 
 
 @dataclass(slots=True, eq=False)
@@ -171,7 +171,7 @@ class _Timeline:
                 operands = [at[operand] for operand in instruction.operands]
                 at[instruction] = (
                     (yield from self._call(instruction, operands))
-                    if instruction.opcode in CALLERS
+                    if instruction.opcode in RUN_IN_ORDER
                     else self._step(instruction, operands)
                 )
             self.now += 1

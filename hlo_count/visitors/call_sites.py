@@ -9,29 +9,28 @@ from functools import lru_cache
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import async_sugar, having
+from hlo_count.hlo.opcodes import RUNNING, async_sugar
 from hlo_count.hlo.trip_counts import trip_count
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.raising import raises
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.unknowns import Unknown, settled_by
 
-CALLS = having("runs")
 """Opcodes that run what they call as a caller does."""
 
 
 @lru_cache(maxsize=1024)
 def _run_as(opcode: str) -> str:
-    """Which of `CALLS` an opcode is, or starts; "" for none."""
+    """Which of `RUNNING` an opcode is, or starts; "" for none."""
     sugar = async_sugar(opcode)
     ran = sugar[0] if sugar is not None and sugar[1] == "start" else opcode
-    return ran if ran in CALLS else ""
+    return ran if ran in RUNNING else ""
 
 
 def runs_kernels(caller: Instruction) -> bool:
     """Whether what it calls is made of kernels: no body of a fusion, nothing that is applied to elements."""
     opcode = (async_sugar(caller.opcode) or (caller.opcode,))[0]
-    return opcode in CALLS and opcode != "fusion"
+    return opcode in RUNNING and opcode != "fusion"
 
 
 def kernels_below(computation: Computation) -> list[Computation]:
@@ -96,7 +95,7 @@ class CallSites:
         return found
 
     def _ways(self, computation: Computation) -> Set[str]:
-        """Those of `CALLS` that occur in a computation, or starts of them."""
+        """Those of `RUNNING` that occur in a computation, or starts of them."""
         twin = computation.twin
         found = self._ways_of.get(twin)
         if found is None:

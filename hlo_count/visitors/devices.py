@@ -13,7 +13,7 @@ from typing import Any
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import DEVICE_IDS
 from hlo_count.hlo.trace import SLICE_ID, Tracer
 from hlo_count.hlo.traced_values import TracedValue, evaluated, parts
 from hlo_count.visitors.alike import first_of
@@ -23,7 +23,6 @@ from hlo_count.visitors.network import senders
 from hlo_count.visitors.sent import Sent
 from hlo_count.visitors.walk import Walk
 
-_IDS = having("device")
 _MOST_OPERATIONS = 1_000_000
 """Scalar operations that finding out the branches of all devices may take: about half a second."""
 _MOST_KINDS = 256
@@ -136,7 +135,7 @@ def all_devices(walk: Walk) -> Devices:
 def _choosing(walk: Walk) -> list[Instruction]:
     """The conditionals of which the user said nothing, in a program that asks for its device's id."""
     computations = walk.module.computations.values()
-    if walk.module.num_slices == 1 and all(c.opcodes.isdisjoint(_IDS) for c in computations):
+    if walk.module.num_slices == 1 and all(c.opcodes.isdisjoint(DEVICE_IDS) for c in computations):
         return []
     conditionals = (i for c in computations if "conditional" in c.opcodes for i in c.instructions)
     return [

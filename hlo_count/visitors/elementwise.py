@@ -6,11 +6,10 @@ from functools import lru_cache
 
 from hlo_count.hlo.dtypes import DTYPES, DType
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE, having
+from hlo_count.hlo.opcodes import COMPUTING, TRANSCENDENTAL
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.registry import Body, rule
 
-TRANSCENDENTAL = having("transcendental")
 _ARITHMETIC = {
     "add": ("add", 1),
     "subtract": ("add", 1),
@@ -31,9 +30,6 @@ _OTHER = {
     **dict.fromkeys(("negate abs sign floor ceil round-nearest-afz round-nearest-even is-finite").split(), "sign"),
 }
 _BITWISE = ("and", "or", "xor", "not")
-
-COMPUTING = ELEMENTWISE - having("movement") - {"bitcast-convert"}
-"""Elementwise opcodes whose cost is so many operations an element, by the opcode and the dtype of the result."""
 
 
 @lru_cache(maxsize=4096)

@@ -6,27 +6,34 @@ from functools import lru_cache
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, COLLECTIVES, MOVEMENT, async_sugar, halved, having
+from hlo_count.hlo.opcodes import (
+    COLLECTIVE_STARTS,
+    COLLECTIVES,
+    COMPUTING,
+    FREE,
+    LOOKS_AROUND,
+    MOVEMENT,
+    RUNNING,
+    async_sugar,
+    halved,
+)
 from hlo_count.hlo.replica_groups import largest_device
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.stage import SHARD_MAPS
 from hlo_count.visitors import shipped_rules  # noqa: F401  so that there are any
-from hlo_count.visitors.call_sites import CALLS
 from hlo_count.visitors.cost import OP_COUNTERS, ZERO, Cost, Key, Status, weakest
 from hlo_count.visitors.custom_calls import custom_call_cost
-from hlo_count.visitors.elementwise import COMPUTING, elementwise_cost
+from hlo_count.visitors.elementwise import elementwise_cost
 from hlo_count.visitors.given_costs import settled_cost
 from hlo_count.visitors.memory_spaces import space_name
 from hlo_count.visitors.network import collective, continues_collective
 from hlo_count.visitors.registry import Body, Explained, KernelCost, UnknownCostOf, foreign_opcodes, rule_of
 from hlo_count.visitors.settings import Settings
-from hlo_count.visitors.traffic import FREE, traffic, unwrapped
+from hlo_count.visitors.traffic import traffic, unwrapped
 from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_of
 
 SILENT = MOVEMENT - {"copy-start"}
 """Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
-_MORE = having("runs", "host", "device") | COLLECTIVES | {"custom-call"}
-"""Opcodes of whose cost names, neighbours, the user's settings or formulas may tell."""
 _Content = tuple[object, ...]
 _SENDS = COLLECTIVES | COLLECTIVE_STARTS | {"send"}
 
@@ -128,7 +135,7 @@ class InstructionCosts:
 
     def _ops(self, instruction: Instruction) -> Cost:
         opcode = instruction.opcode
-        if opcode in CALLS:
+        if opcode in RUNNING:
             return ZERO
         if opcode == "custom-call" and _enters_shard_map(instruction):
             return self._unknown(
@@ -206,7 +213,7 @@ class InstructionCosts:
 
     def _async(self, instruction: Instruction, wrapped: str, half: str) -> Cost:
         """A sugared pair counts at its start, as what it wraps."""
-        if half != "start" or wrapped in CALLS:
+        if half != "start" or wrapped in RUNNING:
             return ZERO
         inner = unwrapped(instruction)
         if inner is None:
@@ -248,7 +255,7 @@ def _asked(cost: Explained) -> str:
 @lru_cache(maxsize=1024)
 def _says_all(opcode: str) -> bool:
     """Whether a kernel's cost follows from its shape and attributes, its operands' shapes, and which are the same."""
-    return opcode not in _MORE and halved(opcode)[0] not in _MORE
+    return opcode not in LOOKS_AROUND and halved(opcode)[0] not in LOOKS_AROUND
 
 
 def elementwise_of_shape(opcode: str, shape: Shape) -> Cost:
@@ -274,7 +281,7 @@ def _has_bytes(cost: Cost) -> bool:
     return any(key[0].startswith("bytes") for key in cost.amounts)
 
 
-_NO_SIZE = FREE - {"constant"} | CALLS
+_NO_SIZE = FREE - {"constant"} | RUNNING
 """Opcodes that cost nothing whatever the size of what they name, or what they call."""
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.device_groups import DeviceGroups, Lists
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import DEVICE_IDS, PAIRED
 from hlo_count.hlo.replica_groups import collective_kind, group_size, groups, groups_text, source_target_pairs
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.slices import transfer_kind, transfer_text
@@ -27,8 +27,8 @@ _ROUNDS = {
     "ragged-all-to-all": 1,
 }
 """How often (g − 1)/g of the full operand goes round a ring of g devices; a ragged exchange is a bound."""
-_PAIRED = having("paired") - {"recv"}
-_DATA_FIRST = _PAIRED | {"ragged-all-to-all"}
+_SENDING = PAIRED - {"recv"}
+_DATA_FIRST = _SENDING | {"ragged-all-to-all"}
 """Their further operands are buffers to write into, offsets and sizes."""
 
 
@@ -55,7 +55,7 @@ class Collective:
         if not self.across_slices or not self.bytes_sent:
             return 0
         others = (self.group_size or 1) - 1
-        if self.kind in _PAIRED or self.groups is None or not others:
+        if self.kind in _SENDING or self.groups is None or not others:
             return self.bytes_sent
         beside = self._fewest_of_a_slice(self.groups) - 1
         return -(-self.bytes_sent * (others - beside) // others)
@@ -167,7 +167,7 @@ def _depends_on_device(dynamic_slice: Instruction) -> bool:
     seen = set(work)
     while work:
         current = work.pop()
-        if current.opcode in ("partition-id", "replica-id"):
+        if current.opcode in DEVICE_IDS:
             return True
         new = [operand for operand in current.operands if operand not in seen]
         seen.update(new)
@@ -197,7 +197,7 @@ def senders(instruction: Instruction) -> Senders | None:
     if found is None:
         return Senders(Lists.DEVICES, ())
     across = Fraction(found.dcn_bytes, found.bytes_sent or 1)
-    if found.kind in _PAIRED:
+    if found.kind in _SENDING:
         pairs = source_target_pairs(instruction)
         if pairs is None:
             return None
@@ -218,7 +218,7 @@ def senders(instruction: Instruction) -> Senders | None:
 def _bytes_sent(instruction: Instruction, kind: str) -> int | None:
     if kind.isupper():  # a type of transfer between slices that is not known
         return None
-    if kind in _PAIRED:
+    if kind in _SENDING:
         pairs = source_target_pairs(instruction)
         if pairs is not None and all(source == target for source, target in pairs.listed):
             return 0

@@ -7,12 +7,13 @@ from math import ceil
 
 from hlo_count.hlo.depth import Task, finished
 from hlo_count.hlo.instruction import Instruction
+from hlo_count.hlo.opcodes import ALIASES, INLINED, UPDATES
 from hlo_count.hlo.shapes import leaf_span
 from hlo_count.visitors.call_sites import branches_of
 from hlo_count.visitors.memory_spaces import main_bytes
 from hlo_count.visitors.slices_over_trips import SlicesOverTrips
 from hlo_count.visitors.traffic import through_names, touched
-from hlo_count.visitors.value_flow import NAMES, ValueFlow
+from hlo_count.visitors.value_flow import ValueFlow
 from hlo_count.visitors.walk import Walk
 
 Origin = tuple[int, int]
@@ -55,7 +56,7 @@ class OutputWrites:
     def _write_step(self, value: Instruction, leaf: int) -> Task[Step]:
         """Bytes that the instruction itself writes of the leaf, and the value whose buffer it goes on from."""
         opcode = value.opcode
-        if opcode in NAMES:
+        if opcode in ALIASES:
             return 0, (value.operands[0], leaf)
         if opcode == "tuple":
             starts = self._flow.leaf_starts(value)
@@ -65,11 +66,11 @@ class OutputWrites:
         if opcode == "get-tuple-element":
             source = value.operands[0]
             return 0, (source, leaf + leaf_span(source.shape, (int(value.attributes["index"]),))[0])
-        if opcode in ("dynamic-update-slice", "scatter") and value.shape.is_array:
+        if opcode in UPDATES and value.shape.is_array:
             return touched(value), (value.operands[0], leaf)
         if opcode == "while":
             return (yield from self._written_by_loop(value, leaf))
-        if opcode in ("call", "fusion"):
+        if opcode in INLINED:
             return (yield from self._written_by_call(value, leaf))
         if opcode == "conditional":
             written = []

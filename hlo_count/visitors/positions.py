@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import async_sugar, having
+from hlo_count.hlo.opcodes import CALLERS, async_sugar
 
-CALLERS = having("runs") - {"fusion"} | {"call-start"}
+RUN_IN_ORDER = CALLERS | {"call-start"}
 """What runs computations one instruction after another."""
 
 
@@ -70,10 +70,10 @@ def _called(computation: Computation) -> Iterator[Computation | Instruction]:
     for instruction in computation.instructions:
         if _is_wrapping(instruction):
             yield instruction
-        elif instruction.opcode in CALLERS:
+        elif instruction.opcode in RUN_IN_ORDER:
             yield from (callee for _, callee in instruction.called)
 
 
 def _is_wrapping(instruction: Instruction) -> bool:
     sugar = async_sugar(instruction.opcode)
-    return sugar is not None and sugar[1] == "start" and instruction.opcode not in CALLERS
+    return sugar is not None and sugar[1] == "start" and instruction.opcode not in RUN_IN_ORDER

@@ -10,7 +10,7 @@ from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import COPIES, HOST, INLINED, LEAVES, NAMES
 from hlo_count.hlo.slices import is_to_other_slices
 
 CALLBACKS = frozenset(
@@ -21,11 +21,13 @@ CALLBACKS = frozenset(
 )
 """Custom-call targets that are Python code on the host. On TPU it is a send to the host and a recv of the answer."""
 
-_PASSES_ON = having("name", "copy") | frozenset(
-    "tuple get-tuple-element bitcast reshape broadcast transpose convert after-all call fusion".split()
+_PASSES_ON = (
+    NAMES
+    | COPIES
+    | INLINED
+    | frozenset("tuple get-tuple-element bitcast reshape broadcast transpose convert after-all".split())
 )
-_INTO = ("call", "fusion")
-_HOST_HALVES = having("host") - {"infeed", "outfeed"}
+_HOST_HALVES = HOST - {"infeed", "outfeed"}
 _CALLBACK, _NAN, _NUMBER, _ARGUMENT = "callback", "nan", "number", "argument"
 
 
@@ -47,7 +49,7 @@ def raises(branch: Computation) -> str:
 
 
 def _part_of(computation: Computation) -> list[Computation]:
-    return [callee for i in computation.instructions if i.opcode in _INTO for _, callee in i.called]
+    return [callee for i in computation.instructions if i.opcode in INLINED for _, callee in i.called]
 
 
 def _does_nothing_else(computation: Computation) -> bool:
@@ -57,7 +59,7 @@ def _does_nothing_else(computation: Computation) -> bool:
             asked = [operand for operand in i.operands if operand.shape.is_array]
             if any(_ARGUMENT in _origins(each) and not _says_which(each) for each in asked):
                 return False
-        elif i.opcode not in _PASSES_ON and i.opcode not in ("parameter", "constant"):
+        elif i.opcode not in _PASSES_ON and i.opcode not in LEAVES:
             return False
     return True
 

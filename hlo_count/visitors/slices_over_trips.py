@@ -7,10 +7,11 @@ from fractions import Fraction
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.loop_slices import parts_touched
+from hlo_count.hlo.opcodes import ALIASES
 from hlo_count.hlo.trace import Tracer
 from hlo_count.visitors.cost import Times
 from hlo_count.visitors.traffic import is_name
-from hlo_count.visitors.value_flow import NAMES, ValueFlow
+from hlo_count.visitors.value_flow import ValueFlow
 from hlo_count.visitors.walk import Walk
 
 
@@ -51,7 +52,7 @@ class SlicesOverTrips:
                     yield user, fusion
                 elif user.opcode == other and user.operands[0] is value and value not in user.operands[1:]:
                     continue
-                elif is_name(user) or user.opcode in NAMES:
+                elif is_name(user) or user.opcode in ALIASES:
                     left.append((user, leaf, fusion))
                 elif user.opcode == "tuple" and user is user.computation.root:
                     continue

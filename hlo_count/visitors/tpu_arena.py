@@ -23,14 +23,14 @@ from operator import itemgetter
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import ALIASES, halved
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.buffers import Sized, Value, live_sums
 from hlo_count.visitors.positions import sequential_computations
 
 ALIGNMENT = 16 * 1024
 _TABLE = 32
-_SAME_TUPLE = having("name") | {"parameter", "get-tuple-element", "bitcast", "while", "call"}
+_SAME_TUPLE = ALIASES | {"parameter", "get-tuple-element", "while", "call"}
 """What gives a tuple that another instruction has made: a loop's state lies where its first operand does."""
 
 
@@ -145,7 +145,7 @@ def _places_of_others(module: Module) -> Iterator[Instruction]:
 def _made(instruction: Instruction) -> int:
     """The tables that an instruction makes; a half of an asynchronous pair goes on with those of its start."""
     opcode = instruction.opcode
-    if opcode in _SAME_TUPLE or (opcode.endswith(("-done", "-update")) and opcode != "recv-done"):
+    if opcode in _SAME_TUPLE or (halved(opcode)[1] in ("update", "done") and opcode != "recv-done"):
         return 0
     return 1 if opcode == "tuple" else _tuples_in(instruction.shape)
 

@@ -11,22 +11,16 @@ from collections.abc import Callable, Container, Iterable
 from hlo_count.hlo.attributes import unquote
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import ELEMENTWISE, async_sugar, having
+from hlo_count.hlo.opcodes import ELEMENTWISE, FREE, RESULT_ELEMENTS, SLICES, UPDATES, async_sugar
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.registry import MOVES_NOTHING
 
 Access = tuple[int, int, Instruction | None]
 """(memory space, bytes, the operand that they are of; None for what is of the result)."""
 
-FREE = having("free")
-"""Opcodes that move nothing of their own."""
-SLICES = having("slices")
-UPDATES = having("updates")
 _PARTIAL = SLICES | UPDATES | {"fusion"}
 _IN_PLACE = "output_to_operand_aliasing={{}: (0, {})}"
 _COPIES = frozenset(("parameter", "copy", "bitcast"))
-_DONE_ELEMENT = {"copy-start": 0, "all-gather-start": 1, "collective-permute-start": 1, "recv": 0}
-"""Which element of a start's tuple is what its `-done` gives."""
 
 
 def traffic(instruction: Instruction, backend: str = "unknown") -> tuple[list[Access], list[Access]]:
@@ -54,8 +48,8 @@ def traffic(instruction: Instruction, backend: str = "unknown") -> tuple[list[Ac
     if opcode == "all-reduce-start":  # its shape is that of the result, or a tuple that holds the operands too
         done = next((u for u in instruction.computation.users[instruction] if u.opcode == "all-reduce-done"), None)
         return _whole(operands), _leaves((done or instruction).shape)
-    if opcode in _DONE_ELEMENT:
-        written = _leaves(instruction.shape.elements[_DONE_ELEMENT[opcode]]) if instruction.shape.elements else []
+    if opcode in RESULT_ELEMENTS:
+        written = _leaves(instruction.shape.elements[RESULT_ELEMENTS[opcode]]) if instruction.shape.elements else []
         return _whole(operands), written
     if opcode in ("send", "outfeed"):
         return _whole(operands), []

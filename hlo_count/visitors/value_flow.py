@@ -11,15 +11,13 @@ from itertools import accumulate
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import having
+from hlo_count.hlo.opcodes import ALIASES, COPIES
 from hlo_count.hlo.shapes import leaf_span
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.traffic import fusion_roots, through_names, updates_in_place
 from hlo_count.visitors.walk import Walk
 
-NAMES = having("name") | {"bitcast"}
-COPIES = having("copy")
-_TO_OUTPUT = NAMES | COPIES | {"tuple"}
+_TO_OUTPUT = ALIASES | COPIES | {"tuple"}
 """Opcodes behind which a copy is still what its computation gives."""
 _ANY_LEAF = -1
 

@@ -13,15 +13,14 @@ from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.opcodes import COMPUTING, FREE
 from hlo_count.hlo.printed import DistinctLines
 from hlo_count.visitors.alike import Entry, Rows
 from hlo_count.visitors.call_sites import CallSites, Edge, runs_kernels
 from hlo_count.visitors.cost import ZERO, Cost, Status, Times, weakest
-from hlo_count.visitors.elementwise import COMPUTING
 from hlo_count.visitors.instruction_costs import SILENT, InstructionCosts, elementwise_of_shape
 from hlo_count.visitors.registry import KernelCost, UnknownCostOf
 from hlo_count.visitors.settings import Settings
-from hlo_count.visitors.traffic import FREE
 from hlo_count.visitors.unknowns import Unknown, unknown_of
 
 _ALIKE = COMPUTING | SILENT

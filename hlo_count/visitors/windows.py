@@ -9,7 +9,6 @@ from math import prod
 
 from hlo_count.hlo.attributes import WindowDimension, parse_window
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import having
 from hlo_count.visitors.lattice import Term, solutions
 
 
@@ -28,9 +27,6 @@ def valid_pairs(size: int, taps: int, outputs: int, window: WindowDimension) -> 
 def _terms(size: int, taps: int, outputs: int, window: WindowDimension) -> tuple[Term, Term, Term]:
     """output · stride + tap · window dilation - element · base dilation = low padding where a tap meets an element."""
     return Term(window.stride, outputs), Term(window.window_dilation, taps), Term(-window.base_dilation, size)
-
-
-WINDOWED = having("window")
 
 
 def share_touched(instruction: Instruction, number: int) -> Fraction:

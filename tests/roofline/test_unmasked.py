@@ -162,3 +162,46 @@ def test_shares_of_conditions_are_those_of_their_elements() -> None:
     merged = moved(frozenset({first}), DimensionMove({}, ((frozenset({0, 1}), frozenset({4})),), sizes))
     assert merged == {Part(frozenset({4}), certain_share(frozenset({first}), sizes))}
     assert moved(frozenset({first}), DimensionMove({0: 0})) == {UNCERTAIN}
+
+
+def masked_text(between: str, name: str) -> str:
+    """A product of a triangle, with `between` between the mask and what it multiplies."""
+    return f"""HloModule m
+
+ENTRY e {{
+  x = f32[{N},{K}] parameter(0)
+  w = f32[{K},{M}] parameter(1)
+  row = s32[{N},{K}] iota(), iota_dimension=0
+  column = s32[{N},{K}] iota(), iota_dimension=1
+  lower = pred[{N},{K}] compare(row, column), direction=GE
+  zero = f32[] constant(0)
+  zeros = f32[{N},{K}] broadcast(zero), dimensions={{}}
+  kept = f32[{N},{K}] select(lower, x, zeros)
+  {between}
+  ROOT d = f32[{N},{M}] dot({name}, w), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}
+}}
+"""
+
+
+def share_of(text: str) -> float:
+    roofline = hlo_count.count(text).roofline("h100-sxm")
+    return sum(busy.seconds for busy in roofline.busy if busy.resource == "matrix") / roofline.matrix_seconds
+
+
+@pytest.mark.parametrize("opcode", ["copy", "opt-barrier"])
+def test_a_mask_stays_one_behind_what_gives_the_same_value(opcode: str) -> None:
+    text = masked_text(f"same = f32[{N},{K}] {opcode}(kept)", "same")
+    assert share_of(text) == pytest.approx(np.tri(N, K, dtype=bool).mean(), rel=1e-9)
+
+
+def test_numbers_are_others_where_their_bits_are_read_as_another_type() -> None:
+    """1.0 read as an integer is 0x3F800000, from which 1 leaves no zero: the whole product has to be done."""
+    between = f"""one = f32[] constant(1)
+  ones = f32[{N},{K}] broadcast(one), dimensions={{}}
+  chosen = f32[{N},{K}] select(lower, ones, x)
+  bits = s32[{N},{K}] bitcast-convert(chosen)
+  of_one = s32[] constant(1)
+  of_ones = s32[{N},{K}] broadcast(of_one), dimensions={{}}
+  rest = s32[{N},{K}] subtract(bits, of_ones)
+  numbers = f32[{N},{K}] convert(rest)"""
+    assert share_of(masked_text(between, "numbers")) == 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVES, OPCODES
+from hlo_count.hlo.opcodes import COLLECTIVES, INLINED, RUNNING
 from hlo_count.hlo.shapes import Shape, array
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.shape_agreement import fits
@@ -22,7 +22,7 @@ def call_problem(i: Instruction) -> str:
     """What is wrong between an instruction and the computations that it calls; "" where nothing is."""
     called = i.called
     given = [operand.shape for operand in i.operands]
-    if i.opcode in ("fusion", "call"):
+    if i.opcode in INLINED:
         return _missing(called, i) or _takes(called[0][1], given) or _gives(called[0][1], i.shape)
     if i.opcode == "async-start":
         return _missing(called, i) or _takes(called[0][1], given) or _starts(called[0][1], i.shape)
@@ -30,7 +30,7 @@ def call_problem(i: Instruction) -> str:
         return _loop(i, given)
     if i.opcode == "conditional":
         return _branches(i, given)
-    if "runs" not in OPCODES[i.opcode].traits and i.opcode not in _ANYTHING:
+    if i.opcode not in RUNNING and i.opcode not in _ANYTHING:
         return _applied(i)
     return ""
 

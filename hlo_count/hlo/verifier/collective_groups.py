@@ -7,12 +7,11 @@ from collections.abc import Sequence
 
 from hlo_count.hlo.device_groups import Grid, Lists
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVES, halved, having
+from hlo_count.hlo.opcodes import COLLECTIVES, PAIRED, halved
 from hlo_count.hlo.replica_groups import groups, source_target_pairs
 from hlo_count.hlo.shapes import Shape
 
 _NUMBER = re.compile(r"\d", re.A)
-_PAIRED = having("paired")
 _OF_ANY_SIZE = ("all-reduce", "all-reduce-start")
 
 
@@ -21,7 +20,7 @@ def groups_problem(i: Instruction) -> str:
     kind = i.opcode if i.opcode in COLLECTIVES else halved(i.opcode)[0]
     if kind not in COLLECTIVES or halved(i.opcode)[1] in ("update", "done"):
         return ""
-    if i.opcode in _PAIRED:
+    if i.opcode in PAIRED:
         return _pairs_problem(i)
     found = groups(i)
     if found is None:

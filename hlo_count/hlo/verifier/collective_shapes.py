@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, OPCODES, RESULT_ELEMENTS
 from hlo_count.hlo.replica_groups import group_size
 from hlo_count.hlo.shapes import tuple_of
 from hlo_count.hlo.verifier.shape_agreement import fits, is_known
@@ -12,7 +12,7 @@ from hlo_count.hlo.verifier.shape_agreement import fits, is_known
 def check_awaited(i: Instruction) -> None:
     """What a native -done gives is a part of what its -start does."""
     started = i.operands[0].shape
-    part = {"copy-done": 0, "all-gather-done": 1, "collective-permute-done": 1}.get(i.opcode)
+    part = RESULT_ELEMENTS.get(f"{OPCODES[i.opcode].wraps}-start")
     if part is None and started.elements and started.elements[0].is_tuple:
         part = 1  # of an all-reduce that holds its operands, too
     given = started if part is None else started.elements[part]

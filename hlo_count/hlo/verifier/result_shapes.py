@@ -14,7 +14,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import parse_window
 from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, elementwise, having
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, CONTRACTIONS, FREE, HOST, RUNNING, elementwise
 from hlo_count.hlo.shape_rules import INFERRED, inferred
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.verifier.collective_shapes import (
@@ -58,7 +58,7 @@ def _is_result(i: Instruction, given: Shape) -> bool:
     alone = i.shape.is_tuple and len(i.shape.elements) == 1 and not given.is_tuple
     stated = i.shape.elements[0] if alone else i.shape
     return fits(given, stated, rounded=i.opcode not in _MOVES) or (
-        i.opcode in _CONTRACTIONS and given.dimensions == stated.dimensions
+        i.opcode in CONTRACTIONS and given.dimensions == stated.dimensions
     )
 
 
@@ -299,7 +299,6 @@ def element_problem(i: Instruction) -> str:
     return ""
 
 
-_CONTRACTIONS = having("contraction")
 _MOVES = frozenset(("tuple", "get-tuple-element", "dynamic-update-slice"))
 """What moves values as they are: no other float type comes out of it."""
 _CHECKS: dict[str, Callable[[Instruction], None]] = {
@@ -335,7 +334,9 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
 _SAME = (elementwise(1) | elementwise(2)) - {"compare", "is-finite", "complex", "real", "imag", "abs"}
 """Opcodes that give what they take, where all that they take is of one shape."""
 _OTHERWISE = (
-    having("runs", "host", "free")
+    RUNNING
+    | HOST
+    | FREE
     | COLLECTIVE_STARTS
     | {"broadcast", "fft", "scaled-dot", "get-dimension-size", "partition-id", "replica-id"}
 )

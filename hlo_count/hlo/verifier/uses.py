@@ -13,12 +13,10 @@ from functools import lru_cache
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, LEAVES, OPCODES, halved, having
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, LEAVES, MAY_HAVE_EFFECTS, OPCODES, halved, having
 
 _NAME = re.compile(r"%([\w.\-]+)")
 _WORD = re.compile(r"[\w.\-]+")
-_HAVE_EFFECTS = having("varies", "host", "collective") | {"custom-call"}
-"""What may stand in a fused computation and be used by nothing, as may what runs a computation that holds one."""
 _STARTS = COLLECTIVE_STARTS | {"copy-start"}
 _DONES = {opcode: f"{row.wraps}-start" for opcode, row in OPCODES.items() if row.half == "done" and row.wraps}
 
@@ -83,14 +81,14 @@ def _unused(computation: Computation) -> Iterator[Problem]:
 def _has_effects(computation: Computation, index: int, opcode: str) -> bool:
     """Whether an instruction does anything but give a value, in the computations that it runs too."""
     if opcode not in having("runs"):
-        return opcode in _HAVE_EFFECTS
+        return opcode in MAY_HAVE_EFFECTS
     there = computation.module.computations
 
     def below(one: Computation) -> list[Computation]:
         return [there[call.name] for call in one.calls if call.name in there]
 
     called = [callee for _, callee in computation.instructions[index].called]
-    return any(not one.opcodes.isdisjoint(_HAVE_EFFECTS) for callee in called for one in post_order(callee, below))
+    return any(not one.opcodes.isdisjoint(MAY_HAVE_EFFECTS) for callee in called for one in post_order(callee, below))
 
 
 def _abandoned(computation: Computation) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from math import prod
 
 from hlo_count.hlo import Instruction
 from hlo_count.hlo.attributes import parse_window
-from hlo_count.hlo.opcodes import ELEMENTWISE, having
+from hlo_count.hlo.opcodes import ELEMENTWISE, TRANSCENDENTAL
 from hlo_count.visitors.xla.convolution import convolution_flops
 from hlo_count.visitors.xla.float32 import f32, f32_of_int, int64
 from hlo_count.visitors.xla.sizes import array_leaves, elements, leaf_sizes, shape_size, value_size
@@ -26,7 +26,7 @@ class XlaCost:
 Rule = Callable[[Instruction], XlaCost]
 
 NOTHING = XlaCost()
-TRANSCENDENTAL = having("transcendental") - {"exp2", "log2"}
+_TRANSCENDENTAL = TRANSCENDENTAL - {"exp2", "log2"}
 CALL_MARKERS = frozenset(('"xla_call_marker_before"', '"xla_call_marker_after"'))
 
 
@@ -214,7 +214,7 @@ def window_size(i: Instruction) -> int:
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **dict.fromkeys(TRANSCENDENTAL, _transcendental),
+    **dict.fromkeys(_TRANSCENDENTAL, _transcendental),
     "copy": _movement,
     **dict.fromkeys(("parameter", "constant", "get-tuple-element", "bitcast", "after-all"), _nothing),
     **dict.fromkeys(("add-dependency", "domain"), _nothing),
@@ -242,7 +242,7 @@ RULES: dict[str, Rule] = {
 }
 """By opcode; what is not in it, and calls nothing, moves its operands and its result and computes nothing."""
 
-BY_SHAPES = ELEMENTWISE | TRANSCENDENTAL | {"copy"}
+BY_SHAPES = ELEMENTWISE | _TRANSCENDENTAL | {"copy"}
 """Opcodes of which nothing but shapes is asked."""
 
 
