@@ -36,12 +36,6 @@ from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.settings import Settings
 from hlo_count.visitors.walk import Walk
 
-<<<<<<< HEAD
-=======
-DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
-_SHOWN = 3
-_UNMASKED = "the bound leaves out what is zero or thrown away whatever the data are"
->>>>>>> 329cdd7 (One analysis of what must be computed: masks inside fusions and across them, held to what numpy finds by force)
 WITHHELD = "no bound: the text is not partitioned yet, and what one device does of it is not known"
 BEYOND = "there is no roofline of counts beyond 10^300: times are floating-point numbers, which end at 1.8e308"
 NOTHING = "nothing to do: the program computes nothing and moves nothing"
@@ -127,32 +121,9 @@ class Roofline(TextPage):
     @property
     def notes(self) -> list[str]:
         """What the numbers assume, a sentence each: unknowns, fallbacks between units, algorithms."""
-<<<<<<< HEAD
         first = [NOTHING] if longest(self._bound.busy) is None else []
         assumed = assumptions(self.workload, has_bound=self.bound is not None, has_matrix=bool(self.matrix_seconds))
         return [*first, *assumed, *self.limits.notes]
-=======
-        found = []
-        if longest(self._bound.busy) is None:
-            found.append(NOTHING)
-        if self.bound is None:
-            found.append(_SHARED)
-        elif self.walk.module.stage == "unoptimized":
-            found.append(_UNOPTIMIZED)
-        alike: dict[str, list[Unknown]] = {}
-        for unknown in self.walk.unknowns:
-            alike.setdefault(unknown.what, []).append(unknown)
-        for what, unknowns in alike.items():
-            times = f"{len(unknowns)} times {what}; " if len(unknowns) > 1 else ""
-            which = "estimate is too low" if self.bound is None else "bound is a lower bound of itself"
-            found.append(f"the {which}: {times}{unknowns[0]}")
-        if self.matrix_seconds:
-            found.append(DIRECT)
-        if self.bound is not None and self.workload.left_of_products:
-            left = [f"{share:.3g} of {_some(names)}" for share, names in self.workload.left_of_products.items()]
-            found.append(f"{_UNMASKED}; of FLOP there are left {_some(left, '; ')}")
-        return [*found, *self.limits.notes]
->>>>>>> 329cdd7 (One analysis of what must be computed: masks inside fusions and across them, held to what numpy finds by force)
 
     # Rows
 
@@ -420,9 +391,3 @@ def _remade(
 def _check_seconds(seconds: float) -> None:
     if not seconds > 0:
         raise HloCountError(f"a measured time of {seconds} s: pass the seconds of one execution, more than 0")
-
-
-def _some(names: list[str], between: str = ", ") -> str:
-    """The first few, and how many others there are."""
-    more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
-    return f"{between.join(names[:_SHOWN])}{more}"
