@@ -9,6 +9,7 @@ from typing import Any
 
 from hlo_count.errors import HloCountError
 
+_SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]", re.A)
 _STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 
 
@@ -191,6 +192,17 @@ def parse_window(text: str | None, rank: int = 0) -> tuple[WindowDimension, ...]
         WindowDimension(sizes[i], strides[i], pads[i][0], pads[i][1], base[i], window[i], bool(reversal[i]))
         for i in range(count)
     )
+
+
+def parse_padding(text: str | None) -> list[tuple[int, int, int]]:
+    """`0_3x1_1_2` as (low, high, interior) of each dimension."""
+    edges = [[*map(int, part.split("_")), 0] for part in text.split("x")] if text else []
+    return [(low, high, interior) for low, high, interior, *_ in edges]
+
+
+def parse_slice(text: str | None) -> list[tuple[int, int, int]]:
+    """`{[0:2], [1:9:4]}` as (start, limit, stride) of each dimension."""
+    return [(int(start), int(limit), int(stride or 1)) for start, limit, stride in _SLICE.findall(text or "")]
 
 
 def parse_config(text: str | None) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.attributes import parse_window
+from hlo_count.hlo.attributes import parse_padding, parse_window
 from hlo_count.hlo.dims import array_of, dims_of, joined, merged, taken, wider, windowed
 from hlo_count.hlo.elementwise_shapes import (
     broadcast_together,
@@ -93,10 +93,8 @@ def _transpose(i: Instruction) -> Shape:
 def _pad(i: Instruction) -> Shape:
     shape = i.operands[0].shape
     config = i.attribute("padding") or ""
-    pads = [tuple(map(int, part.split("_"))) for part in config.split("x")] if config else []
     dims = []
-    for (size, dynamic), pad in zip(dims_of(shape), pads, strict=True):
-        low, high, interior = (*pad, 0)[:3]
+    for (size, dynamic), (low, high, interior) in zip(dims_of(shape), parse_padding(config), strict=True):
         grown = size + low + high + interior * max(0, size - 1)
         if size != UNBOUNDED and grown < 0:
             raise ValueError(f"padding={config} takes more than there is of {shape}")

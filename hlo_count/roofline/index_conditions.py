@@ -2,12 +2,13 @@
 
 A mask that is made of indices (`iota`) compares them with each other or with numbers: a linear inequality. A one-hot
 compares an index with data: of all values of that index one fits. A condition that is known to be there and cannot be
-written in this way is `UNCERTAIN`, and no share is certain to meet it.
+written in this way is `UNCERTAIN`, and no share is certain to meet it. All that is worked out of conditions is met by
+no more elements than there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -29,9 +30,10 @@ class AtLeastZero:
 
 @dataclass(frozen=True, slots=True)
 class OneFits:
-    """Of the indices along a dimension one fits at most, the others being given."""
+    """Of the indices along a dimension one fits at most; which one may depend on the indices along those `given`."""
 
     dimension: int
+    given: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,12 @@ class NotAll:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A fraction of the elements of some dimensions fits, whatever the others are."""
+    """A fraction of the elements of some dimensions fits, whatever the others are; which may depend on the indices
+    along those `given`."""
 
     dimensions: frozenset[int]
     fraction: float
+    given: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +58,20 @@ class Uncertain:
     """Something that is not known."""
 
 
-Condition = AtLeastZero | OneFits | NotAll | Part | Uncertain
+@dataclass(frozen=True, slots=True)
+class ChosenByData:
+    """Data choose, and may choose otherwise everywhere."""
+
+
+Condition = AtLeastZero | OneFits | NotAll | Part | Uncertain | ChosenByData
 UNCERTAIN = Uncertain()
+CHOSEN_BY_DATA = ChosenByData()
 Conditions = frozenset[Condition]
 ALWAYS: Conditions = frozenset()
 """No condition: all elements meet it."""
+NOWHERE: Conditions = frozenset({UNCERTAIN})
+"""No element is certain to meet it."""
+_NEVER = frozenset({UNCERTAIN, CHOSEN_BY_DATA})
 
 
 def linear(form: Mapping[int, int]) -> Factors:
@@ -68,12 +81,12 @@ def linear(form: Mapping[int, int]) -> Factors:
 
 @dataclass(frozen=True, slots=True)
 class DimensionMove:
-    """Where the dimensions of an array stand in another one: `to[d]` is what was d. Some became others together:
-    `groups` of old ones, with the sizes of all old ones, and of new ones."""
+    """Where the dimensions of an array, of these `sizes`, stand in another one that has the same elements: `to[d]` is
+    what was d. Some became others together: `groups` of old ones and of new ones."""
 
     to: Mapping[int, int]
+    sizes: tuple[int, ...]
     groups: tuple[tuple[frozenset[int], frozenset[int]], ...] = ()
-    sizes: tuple[int, ...] = ()
 
 
 def moved(conditions: Conditions, move: DimensionMove) -> Conditions:
@@ -82,20 +95,159 @@ def moved(conditions: Conditions, move: DimensionMove) -> Conditions:
 
 
 def _moved(condition: Condition, move: DimensionMove) -> Condition:
+    if condition in _NEVER:
+        return condition
     to = move.to
+    given = frozenset(new for d in _given(condition) for new in _new_of(d, move))
     for olds, news in move.groups:
-        if _dimensions(condition) <= olds and condition != UNCERTAIN:
-            return Part(news, certain_share(frozenset({condition}), move.sizes))
+        if _dimensions(condition) <= olds:
+            return Part(news, certain_share(frozenset({condition}), move.sizes), given)
     match condition:
-        case Part(dimensions, fraction) if all(d in to for d in dimensions):
-            return Part(frozenset(to[d] for d in dimensions), fraction)
-        case AtLeastZero(factors, start) if all(d in to for d, _ in factors):
-            return AtLeastZero(tuple(sorted((to[d], factor) for d, factor in factors)), start)
-        case OneFits(dimension) if dimension in to:
-            return OneFits(to[dimension])
+        case Part(dimensions, fraction, _) if all(d in to for d in dimensions):
+            return Part(frozenset(to[d] for d in dimensions), fraction, given)
+        case AtLeastZero(factors, start):
+            left = [(d, factor) for d, factor in factors if move.sizes[d] != 1 or d in to]  # the index along 1 is 0
+            if all(d in to for d, _ in left):
+                return AtLeastZero(tuple(sorted((to[d], factor) for d, factor in left)), start)
+        case OneFits(dimension, _) if dimension in to:
+            return OneFits(to[dimension], given)
         case NotAll(conditions):
             inner = moved(conditions, move)
-            return UNCERTAIN if UNCERTAIN in inner else NotAll(inner)
+            return UNCERTAIN if inner & _NEVER else NotAll(inner)
+    return UNCERTAIN
+
+
+def _new_of(dimension: int, move: DimensionMove) -> frozenset[int]:
+    for olds, news in move.groups:
+        if dimension in olds:
+            return news
+    return frozenset({move.to[dimension]}) if dimension in move.to else frozenset()
+
+
+def projected(conditions: Conditions, to: Mapping[int, int], sizes: Sequence[int]) -> Conditions:
+    """Conditions on an array with some of the dimensions, d as `to[d]`, that are met by no element but those beside
+    which, along the dimensions that are gone, one stands that meets the conditions given."""
+    return _shadow(conditions, tuple(to.items()), tuple(sizes)) if conditions else conditions
+
+
+@lru_cache(maxsize=4096)
+def _shadow(conditions: Conditions, places: tuple[tuple[int, int], ...], sizes: tuple[int, ...]) -> Conditions:
+    to = dict(places)
+    found = set(conditions & _NEVER)
+    for group in _apart(conditions - _NEVER):
+        found |= _projected(group, to, sizes)
+    return moved(frozenset(found), DimensionMove(to, sizes))
+
+
+def _projected(group: list[Condition], to: Mapping[int, int], sizes: Sequence[int]) -> set[Condition]:
+    gone = [d for d in sorted(dimensions_of(group)) if d not in to]
+    dependent = frozenset(d for each in group for d in _given(each))
+    if not dependent <= to.keys():  # what stands along those that are gone may come from any that are left
+        dependent = frozenset(to)
+    if not gone:
+        return {_with_given(each, dependent) for each in group}
+    inequalities = _inequalities(group)
+    for d in gone:
+        inequalities = None if inequalities is None else _without(inequalities, d, sizes[d])
+    if inequalities is not None:
+        false = any(not each.factors and each.start < 0 for each in inequalities)
+        return {UNCERTAIN} if false else {each for each in inequalities if each.factors}
+    share = certain_share(frozenset(group), sizes)
+    left = frozenset(d for d in dimensions_of(group) if d in to)
+    if left and share:  # a set has at most as many elements as its shadow times the sizes that are gone
+        return {Part(left, share, dependent - left)}
+    return set() if share else {UNCERTAIN}
+
+
+def _with_given(condition: Condition, given: frozenset[int]) -> Condition:
+    match condition:
+        case OneFits(dimension, _):
+            return OneFits(dimension, given - {dimension})
+        case Part(dimensions, fraction, _):
+            return Part(dimensions, fraction, given - dimensions)
+    return condition
+
+
+def _inequalities(group: Sequence[Condition]) -> list[AtLeastZero] | None:
+    found = [each for each in group if isinstance(each, AtLeastZero)]
+    return found if len(found) == len(group) else None
+
+
+def _without(inequalities: list[AtLeastZero], dimension: int, size: int) -> list[AtLeastZero] | None:
+    """What must hold of the other indices for an index along `dimension` to be there with which all hold (Fourier and
+    Motzkin); None where integers may lie between."""
+    forms = [(dict(each.factors), each.start) for each in inequalities]
+    up = [form for form in forms if form[0].get(dimension, 0) > 0]
+    down = [form for form in forms if form[0].get(dimension, 0) < 0]
+    if up and down and any(abs(factors[dimension]) > 1 for factors, _ in up + down):
+        return None
+    found = [each for each in inequalities if dimension not in dict(each.factors)]
+    for factors, start in up:  # the last index
+        found.append(AtLeastZero(linear(factors | {dimension: 0}), start + factors[dimension] * (size - 1)))
+    for factors, start in down:  # the first
+        found.append(AtLeastZero(linear(factors | {dimension: 0}), start))
+    for one, first in up:
+        for other, second in down:
+            both = {d: one.get(d, 0) + other.get(d, 0) for d in one.keys() | other.keys()}
+            found.append(AtLeastZero(linear(both), first + second))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """A dimension along which an array is a part of another one, or has it as its part: what has index i in the other
+    has factor · i + start in the array; at a place that is not known where `factor` is 0."""
+
+    factor: int
+    start: int
+    inside: tuple[Condition, ...] = ()
+    """What holds of those of the other that the array has."""
+
+
+def taken(
+    conditions: Conditions,
+    along: Mapping[int, Along],
+    sizes: Sequence[int],
+    source: Sequence[int],
+    *,
+    within: bool = False,
+) -> Conditions:
+    """What conditions on an array of these `sizes` are on the elements of another one, of the sizes `source`, of which
+    it is a part along some dimensions. Those that it does not have meet them, too; `within`: they do not."""
+    found = set(conditions & _NEVER)
+    settled: set[int] = set()
+    for group in _apart(conditions - _NEVER):
+        dimensions = dimensions_of(group)
+        touched = dimensions & along.keys()
+        if not touched:
+            found |= set(group)
+        elif all(along[d].factor for d in touched) and all(_is_linear(each) for each in group):
+            found |= {_substituted(each, along) for each in group}
+        else:
+            ours, theirs = prod(sizes[d] for d in dimensions), prod(source[d] for d in dimensions)
+            number = certain_share(frozenset(group), sizes) * ours - max(0, ours - theirs)
+            share = number / max(1, theirs if within else min(ours, theirs))
+            given = frozenset(d for each in group for d in _given(each))
+            found.add(Part(frozenset(dimensions), share, given) if share > 0 else UNCERTAIN)
+            settled |= touched
+    if within:
+        found |= {each for d in along.keys() - settled for each in along[d].inside}
+    return frozenset(found)
+
+
+def _is_linear(condition: Condition) -> bool:
+    if isinstance(condition, NotAll):
+        return all(_is_linear(each) for each in condition.conditions)
+    return isinstance(condition, AtLeastZero)
+
+
+def _substituted(condition: Condition, along: Mapping[int, Along]) -> Condition:
+    match condition:
+        case AtLeastZero(factors, start):
+            form = {d: factor * (along[d].factor if d in along else 1) for d, factor in factors}
+            return AtLeastZero(linear(form), start + sum(f * along[d].start for d, f in factors if d in along))
+        case NotAll(conditions):
+            return NotAll(frozenset(_substituted(each, along) for each in conditions))
     return UNCERTAIN
 
 
@@ -105,12 +257,33 @@ def certain_share(conditions: Conditions, sizes: Sequence[int]) -> float:
     Conditions on dimensions that are not shared multiply. Of those that share some, a plane's inequalities are counted;
     of others each takes away what it takes away alone, which is the most that they can.
     """
-    if UNCERTAIN in conditions:
+    return _certain_share(conditions, tuple(sizes)) if conditions else 1.0
+
+
+@lru_cache(maxsize=4096)
+def _certain_share(conditions: Conditions, sizes: tuple[int, ...]) -> float:
+    groups = _apart(conditions)
+    if conditions & _NEVER or not _is_ordered(groups):
         return 0.0
-    return prod(_share_of_group(tuple(group), tuple(sizes)) for group in _apart(conditions))
+    return prod(_share_of_group(tuple(group), sizes) for group in groups)
 
 
-def _apart(conditions: Conditions) -> list[list[Condition]]:
+def _is_ordered(groups: list[list[Condition]]) -> bool:
+    """Whether no two say of each other's dimensions which index fits: both may hold nowhere."""
+    left = [(dimensions_of(group), {d for each in group for d in _given(each)}) for group in groups]
+    while any(given for _, given in left):
+        rest = [
+            (dimensions, given)
+            for n, (dimensions, given) in enumerate(left)
+            if any(given & others for m, (others, _) in enumerate(left) if m != n)
+        ]
+        if len(rest) == len(left):
+            return False
+        left = rest
+    return True
+
+
+def _apart(conditions: Iterable[Condition]) -> list[list[Condition]]:
     """The conditions in groups that have no dimension in common."""
     groups: list[tuple[set[int], list[Condition]]] = []
     for condition in sorted(conditions, key=repr):
@@ -127,27 +300,40 @@ def _dimensions(condition: Condition) -> set[int]:
     match condition:
         case AtLeastZero(factors, _):
             return {d for d, _ in factors}
-        case OneFits(dimension):
+        case OneFits(dimension, _):
             return {dimension}
-        case Part(dimensions, _):
+        case Part(dimensions, _, _):
             return set(dimensions)
         case NotAll(conditions):
-            return {d for each in conditions for d in _dimensions(each)}
+            return dimensions_of(conditions)
     return set()
+
+
+def dimensions_of(conditions: Iterable[Condition]) -> set[int]:
+    """The dimensions that any of some conditions is about."""
+    return {d for each in conditions for d in _dimensions(each)}
+
+
+def _given(condition: Condition) -> frozenset[int]:
+    match condition:
+        case OneFits(_, given) | Part(_, _, given):
+            return given
+        case NotAll(conditions):
+            return frozenset(d for each in conditions for d in _given(each))
+    return frozenset()
 
 
 @lru_cache(maxsize=4096)
 def _share_of_group(group: tuple[Condition, ...], sizes: tuple[int, ...]) -> float:
-    linear_ones = [each for each in group if isinstance(each, AtLeastZero)]
-    dimensions = sorted({d for each in linear_ones for d, _ in each.factors})
-    if len(linear_ones) == len(group) and len(dimensions) <= 2:
-        return _share_of_plane(linear_ones, dimensions, sizes)
+    inequalities, dimensions = _inequalities(group), sorted(dimensions_of(group))
+    if inequalities is not None and len(dimensions) <= 2:
+        return _share_of_plane(inequalities, dimensions, sizes)
     if len(group) > 1:
         return max(0.0, 1.0 - sum(1.0 - _share_of_group((each,), sizes) for each in group))
     match group[0]:
-        case OneFits(dimension):
+        case OneFits(dimension, _):
             return 1.0 / max(1, sizes[dimension])
-        case Part(_, fraction):
+        case Part(_, fraction, _):
             return fraction
         case NotAll(conditions):
             return 1.0 - _largest_share(conditions, sizes)
@@ -156,11 +342,9 @@ def _share_of_group(group: tuple[Condition, ...], sizes: tuple[int, ...]) -> flo
 
 def _largest_share(conditions: Conditions, sizes: tuple[int, ...]) -> float:
     """The largest fraction that can meet all of some conditions."""
-    if all(isinstance(each, AtLeastZero) for each in conditions):
-        group = [each for each in conditions if isinstance(each, AtLeastZero)]
-        dimensions = sorted({d for each in group for d, _ in each.factors})
-        if len(dimensions) <= 2:
-            return _share_of_plane(group, dimensions, sizes)
+    inequalities, dimensions = _inequalities(list(conditions)), sorted(dimensions_of(conditions))
+    if inequalities is not None and len(dimensions) <= 2:
+        return _share_of_plane(inequalities, dimensions, sizes)
     return 1.0
 
 

@@ -7,7 +7,7 @@ from hlo_count.visitors.unknowns import Unknown
 
 _DIRECT = "dots and convolutions by direct algorithms (no Strassen, no Winograd)"
 _SHOWN = 3
-_UNMASKED = "the bound leaves out what a mask makes zero or throws away whatever the data are"
+_UNMASKED = "the bound leaves out what is zero or thrown away whatever the data are"
 _SHARED = "every device is taken to have an equal share of the work, without what they send: compile it to know"
 _UNOPTIMIZED = "the text is from before optimization: the bound holds for its operations, some of which may be removed"
 
@@ -29,8 +29,13 @@ def assumptions(workload: Workload, *, has_bound: bool, has_matrix: bool) -> lis
         found.append(f"the {which}: {times}{unknowns[0]}")
     if has_matrix:
         found.append(_DIRECT)
-    if has_bound and workload.unmasked:
-        shares = [f"{share:.3g} of {name}'s FLOP are left" for name, share in workload.unmasked]
-        more = f", and {len(shares) - _SHOWN} others" if len(shares) > _SHOWN else ""
-        found.append(f"{_UNMASKED}: {', '.join(shares[:_SHOWN])}{more}")
+    if has_bound and workload.left_of_products:
+        left = [f"{share:.3g} of {_some(names)}" for share, names in workload.left_of_products.items()]
+        found.append(f"{_UNMASKED}; of FLOP there are left {_some(left, '; ')}")
     return found
+
+
+def _some(names: list[str], between: str = ", ") -> str:
+    """The first few, and how many others there are."""
+    more = f" and {len(names) - _SHOWN} others" if len(names) > _SHOWN else ""
+    return f"{between.join(names[:_SHOWN])}{more}"

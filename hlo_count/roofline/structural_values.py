@@ -8,14 +8,18 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hlo_count.hlo.attributes import parse_padding, parse_slice
 from hlo_count.hlo.evaluate import COMPARISONS, literal
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COPIES, ELEMENTWISE, NAMES
 from hlo_count.hlo.shapes import Shape
 from hlo_count.roofline.index_conditions import (
     ALWAYS,
+    NOWHERE,
     UNCERTAIN,
+    Along,
     AtLeastZero,
+    Condition,
     Conditions,
     DimensionMove,
     Factors,
@@ -23,6 +27,7 @@ from hlo_count.roofline.index_conditions import (
     OneFits,
     linear,
     moved,
+    taken,
 )
 
 
@@ -48,7 +53,7 @@ class Masked:
         if self.fill == fill:
             return self
         if self.inside == fill:
-            return Masked(fill, frozenset({_unless(self.where)}), self.fill)
+            return Masked(fill, frozenset({unless(self.where)}), self.fill)
         return None
 
 
@@ -65,7 +70,7 @@ Value = float | Indices | Masked | TupleElements | None
 SO_LOW = -1e4
 """What masks add to scores or put in their place, where it is no -inf: exp of it is 0 beside any other score."""
 
-_MOVING = frozenset("pad slice reverse concatenate dynamic-slice dynamic-update-slice gather".split())
+_MOVING = frozenset("concatenate dynamic-slice dynamic-update-slice gather".split())
 _SAME = NAMES | COPIES | {"reduce-precision"}
 _APPLIED: Mapping[str, Callable[..., float]] = {
     "convert": lambda x: x,
@@ -101,6 +106,8 @@ def value_of(i: Instruction, operands: list[Value]) -> Value:
         return operands[0]
     if opcode == "pad":
         return _padded(i, operands)
+    if opcode in ("slice", "reverse"):
+        return _at_places(operands[0], i, _places_in_source(i))
     if opcode in _MOVING:
         return _somewhere(operands)
     if opcode == "compare":
@@ -116,9 +123,9 @@ def move_to_result(i: Instruction) -> DimensionMove:
     """Where the dimensions of the first operand stand in the result."""
     source, result = i.operands[0].shape, i.shape
     if i.opcode == "broadcast":
-        return DimensionMove(dict(enumerate(i.dims("dimensions"))))
+        return DimensionMove(dict(enumerate(i.dims("dimensions"))), source.dimensions)
     if i.opcode == "transpose":
-        return DimensionMove({d: n for n, d in enumerate(i.dims("dimensions"))})
+        return DimensionMove({d: n for n, d in enumerate(i.dims("dimensions"))}, source.dimensions)
     return reshaping(source, result, in_memory=i.opcode == "bitcast")
 
 
@@ -126,7 +133,7 @@ def reshaping(source: Shape, result: Shape, *, in_memory: bool) -> DimensionMove
     """A reshape, or `in_memory` a bitcast, which keeps elements where they are in the layouts of both: dimensions in
     that order, cut where products are equal."""
     if not (source.is_array and result.is_array):
-        return DimensionMove({})
+        return DimensionMove({}, source.dimensions if source.is_array else ())
     before, after = (each.minor_to_major[::-1] if in_memory else range(each.rank) for each in (source, result))
     olds = [d for d in before if source.dimensions[d] != 1]
     news = [d for d in after if result.dimensions[d] != 1]
@@ -146,16 +153,16 @@ def reshaping(source: Shape, result: Shape, *, in_memory: bool) -> DimensionMove
             found[ours[0]] = theirs[0]
         elif a == b:
             groups.append((frozenset(ours), frozenset(theirs)))
-    return DimensionMove(found, tuple(groups), source.dimensions)
+    return DimensionMove(found, source.dimensions, tuple(groups))
 
 
-def _unless(where: Conditions) -> AtLeastZero | NotAll:
+def unless(where: Conditions) -> Condition:
     """The condition that holds where those do not all hold."""
     if len(where) == 1:
         (only,) = where
         if isinstance(only, AtLeastZero):  # of integers, not (x >= 0) is -x - 1 >= 0
             return AtLeastZero(tuple((d, -factor) for d, factor in only.factors), -only.start - 1)
-    return NotAll(where)
+    return UNCERTAIN if UNCERTAIN in where else NotAll(where)
 
 
 def _elsewhere(value: Value, move: DimensionMove) -> Value:
@@ -173,19 +180,42 @@ def _somewhere(operands: list[Value]) -> Value:
     """What is masked, or made of indices, after its elements were moved."""
     for value in operands:
         if isinstance(value, Masked):
-            return Masked(value.fill, frozenset({UNCERTAIN}))
+            return Masked(value.fill, NOWHERE)
     return Indices(None) if any(isinstance(value, Indices) for value in operands) else None
+
+
+def _places_in_source(i: Instruction) -> dict[int, Along]:
+    """Where what a slice or a reverse has stands in its operand."""
+    source = i.operands[0].shape.dimensions
+    if i.opcode == "reverse":
+        return {d: Along(-1, source[d] - 1) for d in i.dims("dimensions")}
+    bounds = zip(parse_slice(i.attribute("slice")), source, strict=True)
+    return {d: Along(stride, start) for d, ((start, *_, stride), n) in enumerate(bounds) if i.shape.dimensions[d] != n}
+
+
+def _at_places(value: Value, i: Instruction, along: dict[int, Along]) -> Value:
+    """What is known of the elements of the first operand, where the result has those."""
+    if isinstance(value, Masked):
+        where = taken(value.where, along, i.operands[0].shape.dimensions, i.shape.dimensions)
+        return Masked(value.fill, where, value.inside)
+    if isinstance(value, Indices) and value.factors is not None:
+        factors = {d: factor * (along[d].factor if d in along else 1) for d, factor in value.factors}
+        start = sum(factor * along[d].start for d, factor in value.factors if d in along)
+        return Indices(linear(factors), value.start + start)
+    return value
 
 
 def _padded(i: Instruction, operands: list[Value]) -> Value:
     source, fill = operands[0], operands[1]
-    edges = [[int(n) for n in each.split("_")] for each in (i.attribute("padding") or "").split("x") if each]
-    if source is not None or not isinstance(fill, float) or len(edges) != i.shape.rank:
+    edges = parse_padding(i.attribute("padding"))
+    known = source is None or (isinstance(source, Masked) and source.fill == fill)
+    if not known or not isinstance(fill, float):
         return _somewhere(operands)
-    if any(len(each) > 2 and each[2] for each in edges):
-        return Masked(fill, frozenset({UNCERTAIN}))
-    where = set()
-    for d, (low, high, *_) in enumerate(edges):
+    if any(between for _, _, between in edges):
+        return Masked(fill, NOWHERE)
+    moved_source = _at_places(source, i, {d: Along(1, -low) for d, (low, _, _) in enumerate(edges) if low})
+    where = set(moved_source.where) if isinstance(moved_source, Masked) else set()
+    for d, (low, high, _) in enumerate(edges):
         if low > 0:
             where.add(AtLeastZero(((d, 1),), -low))
         if high > 0:
@@ -210,7 +240,7 @@ def _compared(i: Instruction, operands: list[Value]) -> Value:
 def _compared_indices(direction: str, a: Indices | float, b: Indices | float) -> Value:
     difference = _sum(a, b, -1)
     if not isinstance(difference, Indices) or difference.factors is None:
-        return Masked(0.0, frozenset({UNCERTAIN}))
+        return Masked(0.0, NOWHERE)
     factors, start = difference.factors, difference.start
     minus = tuple((d, -factor) for d, factor in factors)
     at_least, at_most = AtLeastZero(factors, start), AtLeastZero(minus, -start)
@@ -235,8 +265,8 @@ def _compared_with_data(direction: str, indices: Indices, data: Instruction) -> 
         while data.opcode in ("convert", "copy"):
             data = data.operands[0]
         if data.opcode == "broadcast" and dimension not in data.dims("dimensions"):
-            return Masked(fill, frozenset({OneFits(dimension)}))
-    return Masked(fill, frozenset({UNCERTAIN}))
+            return Masked(fill, frozenset({OneFits(dimension, frozenset(data.dims("dimensions")))}))
+    return Masked(fill, NOWHERE)
 
 
 def _sum(a: Indices | float, b: Indices | float, sign: int) -> Value:
@@ -261,11 +291,11 @@ def _selected(predicate: Value, on_true: Value, on_false: Value) -> Value:
         fills = [v for v in (outside, inside) if isinstance(v, float)]
         if isinstance(outside, float) and UNCERTAIN not in predicate.where:
             return _within(predicate.where, outside, inside)
-        return Masked(fills[0], frozenset({UNCERTAIN})) if fills else _somewhere([outside, inside])
+        return Masked(fills[0], NOWHERE) if fills else _somewhere([outside, inside])
     if isinstance(outside, float):
         return _within(predicate.where, outside, inside)
     if isinstance(inside, float):
-        return _within(frozenset({_unless(predicate.where)}), inside, outside)
+        return _within(frozenset({unless(predicate.where)}), inside, outside)
     return _one_of(outside, inside)
 
 
@@ -283,7 +313,7 @@ def _one_of(a: Value, b: Value) -> Value:
         if isinstance(value, Masked) and (
             other == value.fill or (isinstance(other, Masked) and other.fill == value.fill)
         ):
-            return Masked(value.fill, value.where if other == value.fill else frozenset({UNCERTAIN}))
+            return Masked(value.fill, value.where if other == value.fill else NOWHERE)
     return None
 
 
@@ -354,6 +384,6 @@ def _numbers(operands: list[Value]) -> list[float]:
 def zeros(value: Value) -> Conditions:
     """The conditions outside of which an array is 0."""
     if isinstance(value, float):
-        return ALWAYS if value else frozenset({UNCERTAIN})
+        return ALWAYS if value else NOWHERE
     found = value.filled(0.0) if isinstance(value, Masked) else None
     return ALWAYS if found is None else found.where

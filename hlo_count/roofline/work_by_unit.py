@@ -17,8 +17,7 @@ from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.dtypes import DTYPES
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COMPUTING, INLINED, MOVEMENT, TRANSCENDENTAL
-from hlo_count.roofline.needed_shares import Shares
-from hlo_count.roofline.unmasked import Unmasked
+from hlo_count.roofline.needed_shares import NeededShares
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.window_reductions import shares_sums, window_applications
@@ -74,8 +73,7 @@ class Works:
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
-        self._shares = Shares()
-        self.unmasked = Unmasked(walk)
+        self.needed = NeededShares(walk)
         self._operations: dict[Computation, list[Operations]] = {}
         self._elementwise: dict[tuple[str, int], tuple[Cost, Terms, Terms]] = {}
         self._bodies: dict[tuple[Computation, bool], Work] = {}
@@ -147,7 +145,7 @@ class Works:
     def _of(self, kernel: Instruction, *, least: bool, leaving_out: Container[Instruction] = ()) -> Work:
         if kernel.opcode != "fusion":
             work: Work = {}
-            _put(work, self._costly([kernel]), {}, self.unmasked.shares if least else {}, least, leaving_out)
+            _put(work, self._costly([kernel]), self.needed.shares if least else {}, least, leaving_out)
             return work
         callee = kernel.callee("calls")
         if callee is None:
@@ -160,19 +158,19 @@ class Works:
         return self._body(callee, least, leaving_out) if leaving_out else self._bodies[(callee, least)]
 
     def _below(self, node: tuple[Computation, bool]) -> list[tuple[Computation, bool]]:
-        return [(edge.callee, node[1]) for _, edges in self.walk.edges(node[0]) for edge in edges]
+        return [(self.walk.counted_as(edge.callee), node[1]) for _, edges in self.walk.edges(node[0]) for edge in edges]
 
     def _body(self, computation: Computation, least: bool, leaving_out: Container[Instruction]) -> Work:
         """One run of a computation, with what it calls."""
-        shares = self._shares.of(computation) if least else {}
+        shares = self.needed.shares if least else {}
         work: Work = {}
-        _put(work, self._inside(computation), shares, self.unmasked.shares if least else {}, least, leaving_out)
+        _put(work, self._inside(computation), shares, least, leaving_out)
         for caller, edges in self.walk.edges(computation):
-            # how often a loop inside a fusion turns is not worked out: nothing of it is certain
-            certain = shares.get(caller, 1.0) if caller.opcode in INLINED or not least else 0.0
+            if least and caller.opcode not in INLINED:
+                continue  # how often a loop inside a fusion turns is not worked out: nothing of it is certain
             for edge in edges:
-                times = certain * float(edge.times)
-                for key, amount in self._bodies[(edge.callee, least)].items():
+                times = float(edge.times)
+                for key, amount in self._bodies[(self.walk.counted_as(edge.callee), least)].items():
                     _add(work, key, times * amount)
         return work
 
@@ -181,15 +179,12 @@ def _put(
     work: Work,
     operations: list[Operations],
     shares: dict[Instruction, float],
-    unmasked: dict[Instruction, float],
     least: bool,
     leaving_out: Container[Instruction],
 ) -> None:
     if least:
         for o in operations:
-            share = shares.get(o.instruction, 1.0) if shares else 1.0
-            if unmasked:
-                share *= unmasked.get(o.instruction, 1.0)
+            share = shares.get(o.instruction, 1.0)
             for key, n in o.least:
                 _add(work, key, n * share)
     else:

@@ -73,13 +73,13 @@ class Workload:
         return list(self.walk.kernels())
 
     @cached_property
-    def unmasked(self) -> list[tuple[str, float]]:
-        """The products of which a mask leaves a part, with that part: each part once, by the first that has it."""
-        found: dict[float, str] = {}
-        for instruction, share in self.works.unmasked.shares.items():
+    def left_of_products(self) -> dict[float, list[str]]:
+        """The products of which not all must be computed, by the part that must."""
+        found: dict[float, list[str]] = {}
+        for instruction, share in reversed(self.works.needed.shares.items()):
             if any(key[-1] == "matrix" for key in self.walk.cost_of(instruction, False).amounts):
-                found.setdefault(share, instruction.name)
-        return [(name, share) for share, name in sorted(found.items())]
+                found.setdefault(share, []).append(instruction.name)
+        return dict(sorted(found.items()))
 
     def cost(self, kernel: Instruction) -> Cost:
         """One run of a kernel, a fusion with its body."""

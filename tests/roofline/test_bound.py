@@ -13,7 +13,7 @@ from hlo_count.hlo import parse
 from hlo_count.roofline.bound import CERTAIN_OF_CALL
 from hlo_count.roofline.catalog import device
 from hlo_count.roofline.device import Device, Figure, MemoryLevel, Network
-from hlo_count.roofline.needed_shares import Shares
+from hlo_count.roofline.needed_shares import NeededShares
 from hlo_count.roofline.resources import HEADROOM
 from hlo_count.roofline.roofline import Roofline
 from hlo_count.visitors.settings import Settings
@@ -180,8 +180,8 @@ def test_special_functions_have_the_rate_of_their_own() -> None:
 )
 def test_what_is_not_asked_for_is_not_computed(body: str, name: str, share: float) -> None:
     module = parse(fusion("  z = f32[] constant(0)\n" + body).replace("fused (", f"{ADD}\n\nfused ("))
-    computation = module.computations["fused"]
-    assert Shares().of(computation).get(computation[name], 1.0) == pytest.approx(share)
+    computed = module.computations["fused"][name]
+    assert NeededShares(Walk(module, "cpu")).shares.get(computed, 1.0) == pytest.approx(share)
 
 
 # Memory

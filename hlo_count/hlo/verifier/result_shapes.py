@@ -6,12 +6,11 @@ float type than its operands have. Where a rule is not sure it says nothing: wha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from hlo_count.errors import HloCountError
-from hlo_count.hlo.attributes import parse_window
+from hlo_count.hlo.attributes import parse_slice, parse_window
 from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, CONTRACTIONS, FREE, HOST, RUNNING, elementwise
@@ -27,8 +26,6 @@ from hlo_count.hlo.verifier.collective_shapes import (
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices
 from hlo_count.hlo.verifier.shape_agreement import are_floats, fits, is_known
-
-_SLICE = re.compile(r"\[\s*(\d+)\s*:\s*(\d+)\s*(?::\s*(\d+)\s*)?\]", re.A)
 
 
 def shape_problem(i: Instruction) -> str:
@@ -146,7 +143,7 @@ def _permutes(i: Instruction) -> None:
 def _slice(i: Instruction) -> None:
     _expect_type(i)
     source = i.operands[0].shape
-    bounds = [(int(a), int(b), int(c or 1)) for a, b, c in _SLICE.findall(i.attributes["slice"])]
+    bounds = parse_slice(i.attributes["slice"])
     if not is_known(source):
         return
     if len(bounds) != source.rank:
