@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -169,6 +170,29 @@ def without_metadata(attribute_text: str) -> str:
     """An instruction's attributes but for its metadata."""
     found = _metadata_in(attribute_text)
     return attribute_text if found is None else attribute_text[: found.start()] + attribute_text[found.end() :]
+
+
+_QUOTED = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
+_IN_LINES = re.compile(
+    rf'^((?:[^"{{}}\n]|{_QUOTED}|\{{(?:[^"{{}}\n]|{_QUOTED}|\{{(?:[^"{{}}\n]|{_QUOTED})*+\}})*+\}})*?)'
+    rf'(, metadata=\{{(?:[^"{{}}\n]++|{_QUOTED})*+\}})(?=,|[ \t]*$)',
+    re.M,
+)
+"""What stands before the metadata of a line, and these."""
+
+
+def metadata_apart(attribute_texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The attributes of many instructions without metadata, and the metadata; of an instruction of which something else
+    may be metadata too, all attributes are in both."""
+    parts = _IN_LINES.split("\n".join(attribute_texts))
+    metadata = parts[2::3]
+    del parts[2::3]
+    said = "".join(parts).split("\n")
+    for number, text in enumerate(said):
+        if ", metadata=" in text:
+            said[number] = attribute_texts[number]
+            metadata.append(attribute_texts[number])
+    return said, metadata
 
 
 def _metadata_in(attribute_text: str) -> re.Match[str] | None:

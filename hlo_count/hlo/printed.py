@@ -150,9 +150,10 @@ class Printed:
         self.outline = outline
         self._numbers: Sequence[int] | None = None
         self._calls: Sequence[Call] | None = None
-        self.contents: Sequence[int] | None = None
+        self.contents: Sequence[int] = ()
         """What each line says but for names and metadata, as a number: its kind, its attributes with the first of its
-        twins for each computation that it calls, and the kinds of its operands. Known where fusions are called."""
+        twins for each computation that it calls, and the kinds of its operands. Those of a body that says what another
+        did are that one's (`Computation.twin`); none where shapes may not stay as the text has them."""
 
     @property
     def numbers(self) -> Sequence[int]:

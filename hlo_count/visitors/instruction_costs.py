@@ -34,7 +34,7 @@ from hlo_count.visitors.unknowns import Unknown, settled_by, signature, unknown_
 
 SILENT = MOVEMENT - {"copy-start"}
 """Opcodes without operations and without network traffic: inside a fusion they cost nothing at all."""
-_Content = tuple[object, ...]
+_Content = int | tuple[object, ...]
 _SENDS = COLLECTIVES | COLLECTIVE_STARTS | {"send"}
 
 
@@ -79,12 +79,11 @@ class InstructionCosts:
         opcode = instruction.opcode
         if opcode != "fusion" and (self.looks_at_names or not _says_all(opcode)):
             return None
-        computation = instruction.computation
-        contents = computation.printed.contents if computation.is_printed else None
-        if contents is not None:
+        first = instruction.computation.twin
+        contents = first.printed.contents if first.is_printed else ()
+        if contents:
             content = contents[instruction.index]
-            alike = content in self._module.taking_alike
-            return (content, _repeated(instruction) if alike else ())
+            return (content, _repeated(instruction)) if content in self._module.taking_alike else content
         said: object = instruction.attribute_text
         if opcode == "fusion":
             callee = instruction.callee("calls")

@@ -10,7 +10,15 @@ import pytest
 
 import hlo_count
 from hlo_count.hlo import parse
-from hlo_count.hlo.metadata import NO_METADATA, Frame, Metadata, SourceTables, parse_metadata
+from hlo_count.hlo.metadata import (
+    NO_METADATA,
+    Frame,
+    Metadata,
+    SourceTables,
+    metadata_apart,
+    parse_metadata,
+    without_metadata,
+)
 
 TABLES = """FileNames
 1 "a.py"
@@ -118,3 +126,30 @@ def test_an_odd_op_name_survives_the_compiler() -> None:
     # older versions name the function that they wrap the user's in
     names = {i.metadata.op_name.replace("jit(main)/", "") for i in module.instructions()}
     assert f"jit(f)/{odd}/sin" in names
+
+
+APART = {
+    ', dimensions={0}, metadata={op_name="f/add"}': (", dimensions={0}", ', metadata={op_name="f/add"}'),
+    ', sharding={devices=[2]<=[2] metadata={op_name="a"}}, metadata={op_name="}"}, backend_config={"a":"{"}': (
+        ', sharding={devices=[2]<=[2] metadata={op_name="a"}}, backend_config={"a":"{"}',
+        ', metadata={op_name="}"}',
+    ),
+    ', custom_call_target=", metadata={", metadata={source_line=3}': (
+        None,  # something else may be meant
+        ', custom_call_target=", metadata={", metadata={source_line=3}',
+    ),
+    ", metadata={source_line=3}, metadata={source_line=4}": (
+        None,
+        ", metadata={source_line=3}, metadata={source_line=4}",
+    ),
+    ", frontend_attributes={a={b={}}}": (", frontend_attributes={a={b={}}}", None),
+    "": ("", None),
+}
+
+
+def test_metadata_of_many_instructions_are_told_from_the_rest() -> None:
+    said, metadata = metadata_apart(list(APART))
+    assert said == [text if apart is None else apart for text, (apart, _) in APART.items()]
+    assert {found for _, found in APART.values() if found is not None} <= set(metadata)
+    for text, (apart, _) in APART.items():
+        assert apart is None or without_metadata(text) == apart

@@ -152,3 +152,29 @@ def test_a_name_in_a_scope_is_no_scheduling_name() -> None:
     text = twins('a scheduling_name=\\"x\\" b', "plain")
     names = {i.metadata.op_name for i in parse(text).computations["body.1"].instructions}
     assert 'f/a scheduling_name="x" b/add' in names
+
+
+def test_kernels_of_what_has_another_shape_than_stated_are_not_alike() -> None:
+    """XLA gives an add-dependency the shape of its operand, whatever the text says."""
+    small, large, one_size = 8 * 4, 4000 * 4, "f32[8]{0}"
+    report = hc.count(f"""HloModule m
+
+%body (p: f32[8]) -> f32[8] {{
+  %p = {one_size} parameter(0)
+  ROOT %n = {one_size} negate(%p)
+}}
+
+ENTRY %main (a: f32[8], b: f32[4000]) -> (f32[8], f32[8], f32[8]) {{
+  %a = {one_size} parameter(0)
+  %b = f32[4000]{{0}} parameter(1)
+  %token = token[] after-all()
+  %one = {one_size} add-dependency(%a, %token)
+  %other = {one_size} add-dependency(%b, %token)
+  %fused = {one_size} fusion(%a), kind=kLoop, calls=%body
+  %first = {one_size} negate(%one)
+  %second = {one_size} negate(%other)
+  ROOT %all = ({one_size}, {one_size}, {one_size}) tuple(%first, %second, %fused)
+}}
+""")
+    read = {i.name: cost.bytes_read for i, _, cost in report.entries}
+    assert {read["first"], read["second"]} == {small, large}

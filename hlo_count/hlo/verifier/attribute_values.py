@@ -323,8 +323,24 @@ def _whole_metadata() -> re.Pattern[str]:
     return re.compile(rf", metadata={_METADATA}(?=,|\s*$)", re.A | re.M)
 
 
-def metadata_is_right(attributes: Sequence[str]) -> bool:
-    """Whether the metadata in the attributes of many instructions is surely right; where this is False, it may be."""
-    text = without_scheduling_names("\n".join(attributes))
+@cache
+def _printed_metadata() -> re.Pattern[str]:
+    """As XLA prints it, fields in their order and none twice (xla/hlo/ir/hlo_op_metadata.cc)."""
+    texts, numbers = r'="[^"\\\n]*+(?:\\[abfnrtv?\'"\\0-7xXuU][^"\\\n]*+)*+" ?', r"=-?\d{1,9}+ ?"
+    fields = (
+        *(name + texts for name in ("op_type", "op_name", "source_file")),
+        *(name + numbers for name in ("source_line", "source_end_line", "source_column", "source_end_column")),
+        *("deduplicated_name" + texts, "stack_frame_id" + numbers),
+    )
+    optional = "".join(f"(?:{field})?+" for field in fields)
+    return re.compile(rf"^, metadata=\{{{optional}\}}()$", re.A | re.M)
+
+
+def metadata_is_right(metadata: Sequence[str]) -> bool:
+    """Whether metadata, or the attributes with metadata, of many instructions are surely right; where this is False,
+    they may be."""
+    text = without_scheduling_names("\n".join(metadata))
+    if len(_printed_metadata().findall(text)) == len(metadata):
+        return True
     found = _whole_metadata().findall(text)
     return text.count(", metadata=") == len(found) and not _is_long(text) and not any(map(_has_field_twice, set(found)))

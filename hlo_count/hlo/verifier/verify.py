@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections import ChainMap
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from itertools import repeat
@@ -18,7 +17,7 @@ from hlo_count.hlo.attributes import attribute_of, without_comments
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.infer import RECOMPUTED
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.metadata import without_metadata
+from hlo_count.hlo.metadata import metadata_apart
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import LEAVES
 from hlo_count.hlo.printed import Columns, Line
@@ -62,7 +61,7 @@ _UNNAMED = "? "
 
 
 _Key = tuple[int, str]
-"""A line by its number among the module's distinct ones, and the codes of what it takes."""
+"""A line by the number of what it says, and the codes of what it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +77,51 @@ class _Noted:
     """The codes of its operands' kinds."""
 
 
+class _Sayings:
+    """What lines say but for names and metadata: a number for a kind and attributes, those with the first of its twins
+    for each computation that they call. Of lines that differ in their metadata, many say the same."""
+
+    def __init__(self, module: Module) -> None:
+        self._lines = module.distinct_lines
+        self._computations = module.computations
+        self._numbers: dict[tuple[int, str], int] = {}
+        self.opcodes: list[str] = []
+        """By that number."""
+        self.of_line: list[int] = []
+        """By number of the line."""
+        self.attributes: list[str] = []
+        """By number of the line, those without metadata."""
+        self.metadata: list[str] = []
+        """That of all lines, and all attributes of those in which something else may be metadata."""
+
+    def add(self) -> None:
+        """Take note of the lines that were not there before."""
+        first = len(self.of_line)
+        if first == len(self._lines.attributes):
+            return
+        attributes, metadata = metadata_apart(self._lines.attributes[first:])
+        self.attributes += attributes
+        self.metadata += metadata
+        numbers = self._numbers
+        for kind, said in zip(self._lines.kinds[first:], attributes, strict=True):
+            with_twins = twins_called(said, self._computations)[0] if "=%" in said else said
+            number = numbers.setdefault((id(kind), with_twins), len(numbers))
+            if number == len(self.opcodes):
+                self.opcodes.append(kind[0])
+            self.of_line.append(number)
+
+
 class Verifier:
     """Verifies one module."""
 
     def __init__(self, module: Module) -> None:
         self._module = module
         self._codes = _Codes()
-        self._seen: dict[_Key, int] = {}
-        """The content of each key that was seen."""
-        self._said: dict[int, tuple[str, str]] = {}
-        """Attributes without metadata by the number of the line; and again, those that they call by their twins."""
-        self._contents: dict[tuple[str, str, str], int] = {}
-        """A number for kinds, attributes with twins, and codes."""
+        self._sayings = _Sayings(module)
+        self._contents: dict[_Key, int] = {}
+        """A number for each key that was seen."""
+        self._naming: set[_Key] = set()
+        """Those that name other instructions, which each computation must have."""
         self._new: list[_Noted] = []
         self.metadata: Set[str] = frozenset()
         """Metadata of lines that were not seen, since what else they say was."""
@@ -101,54 +133,38 @@ class Verifier:
 
     def see(self, computation: Computation, columns: Columns) -> None:
         """Take note of what is new in the lines of a computation. Raises ParseError for names that are not right."""
+        self._sayings.add()
         keys = self._keys(columns, self._taken_by_all(columns))
-        new = [key for key in dict.fromkeys(keys) if key not in self._seen]
+        new = self._unseen(keys)
         if self._may_be_wrong(columns, new):
             keys = self._keys(columns, self._taken_one_by_one(computation, columns))
-            new = [key for key in dict.fromkeys(keys) if key not in self._seen]
+            new = self._unseen(keys)
         if len(columns.roots) > 1:
             index = columns.roots[1]
             raise self._error(computation, index, columns.names[index], "is a second ROOT: a computation has one")
-        others = self._note(computation, columns, keys, new)
-        if "fusion" in computation.opcodes:  # what it holds are kernels, mostly
-            numbers = ChainMap(self._seen, others) if others else self._seen
-            computation.printed.contents = array("I", map(numbers.__getitem__, keys))
-
-    def _note(
-        self, computation: Computation, columns: Columns, keys: Sequence[_Key], new: Sequence[_Key]
-    ) -> dict[_Key, int]:
-        """Take note of lines with new keys; the contents of those that are never the same as another's."""
-        index = 0
-        others: dict[_Key, int] = {}
-        for key in new:
-            index = keys.index(key, index)
-            line, codes = columns.lines[index], key[1].replace(_UNNAMED, "")
-            said, with_twins = self._said.get(key[0]) or self._say(key[0], line[4])
-            content = line[2], with_twins, codes
-            number = self._contents.get(content)
-            names_others = "control-predecessors=" in said  # of this computation
-            if number is None:
-                number = self._contents[content] = len(self._contents)
-                given = codes.split()
-                if len(set(given)) < len(given):
-                    self._module.taking_alike.add(number)
-            elif not names_others:
-                self._seen[key] = number
-                continue
-            (others if names_others else self._seen)[key] = number
-            self._new.append(_Noted(computation, index, line, said, codes))
-        return others
+        self._note(computation, columns, keys, new)
+        if computation.opcodes.isdisjoint(RECOMPUTED):
+            computation.printed.contents = array("I", map(self._contents.__getitem__, keys))
 
     def _keys(self, columns: Columns, taken: list[str]) -> list[_Key]:
-        return list(zip(columns.numbers, taken, strict=True))
+        return list(zip(map(self._sayings.of_line.__getitem__, columns.numbers), taken, strict=True))
 
-    def _say(self, number: int, attributes: str) -> tuple[str, str]:
-        said = without_metadata(attributes)
-        if "metadata=" in said:
-            said = attributes  # twice, or behind what is not closed
-        with_twins = twins_called(said, self._module.computations)[0] if "=%" in said else said
-        found = self._said[number] = said, with_twins
-        return found
+    def _unseen(self, keys: Sequence[_Key]) -> list[_Key]:
+        """Those that are to be verified here."""
+        return [key for key in dict.fromkeys(keys) if key not in self._contents or key in self._naming]
+
+    def _note(self, computation: Computation, columns: Columns, keys: Sequence[_Key], new: Sequence[_Key]) -> None:
+        index = 0
+        for key in new:
+            index = keys.index(key, index)
+            said, codes = self._sayings.attributes[columns.numbers[index]], key[1].replace(_UNNAMED, "")
+            number = self._contents.setdefault(key, len(self._contents))
+            given = codes.split()
+            if len(set(given)) < len(given):
+                self._module.taking_alike.add(number)
+            if "control-predecessors=" in said:
+                self._naming.add(key)
+            self._new.append(_Noted(computation, index, columns.lines[index], said, codes))
 
     def _taken_by_all(self, columns: Columns) -> list[str]:
         """The codes of what each line takes, `_UNNAMED` for what is not the name of a line before it."""
@@ -164,13 +180,13 @@ class Verifier:
     def _may_be_wrong(self, columns: Columns, new: Sequence[_Key]) -> bool:
         """Whether a line is not right, or operands are written in another way than XLA does today; `new` are the keys
         of which none before was that."""
-        lines = self._module.distinct_lines
-        for number, codes in new:
-            if codes and ("?" in codes) != (lines.kinds[number][0] in LEAVES):
+        for said, codes in new:
+            if codes and ("?" in codes) != (self._sayings.opcodes[said] in LEAVES):
                 return True
         if len(set(columns.names)) < len(columns.names):
             return True
-        constants = [index for index, number in enumerate(columns.numbers) if number in lines.constants]
+        constant_lines = self._module.distinct_lines.constants
+        constants = [index for index, number in enumerate(columns.numbers) if number in constant_lines]
         return any(self._literal_problem(columns, index) for index in constants)
 
     def _taken_one_by_one(self, computation: Computation, columns: Columns) -> list[str]:
@@ -244,7 +260,7 @@ class Verifier:
         What XLA's parser takes is taken: a contradiction that only its verifier finds goes to `module.contradictions`.
         """
         self._verify_header()
-        if not metadata_is_right([*dict.fromkeys(self._module.distinct_lines.attributes), *self.metadata]):
+        if not metadata_is_right(list({*self._sayings.metadata, *self.metadata})):
             self._verify_metadata()
         kinds, computations = self._module.kinds, self._module.computations
         operands = {code.strip(): _operand(self._module.entry, *kinds[kind]) for kind, code in self._codes.items()}
