@@ -196,6 +196,8 @@ def _mesh_groups(found: re.Match[str]) -> Groups | Grid | None:
         for single, double, before, size in _AXIS_REF.findall(found["grouped"])
     ]
     names = list(sizes)
+    if not all(size > 0 for size in sizes.values()) or any(before < 1 or size == 0 for _, before, size in wanted):
+        return None
     # An axis may be named by its index in the mesh.
     by_name = {str(index): name for index, name in enumerate(names)} | {name: name for name in names}
     if any(name not in by_name for name, _, _ in wanted):

@@ -102,7 +102,8 @@ def _pad(i: Instruction) -> Shape:
     return array_of(wider(shape.dtype, i.operands[1].shape.dtype), dims)
 
 
-def _dot(i: Instruction, rhs_operand: int = 1) -> Shape:
+def dot_shape(i: Instruction, rhs_operand: int = 1) -> Shape:
+    """What a product of two of the operands gives, batches first, then rows and columns."""
     lhs, rhs = i.operands[0].shape, i.operands[rhs_operand].shape
     lhs_batch, lhs_contracting = i.dims("lhs_batch_dims"), i.dims("lhs_contracting_dims")
     rows = [d for d in range(lhs.rank) if d not in lhs_batch and d not in lhs_contracting]
@@ -114,11 +115,11 @@ def _dot(i: Instruction, rhs_operand: int = 1) -> Shape:
 
 
 def _scaled_dot(i: Instruction) -> Shape:
-    return _dot(i, rhs_operand=2)  # (lhs, its scale, rhs, its scale)
+    return dot_shape(i, rhs_operand=2)  # which is what XLA's parser takes, and then has another verified
 
 
 def _ragged_dot(i: Instruction) -> Shape:
-    dot = _dot(i)
+    dot = dot_shape(i)
     (ragged,) = i.dims("lhs_ragged_dims")
     if ragged not in i.dims("lhs_contracting_dims"):
         return dot
@@ -135,6 +136,8 @@ def _convolution(i: Instruction) -> Shape:
     windows = parse_window(i.attribute("window"), len(spatial))
     batch, dynamic = lhs_dims["b"]
     groups = int(i.attribute("batch_group_count") or 1)
+    if groups < 1:
+        raise ValueError(f"batch_group_count={groups}")
     dims = {"b": (batch if batch == UNBOUNDED else batch // groups, dynamic), "f": (rhs_dims["o"][0], False)}
     for label, window in zip(spatial, windows, strict=True):
         size, dynamic = windowed(lhs_dims[label], window)
@@ -236,6 +239,11 @@ def _set_size(i: Instruction) -> Shape:
     return replace(shape, dynamic=tuple(dynamic))
 
 
+def _exchanged(i: Instruction) -> Shape:
+    """A part of each operand, or parts of one operand's dimension."""
+    return _same(i) if "dimensions" in i.attributes else _tuple(i)
+
+
 def _first_or_tuple(i: Instruction) -> Shape:
     return _same(i) if len(i.operands) == 1 else _tuple(i)
 
@@ -309,7 +317,7 @@ RULES: dict[str, Callable[[Instruction], Shape]] = {
     "concatenate": _concatenate,
     "transpose": _transpose,
     "pad": _pad,
-    "dot": _dot,
+    "dot": dot_shape,
     "scaled-dot": _scaled_dot,
     "ragged-dot": _ragged_dot,
     "convolution": _convolution,
@@ -337,7 +345,8 @@ RULES: dict[str, Callable[[Instruction], Shape]] = {
     "recv-done": _recv_done,
     "infeed": _infeed,
     "outfeed": _token,
-    **dict.fromkeys(("all-reduce", "all-reduce-start", "collective-broadcast", "all-to-all"), _first_or_tuple),
+    **dict.fromkeys(("all-reduce", "all-reduce-start", "collective-broadcast"), _first_or_tuple),
+    "all-to-all": _exchanged,
     "collective-permute": _first_or_tuple,
     "collective-permute-start": _permute_start,
     "collective-permute-done": _second_element,

@@ -1,22 +1,30 @@
 """MLIR that stands in a text, as the words that say everything of it: the generic form.
 
 A Pallas kernel is in its custom call as bytecode, one that a compiler wrote as words. The MLIR of jaxlib reads both,
-without anything of jax.
+in a process of its own that may end of what it reads (`mlir_reader`), and is kept for the next.
 """
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
+import signal
+import subprocess
+import sys
+import threading
 from functools import lru_cache
-from importlib import import_module
-from typing import Any
+from pathlib import Path
 
+from hlo_count.lowering import mlir_reader
 from hlo_count.lowering.mlir_depth import MOST_NESTED, nests_too_deep
 
+PATIENCE = 60.0
+"""Seconds to wait for an answer. The process ends itself long before, where the system lets it."""
 # The repeats are possessive: a line of definitions can be read in one way.
 _WORDS = re.compile(rb'\s*+(?:#\w++\s*+=[^\n]*+\s++)*+(?:module\b|"builtin\.module")')
 _PLACE = re.compile(r'^error: (?:"[^"]*":\d+:\d+: )?')
-_LIBRARIES = "jaxlib.mlir._mlir_libs"
+_OURS = "holds MLIR"
 
 
 class MlirError(Exception):
@@ -29,21 +37,104 @@ def generic_form(data: bytes) -> str:
 
     `data` is MLIR's bytecode or words. Raises MlirError for what jaxlib cannot read, or where it has no MLIR.
     """
-    if not data.startswith(b"ML\xefR") and not _WORDS.match(data):
+    is_words = _WORDS.match(data) is not None
+    if not is_words and not data.startswith(b"ML\xefR"):
         raise MlirError("holds no MLIR")
-    if not data.startswith(b"ML\xefR") and nests_too_deep(data):
+    if is_words:
+        _expect_shallow(data)
+    form = _READER.ask(data)
+    _expect_shallow(form)
+    return form.decode(errors="replace")
+
+
+def _expect_shallow(words: bytes) -> None:
+    if nests_too_deep(words):
         raise MlirError(f"holds MLIR whose brackets nest more than {MOST_NESTED} deep, which is not read")
-    try:
-        from jaxlib.mlir import ir
-    except ImportError as problem:
-        raise MlirError(f"holds MLIR, which jaxlib reads, and that cannot be loaded ({problem})") from None
-    with _context(ir):
+
+
+class _Reader:
+    """The process that reads; another one after one that ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+        """The process that started it: one that is forked from that has no part in what they say."""
+        self._lock = threading.Lock()
+
+    def ask(self, data: bytes) -> bytes:
+        """The generic form. Raises MlirError."""
+        with self._lock:
+            process = self._started()
+            alarm = threading.Timer(PATIENCE, process.kill)
+            alarm.start()
+            try:
+                is_form, said = _asked(process, data)
+            except (OSError, EOFError):
+                waits = alarm.is_alive()
+                process.kill()
+                code = process.wait()
+                slow = f"holds MLIR that takes longer than {PATIENCE:g} s to read"
+                raise MlirError(_ended(code) if waits else slow) from None
+            finally:
+                alarm.cancel()
+        if not is_form:
+            problem = said.decode(errors="replace")
+            theirs = f"holds MLIR that this jaxlib cannot read ({_reason(problem)})"
+            raise MlirError(problem if problem.startswith(_OURS) else theirs)
+        return said
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
+            return self._process
+        if not sys.executable or getattr(sys, "frozen", False):
+            raise MlirError("holds MLIR, which a Python of its own reads, and none is known here")
+        paths = os.pathsep.join(path for path in sys.path if path)
         try:
-            module = ir.Module.parse(data)
-        except Exception as problem:  # of a class that differs by version of jaxlib
-            raise MlirError(f"holds MLIR that this jaxlib cannot read ({_reason(problem)})") from None
-        asm = module.operation.get_asm(print_generic_op_form=True, enable_debug_info=False, large_elements_limit=16)
-        return str(asm)
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", str(Path(mlir_reader.__file__))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": paths},
+            )
+        except OSError as problem:
+            raise MlirError(f"holds MLIR, which a process of its own reads, and none starts ({problem})") from None
+        self._owner = os.getpid()
+        return self._process
+
+    def close(self) -> None:
+        """End the process, which waits for nothing but questions."""
+        if self._process is not None and self._owner == os.getpid():
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+_READER = _Reader()
+atexit.register(_READER.close)
+
+
+def _asked(process: subprocess.Popen[bytes], data: bytes) -> tuple[bool, bytes]:
+    """Whether it is the form, and the form or the reason. Raises OSError or EOFError where the process ends."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(mlir_reader.LENGTH.pack(len(data)) + data)
+    process.stdin.flush()
+    head = process.stdout.read(1 + mlir_reader.LENGTH.size)
+    if len(head) <= mlir_reader.LENGTH.size:
+        raise EOFError
+    (length,) = mlir_reader.LENGTH.unpack(head[1:])
+    said = process.stdout.read(length) if length <= mlir_reader.MOST_WORDS else b""
+    if len(said) < length:
+        raise EOFError
+    return bool(head[0]), said
+
+
+def _ended(code: int) -> str:
+    if -code == getattr(signal, "SIGXCPU", None):
+        return f"holds MLIR that takes longer than {mlir_reader.SECONDS} s to read, which is not waited for"
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return f"holds MLIR that ends the process which reads it ({how}): damaged, or nested too deep"
 
 
 def string_bytes(text: str) -> bytes:
@@ -56,31 +147,8 @@ def string_bytes(text: str) -> bytes:
     return re.sub(rb"\\([0-9A-Fa-f]{2}|.)", byte, text.encode())
 
 
-def _context(ir: Any) -> Any:
-    """A context with the dialects that kernels are written in, as far as this jaxlib has them."""
-    context = ir.Context()
-    context.allow_unregistered_dialects = True
-    registry = ir.DialectRegistry()
-    upstream = _library("_jax_mlir_ext") or _library("register_jax_dialects")  # its name since jax 0.8, and before
-    if upstream is not None:
-        upstream.register_dialects(registry)
-    context.append_dialect_registry(registry)
-    for dialect in ("_tpu_ext", "_triton_ext", "_mosaic_gpu_ext"):
-        if (library := _library(dialect)) is not None:
-            library.register_dialect(context)
-    context.load_all_available_dialects()
-    return context
-
-
-def _library(name: str) -> Any | None:
-    try:
-        return import_module(f"{_LIBRARIES}.{name}")
-    except ImportError:  # another jaxlib has it elsewhere or not at all: MLIR says what it then cannot read
-        return None
-
-
-def _reason(problem: Exception) -> str:
+def _reason(problem: str) -> str:
     """The first error in MLIR's message."""
-    lines = str(problem).splitlines() or [type(problem).__name__]
+    lines = problem.splitlines()
     first = next((line.strip() for line in lines if "error:" in line), lines[0])
     return _PLACE.sub("", first).strip(" :")[:120]

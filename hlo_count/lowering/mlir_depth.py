@@ -6,7 +6,7 @@ import re
 
 MOST_NESTED = 500
 """Brackets in brackets. Programs nest a tenth as deep: a loop in a loop is two."""
-_STRING = re.compile(rb'"(?:[^"\\\\\n]|\\\\.)*+"')
+_STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*+"')
 _PAIRS = re.compile(rb"\(\)|\[\]|\{\}|<>")
 _OTHERS = bytes(set(range(256)) - set(b"()[]{}<>"))
 

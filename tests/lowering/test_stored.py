@@ -259,6 +259,9 @@ NESTED = {
     "attributes": lambda n: f"module attributes {{a = {'[' * n}{']' * n}}} {{ }}",
     "modules": lambda n: "module {" * n + "}" * n,
     "what is not closed": lambda n: "module {" + "(" * n,
+    "behind a string of a backslash": lambda n: (
+        'module attributes {a = "\\\\"} { "b.c"() {k = ' + "[" * n + "]" * n + '} : () -> () "d"() }'
+    ),
 }
 
 

@@ -13,6 +13,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import int_list
 from hlo_count.hlo.metadata import without_scheduling_names
 from hlo_count.hlo.shapes import parse_shape
+from hlo_count.hlo.verifier.literals import FLOAT
 
 _GAP = r"[ \t\r\n]*+"
 _INT = r"-?+\d{1,20}+"
@@ -133,7 +134,7 @@ def _is_frontend(text: str) -> bool:
 
 
 _SHARDINGS = rf"{_SHARDING}|{_listed(_SHARDING)}"
-_TILED = re.compile(r"devices=\s*\[([^\]]*)\]\s*<=\s*\[([^\]]*)\]")
+_TILED = re.compile(r"devices=\s*\[([^\]]*)\]\s*(?:<=\s*\[([^\]]*)\])?")
 
 
 _NAMED_SHARDING = re.compile(r"\{\s*(?:\{\s*)?[a-z_]+\s*\[")
@@ -145,7 +146,10 @@ def _is_sharding(text: str) -> bool:
         return _is_json(text)
     if _whole(_SHARDINGS)(text) is None:
         return False
-    return all(prod(int_list(tiles)) == prod(int_list(sizes)) for tiles, sizes in _TILED.findall(text))
+    return all(
+        prod(int_list(tiles)) == prod(int_list(sizes)) if sizes else prod(int_list(tiles)) > 1
+        for tiles, sizes in _TILED.findall(text)
+    )
 
 
 _GROUPS = rf"{_listed(_INTS)}|{_IOTA}"
@@ -248,6 +252,7 @@ _VALUES = {
     **_each(_INTEGERS, "scatter_indices_batching_dims"),
     **_each(_PLAIN_STRING, "custom_call_target async_execution_thread infeed_config outfeed_config"),
     **_each(_WORD, "order schedule api_version mode convolution_kind padding_type"),
+    "epsilon": _matched("a number", FLOAT),
     "algorithm": _matched(
         "a way to multiply or to draw random numbers, dot_bf16_bf16_f32",
         rf"(?i:unset|dot_(?:any_)?+{_FLOAT}_(?:any_)?+{_FLOAT}_{_FLOAT}(?:_fast_accum|_x\d)?+|rng_(?:default|three_fry|philox))",

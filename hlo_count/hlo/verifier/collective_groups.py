@@ -12,6 +12,7 @@ from hlo_count.hlo.replica_groups import groups, source_target_pairs
 from hlo_count.hlo.shapes import Shape
 
 _NUMBER = re.compile(r"\d", re.A)
+_EMPTY = re.compile(r"\{\s*\}")
 _OF_ANY_SIZE = ("all-reduce", "all-reduce-start")
 
 
@@ -29,12 +30,12 @@ def groups_problem(i: Instruction) -> str:
     text = i.attribute("replica_groups") or "{}"
     if found.lists is Lists.DEVICES and not _NUMBER.search(text) and text.startswith("{"):
         return f"lists no devices in replica_groups={text}, with use_global_device_ids=true"
+    if _EMPTY.search(text, 1):
+        return f"has an empty group in replica_groups={text}"
     if not isinstance(listed, Grid):
         ids = [device for group in listed for device in group]
         if len(set(ids)) < len(ids):
             return f"has a device twice in replica_groups={text}"
-        if not all(listed):
-            return f"has an empty group in replica_groups={text}"
         if set(ids) != set(range(len(ids))):
             return f"has replica_groups={text}, which are not of the devices 0 to {len(ids) - 1}"
         if i.opcode not in _OF_ANY_SIZE and len(set(map(len, listed))) > 1:
@@ -79,6 +80,8 @@ def _pairs_problem(i: Instruction) -> str:
     pairs = source_target_pairs(i)
     if pairs is None or isinstance(pairs.listed, Grid) or len(i.operands) == 4:
         return ""  # into buffers, at offsets: as often as these say
+    if any(device < 0 for pair in pairs.listed for device in pair):
+        return f"names a device below 0 in source_target_pairs={i.attribute('source_target_pairs')}"
     for what, number in (("source", 0), ("target", 1)):
         twice = _twice([pair[number] for pair in pairs.listed])
         if twice is not None:

@@ -6,6 +6,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, OPCODES, RESULT_ELEMENTS
 from hlo_count.hlo.replica_groups import group_size
 from hlo_count.hlo.shapes import tuple_of
+from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.shape_agreement import fits, is_known
 
 
@@ -61,14 +62,17 @@ def check_started(i: Instruction) -> None:
 def check_gathered(i: Instruction) -> None:
     """An all-gather has one dimension larger, a whole number of times; a reduce-scatter smaller."""
     check_started(i)
+    if not same_kind(i.operands[0].shape, i.shape):
+        raise ValueError(f"{i.shape} is stated, with elements of {i.operands[0].shape}")
     if not i.shape.is_array or len(i.operands) != 1 or not is_known(i.operands[0].shape, i.shape):
         return
     small, large = i.operands[0].shape, i.shape
     if i.opcode == "reduce-scatter":
         small, large = large, small
-    (axis,) = i.dims("dimensions")
+    axis = i.dims("dimensions")[0]
     others = [n for n in range(small.rank) if n != axis]
     if small.rank != large.rank or any(small.dimensions[n] != large.dimensions[n] for n in others):
         raise ValueError(f"{i.operands[0].shape} and {i.shape} differ in other dimensions than {axis}")
-    if small.dimensions[axis] and large.dimensions[axis] % small.dimensions[axis]:
-        raise ValueError(f"{large.dimensions[axis]} is no whole number of parts of {small.dimensions[axis]}")
+    part, whole = small.dimensions[axis], large.dimensions[axis]
+    if whole % part if part else whole:
+        raise ValueError(f"{whole} is no whole number of parts of {part}")

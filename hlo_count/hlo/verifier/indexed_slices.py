@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.verifier.shape_agreement import is_known
 
 
 def gather_slices(i: Instruction) -> None:
     source, indices = (operand.shape for operand in i.operands)
-    if not _is_known(source, indices):
+    if not is_known(source, indices):
         return
     expanded = _expanded(i, indices)
     sizes, offsets = i.dims("slice_sizes"), i.dims("offset_dims")
@@ -26,7 +27,7 @@ def gather_slices(i: Instruction) -> None:
     if not len(sizes) == len(offsets) + len(collapsed) + len(batching) == source.rank:
         raise ValueError(f"its slices are of {len(sizes)} dimensions, those of {source} of {source.rank}")
     for d, (size, whole) in enumerate(zip(sizes, source.dimensions, strict=True)):
-        if size > whole or (size > 1 and d in (*collapsed, *batching)):
+        if not 0 <= size <= whole or (size > 1 and d in (*collapsed, *batching)):
             raise ValueError(f"slice_sizes={_listed(sizes)} of {source}")
 
 
@@ -34,7 +35,7 @@ def scatter_slices(i: Instruction) -> None:
     half = len(i.operands) // 2
     indices = i.operands[half].shape
     for target, update in zip(i.operands[:half], i.operands[half + 1 :], strict=True):
-        if _is_known(target.shape, indices, update.shape):
+        if is_known(target.shape, indices, update.shape):
             _updated(i, target.shape, indices, update.shape)
 
 
@@ -51,7 +52,7 @@ def _updated(i: Instruction, target: Shape, indices: Shape, update: Shape) -> No
     if len(windows) + len(inserted) + len(batching) != target.rank:
         raise ValueError(f"its windows and {target} differ in rank")
     spanned = [size for d, size in enumerate(target.dimensions) if d not in (*inserted, *batching)]
-    for d, most in zip(windows, spanned, strict=True):
+    for d, most in zip(windows, spanned, strict=False):  # XLA lets one be inserted and batched
         if update.dimensions[d] > most:
             raise ValueError(f"a window of {update.dimensions[d]} is written to a dimension of {most}")
     scattered = [size for d, size in enumerate(update.dimensions) if d not in windows]
@@ -59,10 +60,6 @@ def _updated(i: Instruction, target: Shape, indices: Shape, update: Shape) -> No
     wanted = [size for d, size in enumerate(expanded) if d != vector]
     if scattered != wanted:
         raise ValueError(f"there are indices for {_listed(wanted)} windows, and {_listed(scattered)} are written")
-
-
-def _is_known(*shapes: Shape) -> bool:
-    return all(shape.is_array and not shape.is_unbounded for shape in shapes)
 
 
 def _expanded(i: Instruction, indices: Shape) -> tuple[int, ...]:

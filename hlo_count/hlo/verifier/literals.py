@@ -10,13 +10,13 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _NO_BRACE = re.compile(r"[^{}]+")
 _COMPLEX = re.compile(r"\([^()]*\)")
 _INT = r"-?+\d{1,20}+"
-_FLOAT = r"(?:-?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][+\-]?+\d++)?+|-?+inf|-?+nan(?:\(0x[\da-fA-F]++\))?+)"
+FLOAT = r"(?:(?:-?+\d++\.?+\d*+|-\.\d++)(?:[eE][+\-]?+\d++)?+|-?+inf|-?+nan(?:\(0x[\da-fA-F]++\))?+)"
 _ELEMENTS = {
     "pred": rf"true|false|{_INT}",
     "int": _INT,
     "uint": _INT,
-    "float": _FLOAT,
-    "complex": rf"\(\s*+{_FLOAT}\s*+,\s*+{_FLOAT}\s*+\)",
+    "float": FLOAT,
+    "complex": rf"\(\s*+{FLOAT}\s*+,\s*+{FLOAT}\s*+\)",
 }
 _BETWEEN = r"(?:[\s,{}]|\.\.\.)*+"
 _IS_LITERAL = {

@@ -14,7 +14,7 @@ from hlo_count.hlo.attributes import parse_slice, parse_window
 from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, CONTRACTIONS, FREE, HOST, RUNNING, elementwise
-from hlo_count.hlo.shape_rules import INFERRED, inferred
+from hlo_count.hlo.shape_rules import INFERRED, dot_shape, inferred
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.verifier.collective_shapes import (
     check_awaited,
@@ -25,6 +25,7 @@ from hlo_count.hlo.verifier.collective_shapes import (
 )
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices
+from hlo_count.hlo.verifier.operand_rules import OPERAND_RULES, arrays_only, named_dimensions
 from hlo_count.hlo.verifier.shape_agreement import are_floats, fits, is_known
 
 
@@ -38,24 +39,23 @@ def shape_problem(i: Instruction) -> str:
     if i.shape.dtype == "buffer" or "buffer" in [shape.dtype for shape in shapes]:
         return ""  # of which custom calls say what they hold
     try:
-        check = _CHECKS.get(i.opcode)
-        if check is not None:
-            check(i)
+        named_dimensions(i)
+        for check in (OPERAND_RULES.get(i.opcode), _CHECKS.get(i.opcode)):
+            if check is not None:
+                check(i)
         if i.opcode in _INFERRED:
             given = inferred(i)
             if not _is_result(i, given):
                 return f"states the shape {i.shape}, but its operands give {given}"
-    except (HloCountError, LookupError, ValueError, TypeError) as problem:
+    except (HloCountError, LookupError, ValueError, TypeError, ArithmeticError) as problem:
         return f"does not agree with its operands: {_words(problem)}"
     return ""
 
 
 def _is_result(i: Instruction, given: Shape) -> bool:
-    """A single result may stand in a tuple of its own; a contraction may be summed in another type than it is of."""
-    alone = i.shape.is_tuple and len(i.shape.elements) == 1 and not given.is_tuple
-    stated = i.shape.elements[0] if alone else i.shape
-    return fits(given, stated, rounded=i.opcode not in _MOVES) or (
-        i.opcode in CONTRACTIONS and given.dimensions == stated.dimensions
+    """A contraction may be summed in another type than it is of."""
+    return fits(given, i.shape, rounded=i.opcode not in _MOVES) or (
+        i.opcode in CONTRACTIONS and i.shape.is_array and given.dimensions == i.shape.dimensions
     )
 
 
@@ -200,6 +200,11 @@ def _dot(i: Instruction) -> None:
                 raise ValueError(f"a {kind} dimension of {lhs.dimensions[d]} meets one of {rhs.dimensions[e]}")
 
 
+def _scaled_dot(i: Instruction) -> None:
+    _dot(i)
+    _expect(i, dot_shape(i).dimensions)
+
+
 def _convolution(i: Instruction) -> None:
     lhs, rhs = i.operands[0].shape, i.operands[1].shape
     lhs_labels, _, rest = i.attributes["dim_labels"].partition("_")
@@ -213,7 +218,9 @@ def _convolution(i: Instruction) -> None:
     windows = len(parse_window(i.attribute("window")))
     if windows != lhs.rank - 2:
         raise ValueError(f"a window of {windows} dimensions for dim_labels={i.attributes['dim_labels']}")
-    groups = int(i.attribute("feature_group_count") or 1)
+    groups, batches = (int(i.attribute(f"{kind}_group_count") or 1) for kind in ("feature", "batch"))
+    if groups < 1 or batches < 1:
+        raise ValueError(f"it takes {groups} groups of features and {batches} of batches")
     features, taken = lhs.dimensions[lhs_labels.index("f")], rhs.dimensions[rhs_labels.index("i")]
     if features != taken * groups:
         raise ValueError(f"{features} features meet a kernel of {taken} in {groups} groups")
@@ -276,6 +283,8 @@ def _fft(i: Instruction) -> None:
     taken = ("f32", "f64") if i.attribute("fft_type") == "RFFT" else ("c64", "c128")
     if shape.dtype not in taken:
         raise ValueError(f"fft_type={i.attribute('fft_type')} of {shape}")
+    if not same_kind(inferred(i), i.shape):
+        raise ValueError(f"it gives {inferred(i)}, and {i.shape} is stated")
     outer, halves = shape.dimensions[: -len(lengths)], (*lengths[:-1], lengths[-1] // 2 + 1)
     whole = shape.dimensions[-len(lengths) :]  # complex transforms are not held to fft_length
     before, after = {"RFFT": (lengths, halves), "IRFFT": (halves, lengths)}.get(
@@ -296,9 +305,10 @@ def element_problem(i: Instruction) -> str:
     return ""
 
 
-_MOVES = frozenset(("tuple", "get-tuple-element", "dynamic-update-slice"))
+_MOVES = frozenset(("tuple", "get-tuple-element", "dynamic-update-slice", "opt-barrier", "domain"))
 """What moves values as they are: no other float type comes out of it."""
 _CHECKS: dict[str, Callable[[Instruction], None]] = {
+    **dict.fromkeys(elementwise(1), arrays_only),
     **dict.fromkeys((*elementwise(2), *elementwise(3)), _elementwise),
     **dict.fromkeys(("convert", "stochastic-convert", "reduce-precision"), _converted),
     "bitcast-convert": _bitcast_converted,
@@ -311,6 +321,7 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "dynamic-update-slice": _update,
     "dot": _dot,
     "ragged-dot": _dot,
+    "scaled-dot": _scaled_dot,
     "convolution": _convolution,
     "reduce": _reduced,
     "reduce-window": _windowed,
@@ -328,7 +339,8 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
     "iota": _iota,
 }
 
-_SAME = (elementwise(1) | elementwise(2)) - {"compare", "is-finite", "complex", "real", "imag", "abs"}
+_RETYPED = {"compare", "is-finite", "complex", "real", "imag", "abs"}
+_SAME = (elementwise(1) | elementwise(2)) - _RETYPED - OPERAND_RULES.keys()
 """Opcodes that give what they take, where all that they take is of one shape."""
 _OTHERWISE = (
     RUNNING
@@ -337,6 +349,6 @@ _OTHERWISE = (
     | COLLECTIVE_STARTS
     | {"broadcast", "fft", "scaled-dot", "get-dimension-size", "partition-id", "replica-id"}
 )
-_INFERRED = (INFERRED - _OTHERWISE) | {"tuple", "get-tuple-element"}
+_INFERRED = (INFERRED - _OTHERWISE) | {"tuple", "get-tuple-element", "opt-barrier", "domain"}
 """Opcodes whose shape follows from operands and attributes alone. Callers are held to their callees, and halves of
 asynchronous pairs are printed in several ways."""
