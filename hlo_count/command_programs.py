@@ -28,15 +28,15 @@ def prints_aside() -> Iterator[None]:
 
 
 @prints_aside()
-def report_of(options: argparse.Namespace, program: str, target: str | None) -> Report:
+def counted_program(options: argparse.Namespace, program: str, target: str | None) -> Report:
     """The report of what a command was given: a text, or a function with its arguments."""
-    fn, args, kwargs, keywords = call_of(options, program, target)
+    fn, args, kwargs, keywords = call_given(options, program, target)
     convention = getattr(options, "convention", "default")
     return hlo_count.count(fn, *args, convention=convention, strict=options.strict, kwargs=kwargs, **keywords)
 
 
 @prints_aside()
-def call_of(
+def call_given(
     options: argparse.Namespace, program: str, target: str | None
 ) -> tuple[Any, tuple[Any, ...], dict[str, Any], dict[str, Any]]:
     """What to pass to `count`: the program, its arguments, its keyword arguments, and count's own keywords."""

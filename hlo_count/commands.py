@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hlo_count
-from hlo_count.command_programs import call_of, names_in, prints_aside, report_of, target_list, with_options
+from hlo_count.command_programs import call_given, counted_program, names_in, prints_aside, target_list, with_options
 from hlo_count.console import is_terminal, say
 from hlo_count.errors import BudgetExceeded, HloCountError, TargetError
 from hlo_count.harmless import json_text
@@ -48,7 +48,7 @@ def count(options: argparse.Namespace) -> Outcome:
         from hlo_count.report.limits import limits_of
 
         limits_of(**limits)  # a limit that is none is told before anything is compiled
-    return _for_targets(options, lambda target: report_of(options, options.program, target), limits)
+    return _for_targets(options, lambda target: counted_program(options, options.program, target), limits)
 
 
 def demo(options: argparse.Namespace) -> Outcome:
@@ -94,7 +94,9 @@ def _compared(options: argparse.Namespace) -> Diff:
         raise HloCountError("--module: name one for both programs, or one for each")
     modules = (modules or [None]) * (1 if len(modules) == len(programs) else len(programs))
     if options.other is None:
-        fn, args, kwargs, keywords = call_of(with_options(options, module=modules[0]), options.program, options.target)
+        fn, args, kwargs, keywords = call_given(
+            with_options(options, module=modules[0]), options.program, options.target
+        )
         with prints_aside():
             return hlo_count.diff(fn, *args, kwargs=kwargs, **keywords)
     functions = [looks_like_function(program) for program in programs]
@@ -106,7 +108,7 @@ def _compared(options: argparse.Namespace) -> Diff:
             {"module": None} if is_function else {"module": module, **({**bare, "arg": []} if any(functions) else {})}
         )
         own = with_options(options, **changes)
-        reports.append(report_of(own, program, own.target))
+        reports.append(counted_program(own, program, own.target))
     return hlo_count.diff(*reports)
 
 
@@ -132,7 +134,7 @@ def roofline(options: argparse.Namespace) -> Outcome:
         raise HloCountError("--plot draws one device: name one with --device, not all or several")
     results: list[Roofline | WhatIf] = []
     for target in targets:
-        report = report_of(options, options.program, target)
+        report = counted_program(options, options.program, target)
         if devices == ["all"] or len(devices) > 1:
             results.append(hlo_count.what_if(report, None if devices == ["all"] else devices))
         else:
@@ -146,13 +148,13 @@ def roofline(options: argparse.Namespace) -> Outcome:
 
 
 def report(options: argparse.Namespace) -> Outcome:
-    found = report_of(options, options.program, options.target)
+    found = counted_program(options, options.program, options.target)
     path = found.save(options.output, device=options.device, force=options.force)
     return Outcome(said=(f"wrote {path}",))
 
 
 def explain(options: argparse.Namespace) -> Outcome:
-    report = report_of(options, options.program, options.target)
+    report = counted_program(options, options.program, options.target)
     if options.dot:
         return Outcome(report.dot(options.name, options.hops).rstrip("\n"))
     if options.svg:
@@ -169,7 +171,7 @@ def size(options: argparse.Namespace) -> Outcome:
         target, _, price = text.rpartition("=")
         value = number(price, "--price-per-hour")
         prices = {**(prices or {}), target: value} if target else value
-    fn, args, kwargs, keywords = call_of(with_options(options, module=None), options.program, None)
+    fn, args, kwargs, keywords = call_given(with_options(options, module=None), options.program, None)
     if options.on is None:
         raise HloCountError("size compiles for targets: --on tpu:v5e,h100-sxm:8; `hlo-count targets` lists them")
     on = names_in(options.on, "--on", "target")
@@ -201,7 +203,7 @@ def passes(options: argparse.Namespace) -> Outcome:
             Path(options.program), module=options.module, pattern=options.filter, progress=progress
         )
     else:
-        fn, args, kwargs, keywords = call_of(options, options.program, options.target)
+        fn, args, kwargs, keywords = call_given(options, options.program, options.target)
         with prints_aside():
             result = hlo_count.passes(
                 fn, *args, pass_filter=options.filter, progress=progress, kwargs=kwargs, **keywords

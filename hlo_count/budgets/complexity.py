@@ -14,11 +14,11 @@ from hlo_count.layout import aligned
 from hlo_count.report.counting import count
 from hlo_count.report.exceeded import first_line, program
 from hlo_count.report.limits import misspelt, show_counter
-from hlo_count.report.quantities import COUNTERS
+from hlo_count.report.quantities import CAN_BE_LIMITED
 from hlo_count.report.report import Report
 
 _ORDER = re.compile(r"O\(\s*(?:(1)|(n)(?:\s*(?:\^|\*\*)\s*(\d+(?:\.\d+)?))?)?\s*(\*?\s*log\s*\(?\s*n\s*\)?)?\s*\)")
-_GROWING = tuple(name for name in COUNTERS if name != "intensity")
+_GROWING = tuple(name for name in CAN_BE_LIMITED if name != "intensity")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-from hlo_count.budgets.snapshot import COUNTERS, EXPLAINED, Snapshot
+from hlo_count.budgets.snapshot import EXPLAINED, KEPT_COUNTERS, Snapshot
 from hlo_count.layout import aligned, cut
-from hlo_count.report.exceeded import place, room
+from hlo_count.report.exceeded import room, short_place
 from hlo_count.report.limits import show_counter
 from hlo_count.report.units import change_percent
 
@@ -17,7 +17,7 @@ _ORDER = (
     "network_bytes",
     "peak_bytes",
     "bytes",
-    *(c for c in COUNTERS if c not in ("flops", "network_bytes", "peak_bytes", "bytes")),
+    *(c for c in KEPT_COUNTERS if c not in ("flops", "network_bytes", "peak_bytes", "bytes")),
 )
 """What a reader wants to know first."""
 
@@ -50,7 +50,7 @@ class NumberChange:
         return self.name, shown(self.counter, self.before), shown(self.counter, self.after), self.relative
 
 
-def changes(before: Snapshot, after: Snapshot, *, rel: float = 0.0, ops: bool = True) -> list[NumberChange]:
+def counters_changed(before: Snapshot, after: Snapshot, *, rel: float = 0.0, ops: bool = True) -> list[NumberChange]:
     """The counters, collectives and (with `ops`) op counts that differ by more than `rel` of what they were.
 
     Operations of another class or dtype, in a total that stays, are a difference too. Growth comes first.
@@ -114,7 +114,7 @@ def _section(before: Snapshot, after: Snapshot, counter: str, grown: bool) -> li
     lines: list[str] = []
     by_line = _by_line(before, after, counter)
     groups = {
-        "by source line": [(place(source), code, *amounts) for (source, code), amounts in by_line.items()],
+        "by source line": [(short_place(source), code, *amounts) for (source, code), amounts in by_line.items()],
         "by scope": [(cut(name, 60, "start"), "", *a) for name, a in _by_name(before, after, "scopes", counter)],
         "by operation": [
             (name.partition(" ")[2], "", was, now)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hlo_count.budgets.growth import NumberChange, changes, explained, growth, shown
-from hlo_count.budgets.snapshot import COUNTERS, Snapshot, load, snapshot
+from hlo_count.budgets.growth import NumberChange, counters_changed, explained, growth, shown
+from hlo_count.budgets.snapshot import KEPT_COUNTERS, Snapshot, load_snapshots, snapshot
 from hlo_count.errors import BudgetExceeded, HloCountError
 from hlo_count.harmless import harmless
 from hlo_count.layout import aligned, cut
@@ -23,7 +23,7 @@ from hlo_count.report.exceeded import (
     room,
     unknown_lines,
 )
-from hlo_count.report.limits import KEYWORDS, Limit, Limits, Measured, limits_of, measure, misspelt
+from hlo_count.report.limits import KEYWORDS, Limit, Limits, Measured, limits_of, measured_limits, misspelt
 from hlo_count.report.report import Report
 
 Record = dict[str, Any]
@@ -65,9 +65,9 @@ def hold_budget(
     others = {name: value for name, value in keywords.items() if name not in KEYWORDS}
     refuse_misspelt(fn, others)
     limits = limits_of(**wanted)
-    stored = load(place.file).get(place.key)
+    stored = load_snapshots(place.file).get(place.key)
     report = count(fn, *args, **others)
-    measured = measure(report, limits)
+    measured = measured_limits(report, limits)
     record = _record("budget", report, place, measured)
     if any(m.exceeded for m in measured):
         grown = _grown(report, measured, stored, place)
@@ -95,7 +95,7 @@ def hold_snapshot(
         if name in KEYWORDS:
             raise HloCountError(f"{name}=: a snapshot takes no limits; hold them with flop_budget")
     refuse_misspelt(fn, keywords)
-    stored = load(place.file).get(place.key)
+    stored = load_snapshots(place.file).get(place.key)
     if stored is None and not update:
         raise HloCountError(f"no snapshot yet in {place}. Make it: {UPDATE}")
     report = count(fn, *args, **keywords)
@@ -104,11 +104,11 @@ def hold_snapshot(
     if update or stored is None:
         record["snapshot"] = now
         return BudgetOutcome(report, record, None)
-    found = changes(stored, now, rel=rel, ops=ops)
+    found = counters_changed(stored, now, rel=rel, ops=ops)
     record["measured"] = [
         {"name": c, "headroom": _room(stored, now, c, rel), "limit": f"{shown(c, stored['counters'][c])} ± {rel:.2%}"}
         | {"actual": shown(c, now["counters"][c])}
-        for c in COUNTERS
+        for c in KEPT_COUNTERS
         if rel and stored["counters"][c]
     ]
     others = _other_differences(stored, now)
@@ -170,7 +170,7 @@ def _grown(report: Report, measured: Sequence[Measured], stored: Snapshot | None
     now = snapshot(report, place.root)
     exceeded = [m.limit for m in measured if m.exceeded]
     lines = _made(report, stored, place)
-    of_ops = [c for c in changes(stored, now) if not c.counter]
+    of_ops = [c for c in counters_changed(stored, now) if not c.counter]
     if any(limit.kind in ("ops", "forbid", "status") for limit in exceeded) and of_ops:
         lines += ["", *_table(of_ops[:10])]
     counters = explained([limit.counter for limit in exceeded])
@@ -219,7 +219,7 @@ def _room(stored: Snapshot, now: Snapshot, counter: str, rel: float) -> float:
 
 
 def _record(kind: str, report: Report, place: SnapshotPlace, measured: Sequence[Measured]) -> Record:
-    numbers = COUNTERS if report.convention == "default" else ("flops", "transcendentals", "bytes")
+    numbers = KEPT_COUNTERS if report.convention == "default" else ("flops", "transcendentals", "bytes")
     return {
         "kind": kind,
         "file": str(place.file),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hlo_count.budgets.hold import Record
-from hlo_count.budgets.snapshot import FOLDER, file_for, load, save, test_file_is_gone
+from hlo_count.budgets.snapshot import FOLDER, file_for, load_snapshots, save_snapshots, test_file_is_gone
 from hlo_count.errors import HloCountError
 from hlo_count.layout import aligned, cut
 
-FORMAT = 1
+RUN_FORMAT = 1
 """Version of the file that --flop-report writes."""
 
 _NEAREST = 5
@@ -94,7 +94,7 @@ def _update_file(
     may_drop: bool,
     update: Update,
 ) -> None:
-    stored = load(file)
+    stored = load_snapshots(file)
     kept = dict(stored)
     if may_drop:
         gone = test_file is None and test_file_is_gone(file)
@@ -104,7 +104,7 @@ def _update_file(
     dropped = len(stored) - len(kept)
     kept |= new
     if kept != stored:
-        save(file, kept)
+        save_snapshots(file, kept)
     update.dropped += dropped
     changed = sum(stored.get(key) != entry for key, entry in new.items())
     update.written += changed
@@ -139,7 +139,7 @@ def owns(test: str, key: str) -> bool:
 def report_data(tests: Mapping[str, TestRun]) -> dict[str, object]:
     """All counts of a run as plain data."""
     return {
-        "format": FORMAT,
+        "format": RUN_FORMAT,
         "tests": {
             node: {
                 "outcome": "passed" if test.passed else "failed",

@@ -18,11 +18,11 @@ from hlo_count.whole_file import replace_text
 if TYPE_CHECKING:
     from hlo_count.report.report import Report
 
-FORMAT = 1
+SNAPSHOT_FORMAT = 1
 """Version of a snapshot file."""
 
 FOLDER = "__flops__"
-COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes", "peak_bytes")
+KEPT_COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes", "peak_bytes")
 """What a snapshot keeps and compares."""
 
 EXPLAINED = (*OP_COUNTERS, "bytes", "network_bytes", "peak_bytes")
@@ -53,7 +53,7 @@ def snapshot(report: Report, root: Path) -> Snapshot:
         "target": None if report.target is None else str(report.target),
         "devices": report.num_devices,
         "status": report.status,
-        "counters": {name: getattr(report, name) for name in COUNTERS},
+        "counters": {name: getattr(report, name) for name in KEPT_COUNTERS},
         "ops": op_counts(report.module),
         "collectives": _collectives(report),
         "operations": dict(sorted(operations.items())),
@@ -110,7 +110,7 @@ def test_file_is_gone(file: Path) -> bool:
     return not (beside / f"{file.stem}.py").exists() and not (beside / file.stem).exists()
 
 
-def load(file: Path) -> dict[str, Snapshot]:
+def load_snapshots(file: Path) -> dict[str, Snapshot]:
     """The snapshots of a file by their keys, none where there is no file.
 
     Raises HloCountError that names the file, and the key where one is wrong, for what is no snapshot.
@@ -132,12 +132,13 @@ def load(file: Path) -> dict[str, Snapshot]:
     version = data.get("format")
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise HloCountError(
-            f"{file}: format is {version!r}, not the number of a format ({FORMAT}); delete it and run "
+            f"{file}: format is {version!r}, not the number of a format ({SNAPSHOT_FORMAT}); delete it and run "
             "pytest --flop-update"
         )
-    if version > FORMAT:
+    if version > SNAPSHOT_FORMAT:
         raise HloCountError(
-            f"{file}: format {version} was written by a newer hlo-count (this one reads {FORMAT}); upgrade hlo-count"
+            f"{file}: format {version} was written by a newer hlo-count (this one reads {SNAPSHOT_FORMAT}); "
+            f"upgrade hlo-count"
         )
     for key, entry in data["snapshots"].items():
         _validate(entry, key, file)
@@ -152,7 +153,7 @@ def _validate(entry: object, key: str, file: Path) -> None:
         if not isinstance(entry.get(name), kind):
             raise HloCountError(f"{file}: key {key!r} has no {name!r}; {again}")
     numbers: list[tuple[str, object]] = [
-        *((f"counters.{name}", entry["counters"].get(name)) for name in COUNTERS),
+        *((f"counters.{name}", entry["counters"].get(name)) for name in KEPT_COUNTERS),
         *((f"ops.{name}", number) for name, number in entry["ops"].items()),
         *((f"operations.{name}", number) for name, number in entry["operations"].items()),
     ]
@@ -169,14 +170,14 @@ def _validate(entry: object, key: str, file: Path) -> None:
         raise HloCountError(f"{file}: key {key!r}: status is {entry.get('status')!r}, not one of {known}; {again}")
 
 
-def save(file: Path, snapshots: Mapping[str, Snapshot]) -> None:
+def save_snapshots(file: Path, snapshots: Mapping[str, Snapshot]) -> None:
     """Write a file whole or not at all; without snapshots, remove it. Raises OSError."""
     if not snapshots:
         file.unlink(missing_ok=True)
         if file.parent.is_dir() and not any(file.parent.iterdir()):
             file.parent.rmdir()
         return
-    write_whole(file, {"format": FORMAT, "snapshots": dict(sorted(snapshots.items()))})
+    write_whole(file, {"format": SNAPSHOT_FORMAT, "snapshots": dict(sorted(snapshots.items()))})
 
 
 def write_whole(file: Path, data: object) -> None:

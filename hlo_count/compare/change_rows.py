@@ -58,7 +58,7 @@ class Change:
         return self.after - self.before
 
 
-def changes(before: list[Share], after: list[Share]) -> list[Change]:
+def changed_rows(before: list[Share], after: list[Share]) -> list[Change]:
     """What changed, largest change first."""
     groups: dict[tuple[str, str, str, str, str], tuple[list[Share], list[Share]]] = defaultdict(lambda: ([], []))
     kept: tuple[list[Cost], list[Cost]] = ([], [])

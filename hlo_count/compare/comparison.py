@@ -9,14 +9,14 @@ from functools import cached_property
 from math import isfinite
 from typing import Any, Self
 
-from hlo_count.compare.change_rows import KEYS, Change, ChangeRow, changes, grouped
+from hlo_count.compare.change_rows import KEYS, Change, ChangeRow, changed_rows, grouped
 from hlo_count.compare.executed import ExecutedProgram
 from hlo_count.compare.explain import Share, explain
 from hlo_count.compare.reasons import UNMATCHED
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.report.breakdown import KEYS as BREAKDOWNS
-from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.report.report import Report
 from hlo_count.report.units import change_percent
 from hlo_count.visitors.cost import Cost
@@ -55,7 +55,7 @@ class Comparison:
         The amounts do. A status stays with the instructions that it is about: one that did not change has no row.
         """
         with no_garbage_collection():
-            return changes(*self._shares)
+            return changed_rows(*self._shares)
 
     @property
     def change(self) -> Cost:
@@ -101,7 +101,7 @@ class Comparison:
     @property
     def counters(self) -> tuple[str, ...]:
         """What of both reports can be compared: peak memory only where both programs are compiled."""
-        return COUNTERS if self.optimization else (*COUNTERS, PEAK)
+        return EXPORTED_COUNTERS if self.optimization else (*EXPORTED_COUNTERS, PEAK)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data, for JSON; amounts that change are after - before."""
@@ -171,8 +171,10 @@ def check_limits(limits: Mapping[str, float], *, optimization: bool) -> None:
     Counters are those of a Cost and "peak_bytes", which is not known of a program before `optimization`.
     """
     for name, limit in limits.items():
-        if name not in ("*", *COUNTERS, PEAK):
-            raise HloCountError(f"no counter is called {name!r}: use {', '.join((*COUNTERS, PEAK))}, or * for all")
+        if name not in ("*", *EXPORTED_COUNTERS, PEAK):
+            raise HloCountError(
+                f"no counter is called {name!r}: use {', '.join((*EXPORTED_COUNTERS, PEAK))}, or * for all"
+            )
         if name == PEAK and optimization:
             raise HloCountError("peak_bytes is not known before optimization: compare two programs")
         if not (isfinite(limit) and limit >= 0):
@@ -207,7 +209,7 @@ def _part(shares: list[Share]) -> float:
 
 
 def _counters(cost: Cost) -> dict[str, int]:
-    return {name: getattr(cost, name) for name in COUNTERS}
+    return {name: getattr(cost, name) for name in EXPORTED_COUNTERS}
 
 
 def _notes(diff: Comparison) -> list[str]:

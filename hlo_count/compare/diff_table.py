@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hlo_count.compare.change_rows import ChangeRow
 from hlo_count.compare.comparison import Comparison
-from hlo_count.compare.signed_numbers import number, scale, signed
+from hlo_count.compare.signed_numbers import scale, signed, two_digits
 from hlo_count.harmless import harmless_lines, markdown_prose, printable
 from hlo_count.layout import Style, cut, tabular, width, wrapped
 from hlo_count.report.units import change_percent, column
@@ -83,9 +83,9 @@ def _table(key: str, rows: list[ChangeRow], style: Style = "plain") -> str:
         unit_of = scale([value for size in sizes for value in size])
         heading = f"{label} {unit_of[1]}{unit}".rstrip()
         blank = " " * len(columns)  # tabulate wants the names of columns to differ
-        columns[heading + blank] = [number(size[0], unit_of[0]) for size in sizes]
-        columns["after" + blank] = [number(size[1], unit_of[0]) for size in sizes]
-        columns["change" + blank] = [signed(number(size[2], unit_of[0])) for size in sizes]
+        columns[heading + blank] = [two_digits(size[0], unit_of[0]) for size in sizes]
+        columns["after" + blank] = [two_digits(size[1], unit_of[0]) for size in sizes]
+        columns["change" + blank] = [signed(two_digits(size[2], unit_of[0])) for size in sizes]
     align = ["left", *["right"] * (len(columns) - 1)]
     taken = sum(max(len(heading.strip()), *map(len, cells)) + 2 for heading, cells in columns.items() if cells)
     room = width() - taken if style == "plain" else 10**6

@@ -163,7 +163,7 @@ class ExecutedProgram:
         found = self._origins.get((metadata, caller))
         if found is None:
             op_name = _nested(caller, metadata.op_name)
-            found = self._origins[metadata, caller] = op_name, metadata.source, place(op_name)
+            found = self._origins[metadata, caller] = op_name, metadata.source, place_of(op_name)
         return found
 
     def content(self, instruction: Instruction) -> int:
@@ -296,7 +296,7 @@ def _nested(caller: str, op_name: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def place(op_name: str) -> tuple[bool, str, str]:
+def place_of(op_name: str) -> tuple[bool, str, str]:
     """(whether it belongs to a backward pass, the user's scopes, the primitive) of an op_name.
 
     The name of the jitted function and what transforms and control flow add are left out, so that a function and its

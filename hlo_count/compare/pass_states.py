@@ -11,7 +11,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.hlo.stage import Stage
-from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.report.opening import read
 from hlo_count.visitors.cost import Cost
 
@@ -120,7 +120,7 @@ class PassStates:
                     "pass": row.name,
                     "before": cost_dict(row.before),
                     "after": cost_dict(row.after),
-                    "change": {name: getattr(row.change, name) for name in COUNTERS},
+                    "change": {name: getattr(row.change, name) for name in EXPORTED_COUNTERS},
                     "instructions": list(row.instructions),
                     "fusions": list(row.fusions),
                     "stage": row.stage,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.compare.pass_states import PassStates
-from hlo_count.compare.signed_numbers import number, scale, signed
+from hlo_count.compare.signed_numbers import scale, signed, two_digits
 from hlo_count.harmless import harmless, plot_label, printable
 from hlo_count.layout import cut, joined, tabular, wrapped
 from hlo_count.report.units import amount
@@ -29,7 +29,7 @@ def render(found: PassStates) -> str:
     for counter, heading, unit in (("flops", "FLOP", ""), ("bytes", "bytes", "B")):
         values = [getattr(change, counter) for change in changes]
         size, prefix = scale(values)
-        columns[f"{heading} {prefix}{unit}".rstrip()] = [signed(number(value, size)) for value in values]
+        columns[f"{heading} {prefix}{unit}".rstrip()] = [signed(two_digits(value, size)) for value in values]
     instructions = [*(row.instructions for row in rows), (first.instructions[1], last.instructions[1])]
     fusions = [*(row.fusions for row in rows), (first.fusions[1], last.fusions[1])]
     columns["instr."] = [signed(str(after - before)) for before, after in instructions]

@@ -14,7 +14,7 @@ def scale(values: Iterable[int]) -> tuple[int, str]:
     return next((found for found in _PREFIXES if largest >= found[0]), (1, ""))
 
 
-def number(value: int, size: int) -> str:
+def two_digits(value: int, size: int) -> str:
     """Two digits after the point; what would vanish is "<0.01" with its sign."""
     if not value:
         return "0"

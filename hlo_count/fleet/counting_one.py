@@ -18,7 +18,7 @@ from hlo_count.hlo.garbage import no_garbage_collection
 from hlo_count.job.module_counts import OF_DATA, OF_PROGRAM, ModuleCounts, ModuleInFile, counts_of, modules_in
 from hlo_count.lowering.dump_names import Dump, dump_of
 from hlo_count.lowering.files import read_packed, unpacked
-from hlo_count.report.export import COUNTERS
+from hlo_count.report.export import EXPORTED_COUNTERS
 from hlo_count.visitors.cost import Cost
 
 Row = dict[str, Any]
@@ -137,7 +137,7 @@ def rows_of(counts: ModuleCounts, about: Row) -> tuple[Row, tuple[Row, ...], tup
 
 
 def _amounts(cost: Cost) -> Row:
-    return {name: number(getattr(cost, name)) for name in COUNTERS}
+    return {name: number(getattr(cost, name)) for name in EXPORTED_COUNTERS}
 
 
 def number(value: int) -> int | float:

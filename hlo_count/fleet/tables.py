@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hlo_count.report.export import COUNTERS
+from hlo_count.report.export import EXPORTED_COUNTERS
 from hlo_count.visitors.cost import OP_COUNTERS
 
 APPLICATION = 0x484C4F43
@@ -12,7 +12,7 @@ APPLICATION = 0x484C4F43
 FORMAT = 2
 """Version of the tables."""
 
-_AMOUNTS = tuple((name, "INTEGER") for name in COUNTERS)
+_AMOUNTS = tuple((name, "INTEGER") for name in EXPORTED_COUNTERS)
 
 FILES = (
     ("file", "TEXT NOT NULL UNIQUE"),

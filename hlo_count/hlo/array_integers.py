@@ -7,8 +7,8 @@ import re
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import INLINED, NAMES
+from hlo_count.hlo.traced_values import TuplePath
 
-Path = tuple[int, ...]
 _COMMENT = re.compile(r"/\*.*?\*/")
 _MOST_STEPS = 1000
 """Instructions between an array and what it is."""
@@ -27,7 +27,9 @@ def integers_of(instruction: Instruction) -> tuple[int, ...] | None:
     return found * size if len(found) == 1 else found if len(found) == size else None
 
 
-def _origin(instruction: Instruction, path: Path, stop: Instruction | None = None) -> tuple[Instruction, Path]:
+def _origin(
+    instruction: Instruction, path: TuplePath, stop: Instruction | None = None
+) -> tuple[Instruction, TuplePath]:
     """What gives the same elements in the same order, as far back as can be told, or at `stop`."""
     for _ in range(_MOST_STEPS):
         if instruction is stop:
@@ -39,7 +41,7 @@ def _origin(instruction: Instruction, path: Path, stop: Instruction | None = Non
     return instruction, path
 
 
-def _before(i: Instruction, path: Path) -> tuple[Instruction, Path] | None:
+def _before(i: Instruction, path: TuplePath) -> tuple[Instruction, TuplePath] | None:
     opcode = i.opcode
     if opcode == "get-tuple-element":
         return i.operands[0], (int(i.attributes["index"]), *path)
@@ -67,13 +69,13 @@ def _keeps_order(i: Instruction) -> bool:
     return i.shape.is_array and mine == other and i.shape.dtype == i.operands[0].shape.dtype
 
 
-def _stays(body: Computation, path: Path) -> bool:
+def _stays(body: Computation, path: TuplePath) -> bool:
     """Whether a trip of a loop leaves a part of what it carries as it was."""
     parameter = body.parameters[0]
     return _origin(body.root, path, parameter) == (parameter, path)
 
 
-def _handed(parameter: Instruction, path: Path) -> tuple[Instruction, Path] | None:
+def _handed(parameter: Instruction, path: TuplePath) -> tuple[Instruction, TuplePath] | None:
     """What the one call site of a computation hands to its parameter."""
     computation = parameter.computation
     sites = computation.module.call_sites.get(computation, [])

@@ -57,8 +57,8 @@ def _resolved(tracer: Tracer, value: TracedValue, case: dict[_Atom, bool]) -> Tr
 
 def _cases(condition: TracedValue, holds: bool) -> list[dict[_Atom, bool]]:
     """What the predicates that a condition is made of may be where it holds, or fails; none where they are many."""
-    made_of = post_order(condition, joined)
-    asked = [part for part in made_of if not joined(part) and not isinstance(part, Constant)]
+    made_of = post_order(condition, joined_predicates)
+    asked = [part for part in made_of if not joined_predicates(part) and not isinstance(part, Constant)]
     atoms = list(dict.fromkeys(_literal(part)[0] for part in asked))
     if len(atoms) > _MOST_ATOMS:
         return []
@@ -66,7 +66,7 @@ def _cases(condition: TracedValue, holds: bool) -> list[dict[_Atom, bool]]:
     return [case for case in every if _evaluated(made_of, case) is holds]
 
 
-def joined(value: TracedValue) -> tuple[TracedValue, ...]:
+def joined_predicates(value: TracedValue) -> tuple[TracedValue, ...]:
     """What a predicate joins by and, or and not; nothing where it is of another kind."""
     is_joined = isinstance(value, TracedOperation) and value.dtype == "pred" and value.name in ("and", "or", "not")
     return value.args if is_joined else ()
@@ -93,7 +93,7 @@ def _evaluated(made_of: list[TracedValue], case: dict[_Atom, bool]) -> bool:
     """Whether the last of these, each after what it joins, holds in a case."""
     known: dict[TracedValue, bool] = {}
     for part in made_of:
-        values = [known[arg] for arg in joined(part)]
+        values = [known[arg] for arg in joined_predicates(part)]
         if isinstance(part, Constant):
             known[part] = bool(part.value)
         elif isinstance(part, TracedOperation) and values:

@@ -9,7 +9,7 @@ from hlo_count.hlo.dtypes import DTYPES, DType
 from hlo_count.hlo.evaluate import limits
 from hlo_count.hlo.traced_values import Carried, Constant, TracedOperation, TracedValue
 
-Span = tuple[float, float] | None
+OpenSpan = tuple[float, float] | None
 """Trips from the first number to before the second, counted from 0; None for no trip."""
 
 NEVER = "its condition never fails"
@@ -23,8 +23,8 @@ class Course:
     `reason`: why it is not known when it fails first.
     """
 
-    holds: Span = None
-    fails: Span = None
+    holds: OpenSpan = None
+    fails: OpenSpan = None
     closed: bool = True
     reason: str = ""
 
@@ -54,13 +54,13 @@ def conjunction(one: Course, other: Course) -> Course:
     return Course(_both(one.holds, other.holds), _either(one.fails, other.fails), first.closed, reason)
 
 
-def _both(one: Span, other: Span) -> Span:
+def _both(one: OpenSpan, other: OpenSpan) -> OpenSpan:
     if not one or not other:
         return None
     return span(max(one[0], other[0]), min(one[1], other[1]))
 
 
-def _either(one: Span, other: Span) -> Span:
+def _either(one: OpenSpan, other: OpenSpan) -> OpenSpan:
     """The one that begins first, and the other with it where they meet."""
     if not one or not other:
         return one or other
@@ -69,7 +69,7 @@ def _either(one: Span, other: Span) -> Span:
     return (one[0], max(one[1], other[1])) if other[0] <= one[1] else one
 
 
-def span(start: float, end: float) -> Span:
+def span(start: float, end: float) -> OpenSpan:
     return (start, end) if start < end else None
 
 

@@ -57,7 +57,7 @@ def merged(one: Dimension, other: Dimension) -> Dimension:
     return other if one[0] == UNBOUNDED else one
 
 
-def joined(one: Dimension, other: Dimension) -> Dimension:
+def concatenated(one: Dimension, other: Dimension) -> Dimension:
     """Both, one after the other."""
     if UNBOUNDED in (one[0], other[0]):
         return UNBOUNDED, True

@@ -9,14 +9,14 @@ from ctypes import c_float
 from functools import lru_cache, partial
 
 from hlo_count.hlo.dtypes import DType
-from hlo_count.hlo.opcodes import elementwise
+from hlo_count.hlo.opcodes import elementwise_of
 
 Scalar = int | float | bool
 """Of a `pred` a bool, of an integer type an int, of a float type a float that the type can hold."""
 
 Function = Callable[..., Scalar]
 
-_UNARY = elementwise(1)
+_UNARY = elementwise_of(1)
 COMPARISONS: dict[str, Function] = {
     "EQ": operator.eq,
     "NE": operator.ne,
@@ -30,7 +30,7 @@ COMPARISONS: dict[str, Function] = {
 def literal(dtype: DType, text: str) -> Scalar | None:
     """The value of a scalar constant's text (`5`, `{5}`, `true`, `1e-3`, `inf`), None for no real number."""
     text = text.strip(" {}\n")
-    into = fit(dtype)
+    into = into_dtype(dtype)
     if into is None:
         return None
     try:
@@ -44,8 +44,8 @@ def literal(dtype: DType, text: str) -> Scalar | None:
 @lru_cache(maxsize=1024)
 def convert(source: DType, target: DType) -> Function | None:
     """The HLO `convert` between two types: integers wrap, floats saturate to integers and NaN becomes 0."""
-    into = fit(target)
-    if into is None or fit(source) is None:
+    into = into_dtype(target)
+    if into is None or into_dtype(source) is None:
         return None
     if source.is_float and target.is_integer:
         return partial(_saturate, *limits(target))
@@ -56,7 +56,7 @@ def convert(source: DType, target: DType) -> Function | None:
 def compare(dtype: DType, direction: str, order: str | None) -> Function | None:
     """The HLO `compare`; `order` is its attribute `type`. None for the total order of floats."""
     function = COMPARISONS.get(direction)
-    if order == "TOTALORDER" or (fit(dtype) is None):
+    if order == "TOTALORDER" or (into_dtype(dtype) is None):
         return None
     if function is not None and order == "UNSIGNED" and dtype.kind == "int":
         mask, plain = (1 << dtype.bits) - 1, function
@@ -67,7 +67,7 @@ def compare(dtype: DType, direction: str, order: str | None) -> Function | None:
 @lru_cache(maxsize=1024)
 def arithmetic(opcode: str, dtype: DType) -> Function | None:
     """What `opcode` does to scalars of `dtype`; None where the devices' results differ in the last bit."""
-    into = fit(dtype)
+    into = into_dtype(dtype)
     if into is None:
         return None
     if opcode == "select":
@@ -94,7 +94,7 @@ def limits(dtype: DType) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
-def fit(dtype: DType) -> Function | None:
+def into_dtype(dtype: DType) -> Function | None:
     """The function that brings a number into `dtype`: integers wrap around, floats round to nearest even."""
     if dtype.kind == "pred":
         return bool

@@ -11,7 +11,7 @@ from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import HOST
-from hlo_count.hlo.shape_rules import RULES
+from hlo_count.hlo.shape_rules import SHAPE_RULES
 from hlo_count.hlo.shapes import MOST_NESTED
 
 RECOMPUTED = HOST | {"add-dependency"}
@@ -38,7 +38,7 @@ def _without_shape(instruction: Instruction) -> list[Instruction]:
 
 
 def _settle(instruction: Instruction) -> None:
-    rule = RULES.get(instruction.opcode)
+    rule = SHAPE_RULES.get(instruction.opcode)
     if rule is None:
         raise HloCountError(
             f"{instruction.place}: {instruction.name} has no "

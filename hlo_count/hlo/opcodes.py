@@ -301,7 +301,7 @@ CALLING = frozenset(name for name, row in OPCODES.items() if row.calls)
 CALLING_ATTRIBUTES = frozenset(attribute for row in OPCODES.values() for attribute in row.calls)
 
 
-def elementwise(operands: int) -> frozenset[str]:
+def elementwise_of(operands: int) -> frozenset[str]:
     """The elementwise opcodes of one, two or three operands."""
     return frozenset(name for name in ELEMENTWISE if OPCODES[name].fewest == operands)
 

@@ -55,10 +55,10 @@ def parse(text: str, *, filename: str | None = None, module: str | int | None = 
         raise ParseError(
             "this is binary data, not HLO text; pass a text dump", filename=filename, line=1, column=1, source=""
         )
-    return read(excerpt(with_newlines(text), filename, module), filename)
+    return module_of(excerpt(with_newlines(text), filename, module), filename)
 
 
-def read(found: Excerpt, filename: str | None) -> Module:
+def module_of(found: Excerpt, filename: str | None) -> Module:
     """The module of one excerpt. Raises HloCountError, as `parse` does."""
     under_way(f"reading {filename or 'the HLO text'}")
     with no_garbage_collection():

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import parse_padding, parse_window
-from hlo_count.hlo.dims import array_of, dims_of, joined, merged, taken, wider, windowed
+from hlo_count.hlo.dims import array_of, concatenated, dims_of, merged, taken, wider, windowed
 from hlo_count.hlo.elementwise_shapes import (
     broadcast_together,
     compare_shape,
@@ -19,7 +19,7 @@ from hlo_count.hlo.elementwise_shapes import (
     select_shape,
 )
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import elementwise
+from hlo_count.hlo.opcodes import elementwise_of
 from hlo_count.hlo.shapes import UNBOUNDED, Shape, array, tuple_of
 
 _TOKEN = Shape("token")
@@ -76,7 +76,7 @@ def _concatenate(i: Instruction) -> Shape:
     dims = dims_of(shapes[0])
     for shape in shapes[1:]:
         pairs = list(zip(dims, dims_of(shape), strict=True))
-        dims = [joined(*pair) if d == axis else merged(*pair) for d, pair in enumerate(pairs)]
+        dims = [concatenated(*pair) if d == axis else merged(*pair) for d, pair in enumerate(pairs)]
     # XLA widens the first to the last one only.
     return array_of(wider(shapes[0].dtype, shapes[-1].dtype), dims)
 
@@ -297,9 +297,9 @@ def _token(i: Instruction) -> Shape:
     return _TOKEN
 
 
-RULES: dict[str, Callable[[Instruction], Shape]] = {
-    **dict.fromkeys(elementwise(1) - {"convert", "bitcast-convert"}, _same),
-    **dict.fromkeys(elementwise(2) - {"stochastic-convert"}, broadcast_together),
+SHAPE_RULES: dict[str, Callable[[Instruction], Shape]] = {
+    **dict.fromkeys(elementwise_of(1) - {"convert", "bitcast-convert"}, _same),
+    **dict.fromkeys(elementwise_of(2) - {"stochastic-convert"}, broadcast_together),
     "clamp": _second,
     "select": select_shape,
     "compare": compare_shape,
@@ -355,7 +355,7 @@ RULES: dict[str, Callable[[Instruction], Shape]] = {
 }
 
 
-INFERRED = frozenset(RULES)
+INFERRED = frozenset(SHAPE_RULES)
 """Opcodes whose shape can be left out."""
 
 
@@ -364,4 +364,4 @@ def inferred(instruction: Instruction) -> Shape:
 
     Raises HloCountError, LookupError or ValueError where they do not fit together.
     """
-    return RULES[instruction.opcode](instruction)
+    return SHAPE_RULES[instruction.opcode](instruction)

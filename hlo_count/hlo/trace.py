@@ -21,9 +21,9 @@ from hlo_count.hlo.traced_values import (
     Constant,
     Data,
     DeviceId,
-    Path,
     TracedOperation,
     TracedValue,
+    TuplePath,
     UnknownValue,
     branch_taken,
     parts,
@@ -61,7 +61,7 @@ class Surroundings:
 
 
 if TYPE_CHECKING:
-    _Wanted = tuple[Instruction, Path, Surroundings, View | None]
+    _Wanted = tuple[Instruction, TuplePath, Surroundings, View | None]
     _Trace = Generator[_Wanted, TracedValue, TracedValue]
 
 
@@ -134,7 +134,7 @@ class Tracer:
     def _unknown(self, what: str) -> TracedValue:
         return self._interned.setdefault(("unknown", what), UnknownValue(what=what))
 
-    def _carried(self, loop: Instruction, path: Path, view: View | None) -> TracedValue:
+    def _carried(self, loop: Instruction, path: TuplePath, view: View | None) -> TracedValue:
         return self._interned.setdefault(("carried", loop, path, view), Carried(loop=loop, path=path, view=view))
 
     def _lane_data(self, key: tuple[object, ...], what: str, args: tuple[TracedValue, ...]) -> TracedValue:
@@ -168,7 +168,7 @@ class Tracer:
 
     # Tracing, without recursion in Python: a step yields what it needs to know and is sent the answer
 
-    def _trace(self, instruction: Instruction, path: Path, frame: Surroundings, view: View | None) -> TracedValue:
+    def _trace(self, instruction: Instruction, path: TuplePath, frame: Surroundings, view: View | None) -> TracedValue:
         wanted = (instruction, path, frame, view)
         stack: list[tuple[_Wanted, _Trace]] = []
         while True:
@@ -189,7 +189,7 @@ class Tracer:
                 assert answer is not None
                 return answer
 
-    def _step(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
+    def _step(self, i: Instruction, path: TuplePath, frame: Surroundings, view: View | None) -> _Trace:
         opcode = i.opcode
         if opcode == "parameter":
             return (yield from self._parameter(i, path, frame, view))
@@ -282,7 +282,7 @@ class Tracer:
         return self._lane_data(key, _data(i), tuple(args))
 
     def _into(
-        self, call: Instruction, callee: Computation, path: Path, frame: Surroundings, view: View | None
+        self, call: Instruction, callee: Computation, path: TuplePath, frame: Surroundings, view: View | None
     ) -> _Trace:
         key = (call, callee, frame)
         if key not in self._calls:
@@ -291,7 +291,7 @@ class Tracer:
             return self._unknown(f"what {callee.name} returns, {_MAX_DEPTH} calls deep")
         return (yield callee.root, path, self._calls[key], view)
 
-    def _conditional(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
+    def _conditional(self, i: Instruction, path: TuplePath, frame: Surroundings, view: View | None) -> _Trace:
         """What its branches agree on; else a choice between them by the predicate or the index."""
         results: list[TracedValue] = []
         for branch, operand in _branches(i):
@@ -304,7 +304,7 @@ class Tracer:
         chosen = yield i.operands[0], (), frame, None
         return self._operation("choice", "", branch_taken, (chosen, *results))
 
-    def _parameter(self, i: Instruction, path: Path, frame: Surroundings, view: View | None) -> _Trace:
+    def _parameter(self, i: Instruction, path: TuplePath, frame: Surroundings, view: View | None) -> _Trace:
         number = int(i.operand_text)
         if frame.loop is not None:
             return self._carried(frame.loop, path, view)
@@ -323,7 +323,7 @@ class Tracer:
         return values[0]
 
     def _arguments(
-        self, caller: Instruction, role: str, callee: Computation, number: int, path: Path, view: View | None
+        self, caller: Instruction, role: str, callee: Computation, number: int, path: TuplePath, view: View | None
     ) -> Generator[_Wanted, TracedValue, list[TracedValue]]:
         """What one call site hands to a parameter, whatever calls that one in turn."""
         if caller.opcode == "while":
@@ -370,13 +370,13 @@ def _callee(instruction: Instruction, *roles: str) -> Computation:
     return found
 
 
-def _leaf(shape: Shape, path: Path) -> Shape:
+def _leaf(shape: Shape, path: TuplePath) -> Shape:
     for index in path:
         shape = shape.elements[index]
     return shape
 
 
-def _argument_name(parameter: Instruction, path: Path) -> str:
+def _argument_name(parameter: Instruction, path: TuplePath) -> str:
     name = parameter.metadata.op_name or parameter.name
     return name + "".join(f"[{index}]" for index in path)
 

@@ -12,7 +12,7 @@ from hlo_count.hlo.lanes import View
 if TYPE_CHECKING:
     from hlo_count.hlo.instruction import Instruction
 
-Path = tuple[int, ...]
+TuplePath = tuple[int, ...]
 """Which element of a tuple, outermost index first; () is the value itself."""
 
 
@@ -33,7 +33,7 @@ class Carried(TracedValue):
     """What a loop carries from trip to trip, at `path` in its tuple, when a trip begins."""
 
     loop: Instruction | None = None
-    path: Path = ()
+    path: TuplePath = ()
     view: View | None = None
     """What a lane sees of it, where it is an array."""
 

@@ -10,7 +10,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.excerpts import Excerpt
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
-from hlo_count.hlo.parser import read
+from hlo_count.hlo.parser import module_of
 
 Packed = tuple[bytes, str | None, int, str | None, tuple[int, ...], dict[str, tuple[int, ...]]]
 """A module's text, compressed, its file's name, the line there on which it begins, its backend, its devices in
@@ -35,7 +35,7 @@ def unpack(
     integers: dict[str, tuple[int, ...]],
 ) -> Module:
     """The module, read again from its text."""
-    module = read(Excerpt(zlib.decompress(text).decode(errors="surrogatepass"), first_line), filename)
+    module = module_of(Excerpt(zlib.decompress(text).decode(errors="surrogatepass"), first_line), filename)
     module.backend, module.assignment, module.integers = backend, assignment, integers
     return module
 

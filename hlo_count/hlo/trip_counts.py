@@ -8,7 +8,7 @@ from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
-from hlo_count.hlo.assumptions import assuming, is_kept, joined
+from hlo_count.hlo.assumptions import assuming, is_kept, joined_predicates
 from hlo_count.hlo.courses import NEVER, Course, affine_course, conjunction, negation, span
 from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.progressions import line_course
@@ -95,8 +95,8 @@ def _written(loop: Instruction) -> TripCount | None:
 def _course(tracer: Tracer, condition: TracedValue, update: Update) -> Course:
     """When a condition is certain to hold and when not, of the trips that leave `update` in what the loop carries."""
     known: dict[TracedValue, Course] = {}
-    for part in post_order(condition, joined):
-        known[part] = _of_joined(tracer, part, update, [known[arg] for arg in joined(part)])
+    for part in post_order(condition, joined_predicates):
+        known[part] = _of_joined(tracer, part, update, [known[arg] for arg in joined_predicates(part)])
     return known[condition]
 
 

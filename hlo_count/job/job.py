@@ -15,7 +15,7 @@ from hlo_count.job.job_page import save_job
 from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup, retraces, total, unknown_groups
 from hlo_count.job.job_table import render
 from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS, OF_DATA, OF_PROGRAM, largest
-from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.cost import Cost
 
@@ -149,7 +149,7 @@ def row_dict(row: JobRow) -> dict[str, Any]:
         **{name: getattr(counts, name) for name in OF_DATA},
         "xla_peak_bytes": row.xla_peak_bytes,
         "unknowns": counts.unknown_instructions,
-        "before": None if row.before is None else {name: getattr(row.before, name) for name in COUNTERS},
+        "before": None if row.before is None else {name: getattr(row.before, name) for name in EXPORTED_COUNTERS},
     }
 
 

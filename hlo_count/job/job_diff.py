@@ -12,8 +12,8 @@ from hlo_count.compare.diff import Diff
 from hlo_count.harmless import harmless
 from hlo_count.job.job_diff_table import render
 from hlo_count.job.job_rows import JobRow
-from hlo_count.job.signature import Changed, changes
-from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.job.signature import Changed, causes_of
+from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.cost import ZERO, Cost
 
@@ -44,7 +44,7 @@ class ModulePair:
         one, other = self.before.signature, self.after.signature
         if one is None or other is None:
             return ()
-        return tuple(change for change in changes(one, other) if change.kind != "nothing")
+        return tuple(change for change in causes_of(one, other) if change.kind != "nothing")
 
     @property
     def what(self) -> str:
@@ -91,7 +91,10 @@ class JobDiff(TextPage):
         """A line for each counter of all modules together that grew by more than its limit, {"bytes": 0.05} is 5 %, and
         for each module whose own peak did; "*" is any counter. Raises HloCountError as `check_limits` does."""
         check_limits(limits, optimization=False)
-        found = [over(name, getattr(self.before, name), getattr(self.after, name), limits, name) for name in COUNTERS]
+        found = [
+            over(name, getattr(self.before, name), getattr(self.after, name), limits, name)
+            for name in EXPORTED_COUNTERS
+        ]
         for pair in self.pairs:
             peaks = [row.counts.peak_bytes for row in (pair.before, pair.after) if row is not None and row.counts]
             if len(peaks) == 2:
@@ -110,7 +113,7 @@ class JobDiff(TextPage):
                     "what": pair.what,
                     "before": None if pair.before is None else pair.before.label,
                     "after": None if pair.after is None else pair.after.label,
-                    "change": {name: getattr(pair.change, name) for name in COUNTERS},
+                    "change": {name: getattr(pair.change, name) for name in EXPORTED_COUNTERS},
                     "changes": [asdict(change) for change in pair.changed],
                 }
                 for pair in self.pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hlo_count.compare.signed_numbers import number, scale, signed
+from hlo_count.compare.signed_numbers import scale, signed, two_digits
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import harmless_lines, markdown_prose, printable
 from hlo_count.layout import Style, cut, joined, tabular, wrapped
@@ -53,7 +53,7 @@ def _table(pairs: Sequence[ModulePair], limit: int, style: Style) -> str:
     for label, counter, unit in (("FLOP", "flops", ""), ("bytes", "bytes", "B")):
         values = [getattr(change, counter) for change in changes]
         size, prefix = scale(values)
-        columns[f"{label} {prefix}{unit}".rstrip()] = [signed(number(value, size)) for value in values]
+        columns[f"{label} {prefix}{unit}".rstrip()] = [signed(two_digits(value, size)) for value in values]
     align = ("left", "left", "right", "right")
     return tabular(zip(*columns.values(), strict=True), tuple(columns), align, style)
 

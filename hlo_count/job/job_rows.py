@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from hlo_count.job.module_counts import ModuleCounts, UnknownKind
-from hlo_count.job.signature import Changed, Signature, changes
+from hlo_count.job.signature import Changed, Signature, causes_of
 from hlo_count.report.counting import count
 from hlo_count.report.report import Report
 from hlo_count.visitors.cost import Cost
@@ -72,7 +72,7 @@ def retraces(rows: Iterable[JobRow]) -> list[Retrace]:
 def _changes(one: JobRow, other: JobRow) -> tuple[Changed, ...]:
     if one.signature is None or other.signature is None:
         return ()
-    return tuple(changes(one.signature, other.signature))
+    return tuple(causes_of(one.signature, other.signature))
 
 
 def total(rows: Iterable[JobRow]) -> Cost:

@@ -10,7 +10,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.hlo.excerpts import excerpts
 from hlo_count.hlo.lines import with_newlines
-from hlo_count.hlo.parser import read
+from hlo_count.hlo.parser import module_of
 from hlo_count.hlo.stage import Stage
 from hlo_count.lowering.dump_names import unpacked_name
 from hlo_count.lowering.files import decoded
@@ -164,7 +164,7 @@ def _in_trace(data: bytes, name: str) -> Iterator[ModuleInFile]:
 def _in_text(text: str, name: str, jax_version: str | None = None) -> Iterator[ModuleInFile]:
     for found in excerpts(with_newlines(text)):
         try:
-            module: Module | HloCountError = read(found, name)
+            module: Module | HloCountError = module_of(found, name)
         except HloCountError as problem:
             module = problem
         yield ModuleInFile(module, jax_version)

@@ -75,7 +75,7 @@ def signature_of(module: Module) -> Signature:
     )
 
 
-def changes(before: Signature, after: Signature) -> list[Changed]:
+def causes_of(before: Signature, after: Signature) -> list[Changed]:
     """What differs, that which causes the rest first. One that says "nothing" where the texts do not tell."""
     found = [
         *_of_parameters(before.parameters, after.parameters),

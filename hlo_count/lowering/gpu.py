@@ -165,7 +165,7 @@ def installed() -> bool:
     return bool(_plugins()) and _has_assembler()
 
 
-def missing() -> str:
+def missing_for_gpus() -> str:
     """What keeps GPUs from being compiled for here, with the remedy; "" where nothing does."""
     old = too_old("GPU targets", _LEAST_JAX)
     return old or ("" if installed() else f"compiling for NVIDIA GPUs needs JAX's CUDA plugin and ptxas: {REMEDY}")
@@ -201,12 +201,12 @@ def remedy(message: str) -> str:
 
 
 @functools.cache
-def devices(name: str, count: int) -> tuple[Any, ...]:
+def gpu_devices(name: str, count: int) -> tuple[Any, ...]:
     """`count` GPUs of one machine, described by the profile `name`.
 
     Raises TargetError where the CUDA plugin is missing or refuses the description.
     """
-    if problem := missing():
+    if problem := missing_for_gpus():
         raise TargetError(problem)
     with quiet():
         try:

@@ -26,7 +26,7 @@ from hlo_count.lowering.quiet import (
     settle_default_backend,
     without_persistent_cache,
 )
-from hlo_count.lowering.retarget import MESH_CLASH, place
+from hlo_count.lowering.retarget import MESH_CLASH, place_on
 from hlo_count.lowering.sharding import make_mesh, spread
 from hlo_count.lowering.stages import called, can_lower, is_jax_jit, is_pmap, stage_in
 from hlo_count.lowering.stored import function_of, is_jaxpr, is_stored
@@ -113,7 +113,7 @@ def lower(
         )
     with jax.core.eval_context():  # the caller may itself be traced
         with _opaque_refused(given, named):
-            placed = place(found, jitted, given, named, over)
+            placed = place_on(found, jitted, given, named, over)
         tpu.check_slices(placed.devices, found.devices, found.name)
         lowered = _lower_for(found.name, placed.lower, has_mesh=over is not None)
     program = _described(lowered, compiler_options, optimized, keep, target=name, place=found.name, mesh=placed.mesh)

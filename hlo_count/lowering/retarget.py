@@ -58,7 +58,7 @@ class Placed:
             return self.jitted.lower(*self.args, **self.kwargs)
 
 
-def place(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None) -> Placed:
+def place_on(target: Target, jitted: Any, args: tuple[Any, ...], kwargs: dict[str, Any], mesh: Any | None) -> Placed:
     """Put `jitted(*args, **kwargs)` on the devices of `target`, wherever it was written for.
 
     Shardings of arguments, of `jax.jit` and inside the function move with their axes. An argument without

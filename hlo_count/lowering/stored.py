@@ -49,7 +49,7 @@ def _is(program: Any, home: str, *names: str) -> bool:
     return type(program).__name__ in names and type(program).__module__.startswith(home)
 
 
-def load(data: bytes, name: str) -> Any:
+def load_stored(data: bytes, name: str) -> Any:
     """The `jax.export.Exported` or the StableHlo in bytes of that kind. Raises HloCountError naming the remedy."""
     if kind_of(data) == "stablehlo":
         return StableHlo(data, name)

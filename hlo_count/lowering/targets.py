@@ -68,7 +68,7 @@ def resolve(target: Any) -> Target:
 
 def targets() -> list[TargetInfo]:
     """Everything that has a name as a target, with what to install where something is missing."""
-    no_tpu, no_cuda = tpu.missing(), gpu.missing()
+    no_tpu, no_cuda = tpu.missing_for_tpus(), gpu.missing_for_gpus()
     default = settle_default_backend()
     found = [
         TargetInfo(name="cpu", backend="cpu", available=True, note="", description="this machine's CPU"),
@@ -117,12 +117,12 @@ def _named(target: str) -> tuple[Any, ...]:
         if generation in tpu.GENERATIONS:
             slices = int(match[3] or 1)
             _check_number(target, slices * math.prod(map(int, (match[2] or "1").split("x"))))
-            return tpu.devices(generation, match[2], slices)
+            return tpu.tpu_devices(generation, match[2], slices)
     if match := re.fullmatch(r"([^:]+)(?::(\d+))?", name):
         profile = gpu.ALIASES.get(match[1], match[1])
         if profile in gpu.GPUS and match[2] != "0":
             _check_number(target, int(match[2] or 1))
-            return gpu.devices(profile, int(match[2] or 1))
+            return gpu.gpu_devices(profile, int(match[2] or 1))
         if match[1] in (*_AMD, "amd", "rocm"):
             raise TargetError(f"cannot compile for {name}: {_AMD_REMEDY}")
     for kind, meant in _device_kinds().items():

@@ -72,7 +72,7 @@ def installed() -> bool:
     return find_spec("libtpu") is not None
 
 
-def missing() -> str:
+def missing_for_tpus() -> str:
     """What keeps TPUs from being compiled for here, with the remedy; "" where nothing does."""
     old = too_old("TPU targets", _LEAST_JAX)
     return old or ("" if installed() else f"compiling for TPU needs libtpu: {REMEDY}")
@@ -105,14 +105,14 @@ def check_slices(used: Sequence[Any], there: Sequence[Any], target: str) -> None
 
 
 @functools.cache
-def devices(generation: str, topology: str | None, slices: int = 1) -> tuple[Any, ...]:
+def tpu_devices(generation: str, topology: str | None, slices: int = 1) -> tuple[Any, ...]:
     """The devices of a topology such as "2x4", of the smallest one when it is None; of each slice in turn.
 
     Raises TargetError where libtpu is missing or refuses the topology.
     """
     from jax.experimental import topologies
 
-    if problem := missing():
+    if problem := missing_for_tpus():
         raise TargetError(problem)
     known = GENERATIONS[generation]
     topology = topology or known.topologies[0]

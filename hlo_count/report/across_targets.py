@@ -15,7 +15,7 @@ from hlo_count.report.export import to_dict
 from hlo_count.report.scopes import scope_path
 from hlo_count.report.table import unknowns_text
 from hlo_count.report.units import column
-from hlo_count.roofline.roofline_table import times
+from hlo_count.roofline.roofline_table import seconds_column
 from hlo_count.visitors.alike import Entry
 from hlo_count.visitors.cost import Cost
 
@@ -43,7 +43,7 @@ def targets_table(done: Mapping[Any, Counts | str]) -> str:
     devices = [report.num_devices for report in rows]
     matmul = [_contraction_flops(report.total) for report in rows]
     bounds, estimates = zip(*map(_seconds, rows), strict=True)
-    both = times([*bounds, *estimates])  # in one unit, to be compared
+    both = seconds_column([*bounds, *estimates])  # in one unit, to be compared
     columns: dict[str, list[str]] = {
         "target": [f"{name:<{max(len(str(each)) for each in done)}}" for name in reports],
         "devices": [str(number) for number in devices],

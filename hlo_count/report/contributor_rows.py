@@ -10,7 +10,7 @@ from fractions import Fraction
 from hlo_count.report.counts import Counts
 from hlo_count.report.dominant import dominant, weight
 from hlo_count.report.tree import TREES, Node, condensed, cost_tree
-from hlo_count.report.units import times
+from hlo_count.report.units import how_often
 from hlo_count.visitors.cost import OP_COUNTERS, Cost, Times
 
 REST = "everything else"
@@ -91,4 +91,4 @@ def tree_rows(root: Node, depth: int, limit: int) -> list[ContributorRow]:
 def runs_text(runs: Times | None) -> str:
     if runs is None:
         return ""
-    return f"{float(runs):.2f}" if isinstance(runs, Fraction) and runs.denominator > 1 else times(int(runs))
+    return f"{float(runs):.2f}" if isinstance(runs, Fraction) and runs.denominator > 1 else how_often(int(runs))

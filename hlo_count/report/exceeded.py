@@ -8,7 +8,7 @@ from hlo_count.errors import BudgetExceeded
 from hlo_count.layout import aligned, cut, width, wrapped
 from hlo_count.report.contributors import Contributor, amount_text, contributors, short_source
 from hlo_count.report.counts import Counts
-from hlo_count.report.limits import Limits, Measured, limits_of, measure
+from hlo_count.report.limits import Limits, Measured, limits_of, measured_limits
 
 
 def room() -> int:
@@ -24,7 +24,7 @@ _SHOWN = 5
 def check(report: Counts, **limits: object) -> None:
     """Raise BudgetExceeded if the report passes one of the limits (see `limits_of`)."""
     wanted = limits_of(**limits)
-    measured = measure(report, wanted)
+    measured = measured_limits(report, wanted)
     if any(m.exceeded for m in measured):
         raise BudgetExceeded(message(report, measured, wanted))
 
@@ -89,7 +89,7 @@ def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]
     """The largest, and one line for everything else."""
     total = sum(c.amount for c in found)
     shown, rest = found[:_SHOWN], found[_SHOWN:]
-    cells = [(amount_text(measured, c.amount), f"{100 * c.amount / total:.1f} %", place(c.source)) for c in shown]
+    cells = [(amount_text(measured, c.amount), f"{100 * c.amount / total:.1f} %", short_place(c.source)) for c in shown]
     lines = []
     for line, c in zip(aligned(cells, ">><"), shown, strict=True):
         lines.append(cut(f"{line}  {c.code or c.what}", room()))
@@ -100,7 +100,7 @@ def contributor_lines(measured: Measured, found: list[Contributor]) -> list[str]
     return lines
 
 
-def place(source: str) -> str:
+def short_place(source: str) -> str:
     """A `file:line` that fits a column."""
     return cut(short_source(source), 36, "start")
 

@@ -14,19 +14,19 @@ from hlo_count.report.counts import Counts
 from hlo_count.visitors.cost import OP_COUNTERS, Cost
 from hlo_count.visitors.unknowns import Settlement
 
-COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes", "dcn_bytes")
-FORMAT = 1
+EXPORTED_COUNTERS = (*OP_COUNTERS, "bytes", "bytes_read", "bytes_written", "network_bytes", "dcn_bytes")
+REPORT_FORMAT = 1
 """Version of the JSON document."""
 
 
 def cost_dict(cost: Cost) -> dict[str, Any]:
     """The counters of a Cost with its status."""
-    return {name: getattr(cost, name) for name in COUNTERS} | {"status": cost.status}
+    return {name: getattr(cost, name) for name in EXPORTED_COUNTERS} | {"status": cost.status}
 
 
 def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 2) -> dict[str, Any]:
     data: dict[str, Any] = {
-        "format": FORMAT,
+        "format": REPORT_FORMAT,
         "name": report.name,
         "backend": report.backend,
         "target": report.target,
@@ -38,7 +38,7 @@ def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 
         "stage": report.stage,
         "status": report.status,
         "bytes_status": report.bytes_status,
-        **{name: getattr(report, name) for name in COUNTERS},
+        **{name: getattr(report, name) for name in EXPORTED_COUNTERS},
         "intensity": report.intensity if isfinite(report.intensity) else None,
         "parameters": report.parameters,
         "argument_bytes": report.argument_bytes,
@@ -63,7 +63,7 @@ def to_dict(report: Counts, by: str | Sequence[str] | None = None, depth: int = 
         data["collectives"] = [collective_dict(row) for row in report.collectives]
         data["all_devices"] = {
             **cost_dict(report.devices.total),
-            "imbalance": {name: report.devices.imbalance(name) for name in COUNTERS},
+            "imbalance": {name: report.devices.imbalance(name) for name in EXPORTED_COUNTERS},
         }
         data["by"] = {
             key: {name: cost_dict(cost) for name, cost in report.by(key).items()}
@@ -97,4 +97,6 @@ def to_pandas(report: Counts, key: str, depth: int) -> Any:
         raise HloCountError('to_pandas needs pandas: pip install "hlo-count[pandas]"') from None
     groups = report.by(key, depth=depth)
     rows = [cost_dict(cost) for cost in groups.values()]
-    return pd.DataFrame(rows, index=pd.Index(map(spreadsheet_cell, groups), name=key), columns=[*COUNTERS, "status"])
+    return pd.DataFrame(
+        rows, index=pd.Index(map(spreadsheet_cell, groups), name=key), columns=[*EXPORTED_COUNTERS, "status"]
+    )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 
 from hlo_count.harmless import harmless, json_text
-from hlo_count.report.weights import LABELS, SENT, Path, Weights
+from hlo_count.report.weights import LABELS, SENT_MEASURES, NodePath, Weights
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
-_UNITS = dict.fromkeys(("bytes", *SENT, "peak"), "bytes") | dict.fromkeys(("estimate", "measured"), "seconds")
+_UNITS = dict.fromkeys(("bytes", *SENT_MEASURES, "peak"), "bytes") | dict.fromkeys(("estimate", "measured"), "seconds")
 
 
 def speedscope(weights: Weights) -> str:
@@ -52,9 +52,9 @@ def folded(weights: Weights) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_path(weights: Weights) -> dict[Path, list[float]]:
+def _by_path(weights: Weights) -> dict[NodePath, list[float]]:
     by = "calls" if weights.report.module.source_tables.frames else "scope"
-    found: dict[Path, list[float]] = defaultdict(lambda: [0] * len(weights.measures))
+    found: dict[NodePath, list[float]] = defaultdict(lambda: [0] * len(weights.measures))
     for instruction, values in weights.shares:
         into = found[weights.path(by, instruction)]
         for n, value in enumerate(values):

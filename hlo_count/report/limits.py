@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hlo_count.errors import HloCountError
 from hlo_count.report.operations import check_pattern, matching, operation
-from hlo_count.report.quantities import BYTES, COUNTERS, Quantity, parse_quantity
+from hlo_count.report.quantities import BYTES, CAN_BE_LIMITED, Quantity, parse_quantity
 from hlo_count.report.units import amount
 from hlo_count.roofline.roofline_table import seconds
 from hlo_count.visitors.cost import ratio
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from hlo_count.roofline.device import Device
 
 KEYWORDS = (
-    *COUNTERS,
-    *(f"min_{name}" for name in COUNTERS),
+    *CAN_BE_LIMITED,
+    *(f"min_{name}" for name in CAN_BE_LIMITED),
     *("max_ops", "min_ops", "forbid", "bound", "device", "allow_lower_bound"),
 )
 """Every keyword of `limits_of`."""
@@ -139,11 +139,11 @@ def limits_of(**keywords: Any) -> Limits:
 
 def misspelt(keyword: str, known: Sequence[str] = KEYWORDS, what: str = "limit") -> str:
     near = get_close_matches(keyword, known, 1, 0.5)
-    there_are = ", ".join(name for name in known if name in COUNTERS)
+    there_are = ", ".join(name for name in known if name in CAN_BE_LIMITED)
     return f"no such {what}, did you mean {near[0]!r}?" if near else f"no such {what}; there are {there_are}"
 
 
-def measure(report: Counts, limits: Limits) -> list[Measured]:
+def measured_limits(report: Counts, limits: Limits) -> list[Measured]:
     """Each limit with the program's amount, in the order in which they were given."""
     return [Measured(limit, _actual(report, limit, limits)) for limit in limits.limits]
 

@@ -12,7 +12,7 @@ from hlo_count.lowering.dump_folder import Compile, read_folder, written_beside
 from hlo_count.lowering.dump_names import Dump, dump_of
 from hlo_count.lowering.files import decoded, read_file, unpacked
 from hlo_count.lowering.hlo_protos import proto_text
-from hlo_count.lowering.stored import kind_of, load
+from hlo_count.lowering.stored import kind_of, load_stored
 
 _FILE_NAME = re.compile(r"[^\s{}()\[\]=%\"]{1,400}\.[A-Za-z][A-Za-z0-9]{0,9}")
 """What is no HLO and looks like the name of a file. Whether it is there nobody asks: a text names what it likes."""
@@ -27,7 +27,7 @@ def opened(source: str | bytes | bytearray | Path, module: str | int | None = No
     if isinstance(source, str):
         if kind_of(source[:65536].encode(errors="replace")) == "stablehlo":
             # A str can hold half of a surrogate pair, which UTF-8 has no bytes for.
-            return _of_one(load(source.encode(errors="replace"), "StableHLO"), "StableHLO", module)
+            return _of_one(load_stored(source.encode(errors="replace"), "StableHLO"), "StableHLO", module)
         if _FILE_NAME.fullmatch(source):
             raise HloCountError(f"{source!r} is taken for HLO text: of a file pass pathlib.Path({source!r})")
         return parse(source, module=module)
@@ -40,7 +40,7 @@ def opened_bytes(data: bytes, name: str, module: str | int | None = None) -> Any
     """As `opened`, of the unpacked bytes of what messages call `name`."""
     match kind_of(data):
         case "stablehlo" | "exported":
-            return _of_one(load(data, name), name, module)
+            return _of_one(load_stored(data, name), name, module)
         case "proto":
             return parse(proto_text(data, name), filename=name, module=module)
         case _:

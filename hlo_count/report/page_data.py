@@ -14,7 +14,7 @@ from hlo_count.harmless import harmless
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import without_metadata
 from hlo_count.report.breakdown import NO_SCOPE, NO_SOURCE
-from hlo_count.report.weights import LABELS, PATHS, SENT, Weights
+from hlo_count.report.weights import LABELS, PATHS, SENT_MEASURES, Weights
 from hlo_count.visitors.peak import temporaries_over_time
 
 _MOST_NODES = 6000
@@ -71,7 +71,7 @@ class _PageData:
         }
 
     def _measure(self, name: str) -> dict[str, str]:
-        units = {"estimate": "s", "measured": "s", "peak": "iB", **dict.fromkeys(("bytes", *SENT), "B")}
+        units = {"estimate": "s", "measured": "s", "peak": "iB", **dict.fromkeys(("bytes", *SENT_MEASURES), "B")}
         return {"key": name, "label": LABELS[name], "unit": units.get(name, "")}
 
     def _shown(self, text: str) -> int:

@@ -16,7 +16,7 @@ BYTES = (
     *("bytes", "bytes_read", "bytes_written", "network_bytes", "dcn_bytes"),
     *("peak_bytes", "argument_bytes", "output_bytes", "compulsory_bytes"),
 )
-COUNTERS = (*OPERATIONS, *BYTES, "intensity")
+CAN_BE_LIMITED = (*OPERATIONS, *BYTES, "intensity")
 """What can be limited by name: attributes of a Report."""
 
 _DECIMAL = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "E": 10**18}

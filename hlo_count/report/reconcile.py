@@ -19,7 +19,7 @@ from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import CALLERS, COMPUTING, halved
 from hlo_count.layout import tabular
 from hlo_count.report.counts import Counts
-from hlo_count.report.units import times
+from hlo_count.report.units import how_often
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.call_sites import Edge
 from hlo_count.visitors.cost import Cost
@@ -27,10 +27,10 @@ from hlo_count.visitors.walk import Walk
 from hlo_count.visitors.xla import XlaAnalysis, XlaCost
 from hlo_count.visitors.xla.float32 import whole
 
-COUNTERS = ("flops", "transcendentals", "bytes")
+XLA_COUNTERS = ("flops", "transcendentals", "bytes")
 Exact = int | Fraction
-Amounts = tuple[Exact, Exact, Exact]
-_NOTHING: Amounts = (0, 0, 0)
+XlaAmounts = tuple[Exact, Exact, Exact]
+_NOTHING: XlaAmounts = (0, 0, 0)
 
 LOOPS = "loops counted once"
 BRANCHES = "conditionals: the larger of each figure over the branches"
@@ -73,15 +73,15 @@ class Reconciliation(TextPage):
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "ours": {c: getattr(self.ours, c) for c in COUNTERS},
-            "rows": [{"cause": row.cause, **{c: getattr(row, c) for c in COUNTERS}} for row in self.rows],
-            "xla": {c: getattr(self.xla, c) for c in COUNTERS},
+            "ours": {c: getattr(self.ours, c) for c in XLA_COUNTERS},
+            "rows": [{"cause": row.cause, **{c: getattr(row, c) for c in XLA_COUNTERS}} for row in self.rows],
+            "xla": {c: getattr(self.xla, c) for c in XLA_COUNTERS},
         }
 
     def __str__(self) -> str:
-        lines = [(row.cause, *(_signed(getattr(row, c)) for c in COUNTERS)) for row in self.rows]
-        lines.insert(0, (self.ours.cause, *(_whole(getattr(self.ours, c)) for c in COUNTERS)))
-        lines.append((self.xla.cause, *(_whole(getattr(self.xla, c)) for c in COUNTERS)))
+        lines = [(row.cause, *(_signed(getattr(row, c)) for c in XLA_COUNTERS)) for row in self.rows]
+        lines.insert(0, (self.ours.cause, *(_whole(getattr(self.ours, c)) for c in XLA_COUNTERS)))
+        lines.append((self.xla.cause, *(_whole(getattr(self.xla, c)) for c in XLA_COUNTERS)))
         text = tabular(lines, ("", "FLOP", "transcendentals", "bytes"), ("left", "right", "right", "right"))
         return printable(text)
 
@@ -95,9 +95,9 @@ def reconcile(report: Counts) -> Reconciliation:
 def _reconcile(report: Counts) -> Reconciliation:
     walk = report.walk
     analysis = XlaAnalysis()
-    causes: dict[str, Amounts] = {}
+    causes: dict[str, XlaAmounts] = {}
 
-    def put(cause: str, amounts: Amounts) -> None:
+    def put(cause: str, amounts: XlaAmounts) -> None:
         causes[cause] = _plus(causes.get(cause, _NOTHING), amounts)
 
     visits = _visits(walk)
@@ -140,19 +140,19 @@ class _Parts:
     def __init__(self, walk: Walk, analysis: XlaAnalysis) -> None:
         self._walk = walk
         self._analysis = analysis
-        self._found: dict[tuple[Computation, bool], dict[str, tuple[Amounts, Amounts]]] = {}
-        self._elementwise: dict[tuple[str, int], tuple[str, Amounts, Amounts]] = {}
+        self._found: dict[tuple[Computation, bool], dict[str, tuple[XlaAmounts, XlaAmounts]]] = {}
+        self._elementwise: dict[tuple[str, int], tuple[str, XlaAmounts, XlaAmounts]] = {}
         """Inside fusions, where they move nothing: by opcode and shape."""
 
-    def of(self, computation: Computation, kernels: bool) -> dict[str, tuple[Amounts, Amounts]]:
+    def of(self, computation: Computation, kernels: bool) -> dict[str, tuple[XlaAmounts, XlaAmounts]]:
         node = (computation if kernels else self._walk.counted_as(computation), kernels)
         found = self._found.get(node)
         if found is None:
             found = self._found[node] = self._summed(*node)
         return found
 
-    def _summed(self, computation: Computation, kernels: bool) -> dict[str, tuple[Amounts, Amounts]]:
-        found: dict[str, tuple[Amounts, Amounts]] = {}
+    def _summed(self, computation: Computation, kernels: bool) -> dict[str, tuple[XlaAmounts, XlaAmounts]]:
+        found: dict[str, tuple[XlaAmounts, XlaAmounts]] = {}
         called = dict(self._walk.edges(computation))
         for instruction in computation.instructions:
             for cause, ours, difference in self._of(instruction, kernels, called.get(instruction, [])):
@@ -160,7 +160,9 @@ class _Parts:
                 found[cause] = _plus(before[0], ours), _plus(before[1], difference)
         return found
 
-    def _of(self, instruction: Instruction, kernel: bool, called: list[Edge]) -> list[tuple[str, Amounts, Amounts]]:
+    def _of(
+        self, instruction: Instruction, kernel: bool, called: list[Edge]
+    ) -> list[tuple[str, XlaAmounts, XlaAmounts]]:
         if kernel or instruction.opcode not in COMPUTING:
             parts = [self._one(instruction, kernel, called)]
             if instruction.opcode == "conditional":
@@ -171,17 +173,17 @@ class _Parts:
             self._elementwise[key] = self._one(instruction, kernel, called)
         return [self._elementwise[key]]
 
-    def _one(self, instruction: Instruction, kernel: bool, called: list[Edge]) -> tuple[str, Amounts, Amounts]:
+    def _one(self, instruction: Instruction, kernel: bool, called: list[Edge]) -> tuple[str, XlaAmounts, XlaAmounts]:
         ours = _ours(self._walk.cost_of(instruction, kernel))
         theirs = _theirs(self._analysis, called, instruction, kernel)
         return _cause(self._walk, instruction, kernel), ours, _minus(theirs, ours)
 
 
-def _ours(cost: Cost) -> Amounts:
+def _ours(cost: Cost) -> XlaAmounts:
     return cost.flops, cost.transcendentals, cost.bytes
 
 
-def _figures(cost: XlaCost) -> Amounts:
+def _figures(cost: XlaCost) -> XlaAmounts:
     return _exactly(cost.flops), _exactly(cost.transcendentals), _exactly(cost.bytes)
 
 
@@ -190,7 +192,7 @@ def _exactly(figure: float) -> Exact:
     return whole(figure) if figure.is_integer() or not isfinite(figure) else Fraction(figure)
 
 
-def _theirs(analysis: XlaAnalysis, called: list[Edge], instruction: Instruction, kernel: bool) -> Amounts:
+def _theirs(analysis: XlaAnalysis, called: list[Edge], instruction: Instruction, kernel: bool) -> XlaAmounts:
     """XLA's own figure for an instruction, without what the computations that it calls hold."""
     if instruction.opcode == "conditional":
         return _NOTHING
@@ -202,7 +204,7 @@ def _theirs(analysis: XlaAnalysis, called: list[Edge], instruction: Instruction,
     return flops, transcendentals, moved if kernel else 0
 
 
-def _conditional(analysis: XlaAnalysis, called: list[Edge], conditional: Instruction) -> Amounts:
+def _conditional(analysis: XlaAnalysis, called: list[Edge], conditional: Instruction) -> XlaAmounts:
     """What XLA says of a conditional beyond the branches that we count."""
     total = _figures(analysis.instruction(conditional))
     for edge in called:
@@ -229,7 +231,7 @@ def _cause(walk: Walk, instruction: Instruction, kernel: bool) -> str:
     return f"{opcode}: {'layouts, repeated operands and bytes' if not ops else 'another formula'}"
 
 
-def _compiler_figures(report: Counts, ours: Amounts) -> Amounts | None:
+def _compiler_figures(report: Counts, ours: XlaAmounts) -> XlaAmounts | None:
     """What the compiler that made the program says of it, where it is at hand and says anything."""
     if report.compiled is None:
         return None
@@ -243,24 +245,24 @@ def _compiler_figures(report: Counts, ours: Amounts) -> Amounts | None:
     return flops, transcendentals, moved
 
 
-def _scaled(amounts: Amounts, times: Exact) -> Amounts:
+def _scaled(amounts: XlaAmounts, times: Exact) -> XlaAmounts:
     return amounts[0] * times, amounts[1] * times, amounts[2] * times
 
 
-def _plus(one: Amounts, other: Amounts) -> Amounts:
+def _plus(one: XlaAmounts, other: XlaAmounts) -> XlaAmounts:
     return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
-def _minus(one: Amounts, other: Amounts) -> Amounts:
+def _minus(one: XlaAmounts, other: XlaAmounts) -> XlaAmounts:
     return one[0] - other[0], one[1] - other[1], one[2] - other[2]
 
 
-def _row(cause: str, amounts: Amounts) -> ReconciliationRow:
+def _row(cause: str, amounts: XlaAmounts) -> ReconciliationRow:
     return ReconciliationRow(cause, *(int(n) if Fraction(n).denominator == 1 else float(n) for n in amounts))
 
 
 def _whole(value: float, sign: str = "") -> str:
-    return times(value, sign) if isinstance(value, int) else f"{value:{sign},.0f}"
+    return how_often(value, sign) if isinstance(value, int) else f"{value:{sign},.0f}"
 
 
 def _signed(value: float) -> str:

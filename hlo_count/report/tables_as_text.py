@@ -8,7 +8,7 @@ from fractions import Fraction
 
 from hlo_count.harmless import markdown_prose, spreadsheet_cell
 from hlo_count.layout import tabular
-from hlo_count.report.export import COUNTERS, cost_dict
+from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.report.html import contributor_cells
 from hlo_count.report.table import header, totals_rows, unknowns_text
 from hlo_count.report.weights import Weights
@@ -37,7 +37,7 @@ def comma_separated(weights: Weights) -> str:
     seconds = {} if weights.roofline is None else {kernel: row.estimate for kernel, row in weights.roofline.kernels}
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
-    table.writerow(["instruction", "opcode", "scope", "source", "runs", *COUNTERS, "status", "estimate_s"])
+    table.writerow(["instruction", "opcode", "scope", "source", "runs", *EXPORTED_COUNTERS, "status", "estimate_s"])
     for instruction, times, cost in report.entries:
         place = report.places.of(instruction) or ""
         texts = (instruction.name, instruction.opcode, "/".join(report.scopes.of(instruction)), place)

@@ -38,7 +38,7 @@ def short_size(value: int) -> str:
     return f"{value / size:.3g} {prefix}B" if value < 1000 * size else f"{value / size:.0f} {prefix}B"
 
 
-def times(number: int, sign: str = "") -> str:
+def how_often(number: int, sign: str = "") -> str:
     """How often something runs: `1,024`; as a power of ten where that is longer than anyone reads."""
     return f"{number:{sign},}" if abs(number) < _LARGE else f"{Decimal(number):{sign}.3e}"
 

@@ -21,7 +21,7 @@ OPERATIONS = {
     "other_ops": "other operations",
 }
 """Counters that a program may be made of instead of FLOP, and what they are called."""
-SENT = ("network_bytes", "dcn_bytes")
+SENT_MEASURES = ("network_bytes", "dcn_bytes")
 """Counters of what is sent, of programs that send."""
 LABELS = {
     "flops": "FLOP",
@@ -36,7 +36,7 @@ LABELS = {
 """What measures are called."""
 PATHS = ("scope", "calls", "source")
 
-Path = tuple[str, ...]
+NodePath = tuple[str, ...]
 Of = Instruction | Alike
 
 
@@ -57,7 +57,7 @@ class Weights:
         self.measured = measured or {}
         totals = [report.total, *([] if beside is None else [beside.total])]
         self.main = dominant(Cost.sum(totals))
-        sent = [name for name in SENT if any(getattr(total, name) for total in totals)]
+        sent = [name for name in SENT_MEASURES if any(getattr(total, name) for total in totals)]
         self._counters = [*([self.main] if self.main in OPERATIONS else []), "flops", "bytes", *sent]
         timed = [*(["estimate"] if roofline is not None else []), *(["measured"] if measured else [])]
         self.measures = [*self._counters, *timed, "peak"]
@@ -97,7 +97,7 @@ class Weights:
     def _counted(self, cost: Cost) -> list[int]:
         return [getattr(cost, counter) for counter in self._counters]
 
-    def path(self, by: str, instruction: Of) -> Path:
+    def path(self, by: str, instruction: Of) -> NodePath:
         """Where an instruction stands by one of PATHS, from the outermost inward; arguments of the program apart."""
         if instruction.opcode == "parameter" and instruction.computation.is_entry:
             return ("(arguments)", instruction.metadata.op_name or instruction.name)

@@ -13,7 +13,7 @@ from functools import cached_property
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.roofline.resources import CALL, Busy, Ceilings, longest
 from hlo_count.roofline.work_by_unit import Work
-from hlo_count.roofline.workload import SENT, SENT_ACROSS, Workload
+from hlo_count.roofline.workload import SENT_ACROSS_WORK, SENT_WORK, Workload
 
 CERTAIN_OF_CALL = 0.7
 """The part of the measured call overhead that any program takes: one without arguments took 0.75 to 0.85 of what one
@@ -61,6 +61,6 @@ class Bound:
 
 def busy_with(limits: Ceilings, work: Work, moved: int, read: int = 0) -> list[Busy]:
     """The resources of a device for the least work of its units and bytes that main memory must move and read."""
-    units = {key: amount for key, amount in work.items() if key not in (SENT, SENT_ACROSS)}
-    sent = limits.network(work.get(SENT, 0.0), work.get(SENT_ACROSS, 0.0))
+    units = {key: amount for key, amount in work.items() if key not in (SENT_WORK, SENT_ACROSS_WORK)}
+    sent = limits.network(work.get(SENT_WORK, 0.0), work.get(SENT_ACROSS_WORK, 0.0))
     return [*limits.units(units), *sent, *limits.levels(moved, read)]

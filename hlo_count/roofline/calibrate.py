@@ -51,7 +51,7 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
     to, when what is there is no TOML file (all this before anything is measured), or when nothing could be measured.
     """
     target = _target(path)
-    earlier = profile_file.read(target) if target.exists() else {}
+    earlier = profile_file.read_document(target) if target.exists() else {}
     with _writing(target):
         tempfile.TemporaryFile(dir=target.parent).close()
     start = time.perf_counter()
@@ -63,7 +63,7 @@ def calibrate(*, path: str | Path | None = None, seconds: float = 55, progress: 
         for kernel in suite(here):
             kernels.append(kernel)
             bar.advance(f"compiled {kernel.of}")
-        samples = measure(kernels, seconds - (time.perf_counter() - start), bar.advance)
+        samples = time_kernels(kernels, seconds - (time.perf_counter() - start), bar.advance)
     document = profile_document(samples, here)
     document["calibration"] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -94,7 +94,7 @@ def _busy(share: float | None) -> dict[str, float]:
     return {OTHERS: round(100 * share, 1)}
 
 
-def measure(
+def time_kernels(
     kernels: Iterable[Kernel], seconds: float, advance: Callable[[str], None] = lambda _: None
 ) -> list[Samples]:
     """Time every kernel in rounds until `seconds` are over; those the compiler has shortened are skipped."""

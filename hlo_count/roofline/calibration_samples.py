@@ -219,7 +219,7 @@ def _taken_over(here: Machine) -> dict[str, Any]:
     """What cannot be measured on one device and the shipped profile of its kind states."""
     if here.known is None or here.known.path is None:
         return {}
-    stated = profile_file.read(here.known.path)
+    stated = profile_file.read_document(here.known.path)
     keys = ("precision", "network") if here.known.devices_per_chip == 1 else ("precision",)
     return {key: stated[key] for key in keys if key in stated}
 

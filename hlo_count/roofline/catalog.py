@@ -33,7 +33,7 @@ def device(name: str | Path | Device) -> Device:
     if isinstance(name, Device):
         return name
     if isinstance(name, Path) or name.endswith(".toml"):
-        return profile_file.load(Path(name))
+        return profile_file.load_profile(Path(name))
     name = _without_topology(name)
     wanted = _normal(name)
     found = _profiles(wanted)
@@ -130,4 +130,4 @@ def _files() -> Iterator[Path]:
 @lru_cache(maxsize=256)
 def _load(path: Path, modified_ns: int) -> Device:
     """Profiles are re-read when their file changes: the modification time is part of the key."""
-    return profile_file.load(path)
+    return profile_file.load_profile(path)

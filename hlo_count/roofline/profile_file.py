@@ -44,12 +44,12 @@ SPECIAL_OPS = ("any", *sorted(TRANSCENDENTAL))
 VECTOR_OPS = ("fma", "add", "multiply", "divide", "minmax", "sum_product", "max_product")
 
 
-def load(path: Path) -> Device:
+def load_profile(path: Path) -> Device:
     """The device that the TOML file at `path` describes. Raises DeviceError naming file, key and remedy."""
-    return from_document(read(path), path)
+    return from_document(read_document(path), path)
 
 
-def read(path: Path) -> dict[str, Any]:
+def read_document(path: Path) -> dict[str, Any]:
     """The TOML document in the file at `path`, not checked yet. Raises DeviceError when it is none."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

@@ -24,8 +24,8 @@ from hlo_count.roofline.plot import plot
 from hlo_count.roofline.profile_file import BACKENDS
 from hlo_count.roofline.resources import Busy, Ceilings, longest
 from hlo_count.roofline.roofline_notes import assumptions
+from hlo_count.roofline.roofline_table import render_roofline
 from hlo_count.roofline.roofline_table import seconds as in_words
-from hlo_count.roofline.roofline_table import table
 from hlo_count.roofline.time_rows import KernelRow, RooflineAnswer
 from hlo_count.roofline.tpu_kernels import compiler_cycles
 from hlo_count.roofline.work_by_unit import WorkKey
@@ -324,7 +324,7 @@ class Roofline(TextPage):
         }
 
     def __str__(self) -> str:
-        return table(
+        return render_roofline(
             RooflineAnswer(
                 program=self.walk.module.name,
                 device=self.device.name,

@@ -13,7 +13,7 @@ TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
-def table(answer: RooflineAnswer) -> str:
+def render_roofline(answer: RooflineAnswer) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
     on = f"{answer.num_devices} devices, each" if answer.num_devices > 1 else "1 device"
     lines = [*joined([answer.program, answer.device, on, "1 FMA = 2 FLOP"]), ""]
@@ -56,12 +56,12 @@ def kernel_table(rows: Sequence[KernelRow], most: int = ROWS, *, with_compiler: 
     every = [*head, *([_everything_else(rest)] if rest else [])]
     columns = {"runs": [f"{row.runs:,.6g}" if row.runs else "" for row in every]}
     if any(row.bound is not None for row in every):
-        columns["bound"] = column([row.bound for row in every], TIMES)
-    columns["estimate"] = column([row.estimate for row in every], TIMES)
+        columns["bound"] = scaled_column([row.bound for row in every], TIMES)
+    columns["estimate"] = scaled_column([row.estimate for row in every], TIMES)
     if has_compiler:
-        columns["compiler"] = column([row.compiler_estimate for row in every], TIMES)
-    columns["FLOP"] = column([row.flops for row in every], AMOUNTS)
-    columns["bytes"] = column([row.bytes for row in every], AMOUNTS)
+        columns["compiler"] = scaled_column([row.compiler_estimate for row in every], TIMES)
+    columns["FLOP"] = scaled_column([row.flops for row in every], AMOUNTS)
+    columns["bytes"] = scaled_column([row.bytes for row in every], AMOUNTS)
     columns["FLOP/B"] = [f"{row.intensity:.3g}" if row.flops and row.bytes else "" for row in every]
     columns["limit"] = [row.limit.removesuffix(" bandwidth").removesuffix(" overhead") for row in every]
     taken = sum(2 + max(len(name) + 2, *map(len, cells)) for name, cells in columns.items())  # tabulate pads heads
@@ -95,8 +95,8 @@ def what_if_table(rows: Sequence[WhatIfRow]) -> str:
     cells = list(
         zip(
             [row.device for row in known],
-            column([row.bound for row in known], TIMES),
-            column([row.estimate for row in known], TIMES),
+            scaled_column([row.bound for row in known], TIMES),
+            scaled_column([row.estimate for row in known], TIMES),
             [row.bottleneck for row in known],
             strict=True,
         )
@@ -124,12 +124,12 @@ def seconds(value: float) -> str:
     return _scaled(value, *_scale([value], TIMES))
 
 
-def times(values: Sequence[float | None]) -> list[str]:
+def seconds_column(values: Sequence[float | None]) -> list[str]:
     """Seconds in one unit, that of the largest; None is empty."""
-    return column(values, TIMES)
+    return scaled_column(values, TIMES)
 
 
-def column(values: Sequence[float | None], units: Sequence[tuple[float, str]]) -> list[str]:
+def scaled_column(values: Sequence[float | None], units: Sequence[tuple[float, str]]) -> list[str]:
     """Values in one unit, that of the largest, so that they can be compared down a column."""
     size, unit = _scale([value for value in values if value is not None], units)
     return ["" if value is None else _scaled(value, size, unit) for value in values]

@@ -21,8 +21,8 @@ from hlo_count.visitors.compulsory import certain_bytes
 from hlo_count.visitors.cost import Cost, Times
 from hlo_count.visitors.walk import Walk
 
-SENT: WorkKey = ("network", "", "")
-SENT_ACROSS: WorkKey = ("dcn", "", "")
+SENT_WORK: WorkKey = ("network", "", "")
+SENT_ACROSS_WORK: WorkKey = ("dcn", "", "")
 """Bytes that a device must send, and to other slices, stand in the same map as the work of its units."""
 
 _WAYS_OF_RUNNING: Mapping[str, Callable[[Instruction], Hashable]] = {
@@ -123,7 +123,7 @@ class Workload:
         for instruction, cost, _, _ in self.works.operations(kernel):
             by_code = self.walk.kernel_of(instruction)
             own = cost if by_code is None else by_code.count.least
-            for key, amount in ((SENT, own.network_bytes - own.dcn_bytes), (SENT_ACROSS, own.dcn_bytes)):
+            for key, amount in ((SENT_WORK, own.network_bytes - own.dcn_bytes), (SENT_ACROSS_WORK, own.dcn_bytes)):
                 if amount and (collective_kind(instruction) or "").startswith("all-reduce"):
                     amount = min(amount, sum(operand.shape.bytes for operand in instruction.operands))
                 if amount:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hlo_count.harmless import printable
 from hlo_count.layout import cut, joined, tabular, width, wrapped
 from hlo_count.report.units import amount, column
-from hlo_count.roofline.roofline_table import seconds, times
+from hlo_count.roofline.roofline_table import seconds, seconds_column
 from hlo_count.sizing.size_rows import Extrapolated, SizeRow
 
 _GIGA = 10**9
@@ -32,7 +32,9 @@ def table(name: str, rows: Sequence[SizeRow]) -> str:
 
 
 def _cells(rows: Sequence[SizeRow], longest: int) -> str:
-    both = times([*(row.estimate for row in rows), *(row.bound for row in rows)])  # in one unit, to be compared
+    both = seconds_column(
+        [*(row.estimate for row in rows), *(row.bound for row in rows)]
+    )  # in one unit, to be compared
     columns: dict[str, list[str]] = {
         "target": [f"{row.target:<{longest}}" for row in rows],
         "devices": [str(row.num_devices) for row in rows],

@@ -16,10 +16,10 @@ from hlo_count.visitors.traffic import through_names, touched
 from hlo_count.visitors.value_flow import ValueFlow
 from hlo_count.visitors.walk import Walk
 
-Origin = tuple[int, int]
+LeafOrigin = tuple[int, int]
 """(parameter number, leaf) that a value is a name for."""
 
-Step = tuple[int, tuple[Instruction, int] | None]
+WriteStep = tuple[int, tuple[Instruction, int] | None]
 """Bytes that an instruction writes of a leaf, and the leaf of another value whose buffer it goes on from."""
 
 
@@ -31,13 +31,13 @@ class OutputWrites:
         self._flow = flow
         self._over_trips = over_trips
         self._certain_only = certain_only
-        self._written: dict[tuple[Instruction, int], tuple[int, Origin | None]] = {}
+        self._written: dict[tuple[Instruction, int], tuple[int, LeafOrigin | None]] = {}
 
-    def of(self, value: Instruction, leaf: int) -> tuple[int, Origin | None]:
+    def of(self, value: Instruction, leaf: int) -> tuple[int, LeafOrigin | None]:
         """Bytes written to make one leaf of a value, and the parameter whose buffer it still is, if it is one."""
         return finished(self._task(value, leaf))
 
-    def _task(self, value: Instruction, leaf: int) -> Task[tuple[int, Origin | None]]:
+    def _task(self, value: Instruction, leaf: int) -> Task[tuple[int, LeafOrigin | None]]:
         size = main_bytes(self._walk.backend, value.shape.leaves[leaf])
         passed: list[tuple[tuple[Instruction, int], int]] = []
         here: tuple[Instruction, int] | None = (value, leaf)
@@ -53,7 +53,7 @@ class OutputWrites:
             self._written[at] = written, origin
         return min(written, size), origin
 
-    def _write_step(self, value: Instruction, leaf: int) -> Task[Step]:
+    def _write_step(self, value: Instruction, leaf: int) -> Task[WriteStep]:
         """Bytes that the instruction itself writes of the leaf, and the value whose buffer it goes on from."""
         opcode = value.opcode
         if opcode in ALIASES:
@@ -82,7 +82,7 @@ class OutputWrites:
             return moved.certain if self._certain_only else moved.touched, None
         return main_bytes(self._walk.backend, value.shape.leaves[leaf]), None
 
-    def _written_by_loop(self, loop: Instruction, leaf: int) -> Task[Step]:
+    def _written_by_loop(self, loop: Instruction, leaf: int) -> Task[WriteStep]:
         body = loop.callee("body")
         assert body is not None
         trips = next((e.times for e in self._flow.edges(loop) if e.callee is body), 0)
@@ -94,7 +94,7 @@ class OutputWrites:
             return ceil(written * parts), (loop.operands[0], leaf)
         return main_bytes(self._walk.backend, loop.shape.leaves[leaf]), None
 
-    def _written_by_call(self, call: Instruction, leaf: int) -> Task[Step]:
+    def _written_by_call(self, call: Instruction, leaf: int) -> Task[WriteStep]:
         callee = call.callee("calls") or call.callee("to_apply")
         whole = main_bytes(self._walk.backend, call.shape.leaves[leaf])
         if callee is None:

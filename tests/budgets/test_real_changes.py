@@ -14,7 +14,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from hlo_count.budgets.hold import SnapshotPlace, hold_budget, hold_snapshot
-from hlo_count.budgets.snapshot import save
+from hlo_count.budgets.snapshot import save_snapshots
 from hlo_count.lowering import tpu
 
 HERE = Path(__file__)
@@ -41,7 +41,7 @@ def message(before, after, args, place: SnapshotPlace, **keywords) -> str:
     after.__name__ = after.__qualname__ = before.__name__
     taken = hold_snapshot(before, args, keywords, place, rel=0, ops=False, update=True)
     assert taken.failure is None
-    save(place.file, {place.key: taken.record["snapshot"]})
+    save_snapshots(place.file, {place.key: taken.record["snapshot"]})
     assert hold_snapshot(before, args, keywords, place, rel=0, ops=True, update=False).failure is None
     failure = hold_snapshot(after, args, keywords, place, rel=0.02, ops=False, update=False).failure
     assert failure is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hlo_count.hlo.dtypes import DTYPES
-from hlo_count.hlo.evaluate import Scalar, arithmetic, compare, convert, fit, literal
+from hlo_count.hlo.evaluate import Scalar, arithmetic, compare, convert, into_dtype, literal
 
 BINARY = {
     "add": "add",
@@ -50,7 +50,7 @@ def same(a: float, b: float) -> bool:
 def arrays(dtype: str, arity: int) -> tuple[list[tuple[Scalar, ...]], list[Any]]:
     """All tuples of VALUES, as the type holds them, and the same as columns for JAX."""
     jnp = pytest.importorskip("jax.numpy")
-    fitted = fit(DTYPES[dtype])
+    fitted = into_dtype(DTYPES[dtype])
     assert fitted is not None
     rows = list(itertools.product([fitted(value) for value in VALUES[dtype]], repeat=arity))
     return rows, [jnp.asarray(column, dtype=JAX_NAMES[dtype]) for column in zip(*rows, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, ELEMENTWISE, OPCODES, elementwise, halved, having
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, ELEMENTWISE, OPCODES, elementwise_of, halved, having
 
 NOT_IN_XLA_YET = {"exp2", "log2", "shuffle", "collective-reduce"}
 """Of other versions than those that can be installed."""
@@ -31,8 +31,8 @@ def test_an_elementwise_opcode_takes_as_many_operands_as_xla_says(name: str) -> 
 
 
 def test_elementwise_opcodes_take_one_to_three_operands() -> None:
-    assert elementwise(1) | elementwise(2) | elementwise(3) == ELEMENTWISE
-    assert elementwise(3) == {"clamp", "select"}
+    assert elementwise_of(1) | elementwise_of(2) | elementwise_of(3) == ELEMENTWISE
+    assert elementwise_of(3) == {"clamp", "select"}
 
 
 def test_halves() -> None:

@@ -6,7 +6,7 @@ import pytest
 from job_texts import step
 
 import hlo_count as hc
-from hlo_count.job.signature import changes, signature_of
+from hlo_count.job.signature import causes_of, signature_of
 
 CASES = {
     "the same": (step(), step(), [("nothing", "the same program was compiled again")]),
@@ -45,7 +45,7 @@ CASES = {
 
 @pytest.mark.parametrize(("before", "after", "expected"), CASES.values(), ids=CASES)
 def test_what_changed(before: str, after: str, expected: list[tuple[str, str]]) -> None:
-    found = changes(*(signature_of(hc.parse(text)) for text in (before, after)))
+    found = causes_of(*(signature_of(hc.parse(text)) for text in (before, after)))
     assert [change.kind for change in found] == [kind for kind, _ in expected]
     assert all(text in change.what for change, (_, text) in zip(found, expected, strict=True))
 
@@ -60,5 +60,5 @@ ENTRY %main (a: f32[2]) -> f32[2] {
     more = text.replace("  ROOT", '  %b = f32[2]{0} parameter(1), metadata={op_name="b"}\n  ROOT').replace(
         "(a: f32[2])", "(a: f32[2], b: f32[2])"
     )
-    found = changes(signature_of(hc.parse(text)), signature_of(hc.parse(more)))
+    found = causes_of(signature_of(hc.parse(text)), signature_of(hc.parse(more)))
     assert (found[0].kind, found[0].what) == ("arguments", "1 -> 2: with b")

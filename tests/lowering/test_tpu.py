@@ -56,7 +56,7 @@ def test_names_that_mean_the_same(one, other):
 
 
 def test_a_v4_chip_is_one_device_of_two_cores():
-    assert len(tpu.devices("v4", "2x2x1")) == 4
+    assert len(tpu.tpu_devices("v4", "2x2x1")) == 4
 
 
 def test_one_device_of_many_unless_the_program_asks_for_more():
@@ -73,7 +73,7 @@ def test_one_device_of_many_unless_the_program_asks_for_more():
 
 
 def test_a_mesh_of_topology_devices_is_a_target_of_its_own():
-    mesh = Mesh(list(tpu.devices("v5e", "2x4")), ("data",))
+    mesh = Mesh(list(tpu.tpu_devices("v5e", "2x4")), ("data",))
     told = jax.jit(matmul, in_shardings=(NamedSharding(mesh, P("data")), NamedSharding(mesh, P())))
     for program in (lower(told, (X, W), target=mesh), lower(told, (X, W), target="tpu:v5e:2x4")):
         assert program.num_devices == 8
@@ -174,7 +174,7 @@ def test_the_list_says_that_they_are_there():
 
 
 def test_a_program_that_was_compiled_elsewhere_tells_where():
-    spread = NamedSharding(Mesh(list(tpu.devices("v6e", "2x2")), ("data",)), P("data"))
+    spread = NamedSharding(Mesh(list(tpu.tpu_devices("v6e", "2x2")), ("data",)), P("data"))
     lowered = jax.jit(matmul, in_shardings=(spread, None)).lower(X, W)
     for stage in (lowered, lowered.compile()):
         program = lower(stage)

@@ -78,7 +78,7 @@ def test_what_is_written_is_a_profile(profile, tmp_path):
     path = tmp_path / "fitted.toml"
     found = fit([Kernels(profile)], profile)
     found.write(path)
-    again = profile_file.load(path)
+    again = profile_file.load_profile(path)
     assert again.main_memory.bandwidth.typical == found.device.main_memory.bandwidth.typical
     assert "fitted to measured kernels" in tomllib.loads(path.read_text())["memory"][0]["bandwidth"]["source"]
 

@@ -15,11 +15,11 @@ import pytest
 from hlo_count.errors import DeviceError
 from hlo_count.roofline import calibrate as calibrate_module
 from hlo_count.roofline import catalog, machine, timed_kernels
-from hlo_count.roofline.calibrate import calibrate, measure
+from hlo_count.roofline.calibrate import calibrate, time_kernels
 from hlo_count.roofline.calibration_samples import Samples, keep_fastest, profile_document
 from hlo_count.roofline.calibration_suite import Level, Machine, accelerator_levels, cpu_levels
 from hlo_count.roofline.machine import Cache
-from hlo_count.roofline.profile_file import from_document, load, to_toml
+from hlo_count.roofline.profile_file import from_document, load_profile, to_toml
 from hlo_count.roofline.timed_kernels import LAUNCHES, Kernel
 
 
@@ -169,7 +169,7 @@ def test_a_known_gpu_keeps_what_one_device_cannot_measure():
 def test_every_kernel_runs_in_every_round():
     calls = []
     names = ("a", "b")
-    found = measure([Kernel(figure=n, of=n, work=1.0, run=lambda n=n: calls.append(n)) for n in names], seconds=0)
+    found = time_kernels([Kernel(figure=n, of=n, work=1.0, run=lambda n=n: calls.append(n)) for n in names], seconds=0)
     assert [len(s.rounds) for s in found] == [calibrate_module.LEAST_ROUNDS] * 2
     assert all(len(s.seconds) >= len(s.rounds) for s in found)
     # rounds take turns: no kernel has all of its samples in one stretch
@@ -183,9 +183,9 @@ def test_a_kernel_that_the_compiler_has_shortened_is_not_measured():
 
     whole = Kernel(figure="a", of="a", work=1.0, run=lambda: None)
     gone = Kernel(figure="b", of="b", work=1.0, run=never, missing="1 of 2 add")
-    assert [s.kernel for s in measure([whole, gone], seconds=0)] == [whole]
+    assert [s.kernel for s in time_kernels([whole, gone], seconds=0)] == [whole]
     with pytest.raises(DeviceError, match="nothing to measure"):
-        measure([gone], seconds=0)
+        time_kernels([gone], seconds=0)
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_calibrate_writes_a_profile_that_is_found_as_local(small_suite, monkeypa
     returned = calibrate(seconds=0, progress=False)
     path = tmp_path / "devices" / "local.toml"
     assert os.listdir(path.parent) == ["local.toml"]
-    assert returned == load(path) == catalog.device("local")
+    assert returned == load_profile(path) == catalog.device("local")
     assert returned.calibration["rounds"] == calibrate_module.LEAST_ROUNDS
     assert {"date", "jax", "jaxlib", "processor", "cores"} <= returned.calibration.keys()
     # shapes, not rates: what must hold on any machine, loaded or not

@@ -9,7 +9,7 @@ import pytest
 import hlo_count
 from hlo_count.errors import DeviceError
 from hlo_count.roofline.device import SHIPPED
-from hlo_count.roofline.profile_file import load, to_toml
+from hlo_count.roofline.profile_file import load_profile, to_toml
 
 NAMES = [
     "v100-sxm2",
@@ -76,11 +76,11 @@ NAMES = [
 
 def test_every_device_has_one_file_named_like_it():
     assert sorted(path.stem for path in SHIPPED.glob("*.toml")) == sorted(NAMES)
-    assert all(load(SHIPPED / f"{name}.toml").name == name for name in NAMES)
+    assert all(load_profile(SHIPPED / f"{name}.toml").name == name for name in NAMES)
 
 
 def test_no_two_devices_share_a_name():
-    spoken = [n.lower() for name in NAMES for n in (name, *load(SHIPPED / f"{name}.toml").aliases)]
+    spoken = [n.lower() for name in NAMES for n in (name, *load_profile(SHIPPED / f"{name}.toml").aliases)]
     assert sorted(set(spoken)) == sorted(spoken)
 
 
@@ -112,7 +112,7 @@ def test_every_figure_has_its_source_beside_it(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_profile_can_be_bounded_with(name):
-    found = load(SHIPPED / f"{name}.toml")
+    found = load_profile(SHIPPED / f"{name}.toml")
     assert found.main_memory.kind == "main"
     for dtype in ("f32", "bf16", "s8"):
         assert found.peak(dtype).value >= found.peak(dtype, "vector", fma=False).value / 2
@@ -134,7 +134,7 @@ def profile(tmp_path):
 
 
 def test_a_users_profile_loads(profile, small_profile):
-    mine = load(profile(small_profile))
+    mine = load_profile(profile(small_profile))
     assert mine.peak("bf16").value == 100e12
     assert mine.bandwidth().value == 1e12
 
@@ -148,7 +148,7 @@ size = { mib = 32, source = "hope" }
 bandwidth = { typical_gb_per_s = 2500, source = "a rule of thumb" }
 
 """
-    mine = load(profile(small_profile.replace("[[memory]]", cache + "[[memory]]")))
+    mine = load_profile(profile(small_profile.replace("[[memory]]", cache + "[[memory]]")))
     assert mine.memory[0].bandwidth.value == float("inf")
     assert mine.memory[0].bandwidth.typical == 2500e9
     report = hlo_count.count("HloModule m\nENTRY e { p = f32[1000000] parameter(0) ROOT a = f32[1000000] add(p, p) }")
@@ -162,12 +162,12 @@ bandwidth = { typical_gb_per_s = 2500, source = "a rule of thumb" }
 def test_the_least_time_is_not_left_out(profile, small_profile):
     wrong = 'launch_overhead = { typical_us = 2, source = "hope" }\n'
     with pytest.raises(DeviceError, match=r"launch_overhead: needs us = …, the least time, beside the typical one"):
-        load(profile(wrong + small_profile))
+        load_profile(profile(wrong + small_profile))
 
 
 def test_a_missing_figure_fails_only_what_needs_it(profile, small_profile):
     without_vector = small_profile[: small_profile.index("[vector]")]
-    mine = load(profile(without_vector + small_profile[small_profile.index("[[memory]]") :]))
+    mine = load_profile(profile(without_vector + small_profile[small_profile.index("[[memory]]") :]))
     assert mine.peak("bf16").value == 100e12
     with pytest.raises(DeviceError) as error:
         mine.peak("f64")
@@ -188,7 +188,7 @@ size = {{ mib = {}, source = "hope" }}
 def test_private_caches_may_hold_more_than_the_one_they_share(profile, small_profile):
     """56 x 2 MiB of L2 on a Xeon 8480 against 105 MiB of L3."""
     levels = LEVEL.format("L2", 112) + LEVEL.format("L3", 105)
-    assert len(load(profile(small_profile.replace("[[memory]]", levels + "[[memory]]"))).memory) == 3
+    assert len(load_profile(profile(small_profile.replace("[[memory]]", levels + "[[memory]]"))).memory) == 3
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_private_caches_may_hold_more_than_the_one_they_share(profile, small_pro
 def test_a_bad_profile_names_the_bad_key(profile, small_profile, old, new, message):
     assert old in small_profile
     with pytest.raises(DeviceError) as error:
-        load(profile(small_profile.replace(old, new, 1)))
+        load_profile(profile(small_profile.replace(old, new, 1)))
     text = str(error.value)
     assert text[text.index("my.toml") :].startswith(message)
     assert "\n" not in text.split("not a TOML file")[0]
@@ -282,7 +282,7 @@ def test_a_bad_profile_names_the_bad_key(profile, small_profile, old, new, messa
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DeviceError, match=r"none\.toml: cannot be read: No such file"):
-        load(tmp_path / "none.toml")
+        load_profile(tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -303,7 +303,7 @@ def test_writing_a_profile_and_reading_it_again_changes_nothing(name):
     ],
 )
 def test_no_clock_of_a_cpu_is_above_the_one_of_its_ceiling(name, gflop_per_s):
-    found = load(SHIPPED / f"{name}.toml")
+    found = load_profile(SHIPPED / f"{name}.toml")
     peak = found.peak("f32", "vector")
     assert peak.value == pytest.approx(gflop_per_s * 1e9, rel=1e-3)  # four digits are written down
     assert peak.typical / peak.value == pytest.approx(found.clock.typical / found.clock.value, rel=1e-3)

@@ -31,7 +31,7 @@ def mesh_of(kind):
     types = (getattr(jax.sharding.AxisType, axes),) * 2
     if where == "abstract":
         return jax.sharding.AbstractMesh((4, 2), ("data", "model"), types)
-    return jax.make_mesh((4, 2), ("data", "model"), axis_types=types, devices=tpu.devices("v5e", "2x4"))
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=types, devices=tpu.tpu_devices("v5e", "2x4"))
 
 
 def layers(x, w):

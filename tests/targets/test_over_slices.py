@@ -182,7 +182,7 @@ def test_slices_that_would_end_the_process_are_refused(devices, used):
 
 
 def test_one_slice_is_a_target_without_a_number():
-    assert [each.id for each in resolve("tpu:v5e:2x4*1").devices] == [each.id for each in tpu.devices("v5e", "2x4")]
+    assert [each.id for each in resolve("tpu:v5e:2x4*1").devices] == [each.id for each in tpu.tpu_devices("v5e", "2x4")]
     assert hc.count(jnp.tanh, shape(64), target=TARGET, mesh={"data": 8}, in_specs=(P("data"),)).num_devices == 8
 
 

@@ -13,7 +13,7 @@ from hlo_count.errors import HloCountError
 from hlo_count.hlo.attributes import parse_slice, parse_window
 from hlo_count.hlo.dims import dims_of, windowed
 from hlo_count.hlo.instruction import Instruction
-from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, CONTRACTIONS, FREE, HOST, RUNNING, elementwise
+from hlo_count.hlo.opcodes import COLLECTIVE_STARTS, CONTRACTIONS, FREE, HOST, RUNNING, elementwise_of
 from hlo_count.hlo.shape_rules import INFERRED, dot_shape, inferred
 from hlo_count.hlo.shapes import Shape
 from hlo_count.hlo.verifier.collective_shapes import (
@@ -308,8 +308,8 @@ def element_problem(i: Instruction) -> str:
 _MOVES = frozenset(("tuple", "get-tuple-element", "dynamic-update-slice", "opt-barrier", "domain"))
 """What moves values as they are: no other float type comes out of it."""
 _CHECKS: dict[str, Callable[[Instruction], None]] = {
-    **dict.fromkeys(elementwise(1), arrays_only),
-    **dict.fromkeys((*elementwise(2), *elementwise(3)), _elementwise),
+    **dict.fromkeys(elementwise_of(1), arrays_only),
+    **dict.fromkeys((*elementwise_of(2), *elementwise_of(3)), _elementwise),
     **dict.fromkeys(("convert", "stochastic-convert", "reduce-precision"), _converted),
     "bitcast-convert": _bitcast_converted,
     "reshape": _reshaped,
@@ -340,7 +340,7 @@ _CHECKS: dict[str, Callable[[Instruction], None]] = {
 }
 
 _RETYPED = {"compare", "is-finite", "complex", "real", "imag", "abs"}
-_SAME = (elementwise(1) | elementwise(2)) - _RETYPED - OPERAND_RULES.keys()
+_SAME = (elementwise_of(1) | elementwise_of(2)) - _RETYPED - OPERAND_RULES.keys()
 """Opcodes that give what they take, where all that they take is of one shape."""
 _OTHERWISE = (
     RUNNING

@@ -94,7 +94,7 @@ def fit(programs: Sequence[ProgramTimes], device: Device) -> Fit:
     """
     if device.path is None:
         raise DeviceError(f"{device.name} has no file to take its figures from")
-    document = profile_file.read(device.path)
+    document = profile_file.read_document(device.path)
     known = {f"{program.name}#{number}": program for number, program in enumerate(programs)}
     samples = [sample for name, program in known.items() for sample in _samples(name, program)]
     learned = [sample for sample in samples if not sample.is_held_back]

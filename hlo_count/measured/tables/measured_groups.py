@@ -69,7 +69,7 @@ class MeasuredGroup:
         return self.elapsed / self.bound if self.bound else None
 
 
-def groups(program: ProgramTimes, by: str) -> list[MeasuredGroup]:
+def grouped_rows(program: ProgramTimes, by: str) -> list[MeasuredGroup]:
     """The rows of a program by one of GROUPINGS, that with the most seconds first; their seconds add up the same."""
     found: dict[str, list[MeasuredRow]] = {}
     for row in program.rows:

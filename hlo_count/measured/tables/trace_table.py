@@ -10,9 +10,9 @@ from hlo_count.harmless import printable
 from hlo_count.layout import SHORTEST_NAME, aligned, cut, joined, number_of, tabular, width, wrapped
 from hlo_count.measured.programs.program_times import PICO, ProgramTimes
 from hlo_count.measured.programs.time_parts import time_parts
-from hlo_count.measured.tables.measured_groups import GROUPINGS, MeasuredGroup, groups
+from hlo_count.measured.tables.measured_groups import GROUPINGS, MeasuredGroup, grouped_rows
 from hlo_count.measured.traces.host_activity import CAUSES, Transfers
-from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, column, seconds
+from hlo_count.roofline.roofline_table import AMOUNTS, TIMES, scaled_column, seconds
 
 if TYPE_CHECKING:
     from hlo_count.measured.results.recorded_trace import Trace
@@ -69,18 +69,18 @@ def programs_table(programs: Sequence[ProgramTimes], traced: float, idle: float 
     blank: list[None] = [None] * (len(total) - len(head))
     columns = {
         "runs": [f"{program.runs:,}" for program in head] + [""] * len(blank),
-        "seconds": column(total, TIMES),
+        "seconds": scaled_column(total, TIMES),
         "%": [f"{100 * each / traced:.1f}" if traced else "" for each in total],
-        "median": column([*(program.median for program in head), *blank], TIMES),
-        "first": column([*(program.seconds[0] for program in head), *blank], TIMES),
+        "median": scaled_column([*(program.median for program in head), *blank], TIMES),
+        "first": scaled_column([*(program.seconds[0] for program in head), *blank], TIMES),
         "spread": [_spread(program) for program in head] + [""] * len(blank),
-        "FLOP/s": column([*(program.flops_per_s for program in head), *blank], AMOUNTS),
+        "FLOP/s": scaled_column([*(program.flops_per_s for program in head), *blank], AMOUNTS),
     }
     if any(program.device is not None for program in head):
         columns["HFU %"] = [_hfu(program) for program in head] + [""] * len(blank)
         columns["x bound"] = [_times_bound(program) for program in head] + [""] * len(blank)
     else:
-        columns["B/s"] = column([*(program.bytes_per_s for program in head), *blank], AMOUNTS)
+        columns["B/s"] = scaled_column([*(program.bytes_per_s for program in head), *blank], AMOUNTS)
     return _laid_out("program", labels, columns)
 
 
@@ -103,9 +103,9 @@ def transfer_lines(trace: Trace) -> list[str]:
     ways = list(trace.transfers.values())
     columns = {
         "number": [f"{copies.number:,}" for copies in ways],
-        "seconds": column([copies.picoseconds * PICO for copies in ways], TIMES),
-        "bytes": column([copies.bytes for copies in ways], AMOUNTS),
-        "B/s": column([_rate(copies) for copies in ways], AMOUNTS),
+        "seconds": scaled_column([copies.picoseconds * PICO for copies in ways], TIMES),
+        "bytes": scaled_column([copies.bytes for copies in ways], AMOUNTS),
+        "B/s": scaled_column([_rate(copies) for copies in ways], AMOUNTS),
     }
     return ["", _laid_out("transfers", list(trace.transfers), columns)]
 
@@ -148,22 +148,22 @@ def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
     on = f", means over {program.devices} devices" if program.devices > 1 else ""
     times = f"{program.runs:,} runs" if program.runs > 1 else "1 run"
     lines = [f"{program.name}: where {seconds(program.total_seconds)} of {times} went{on}"]
-    found = groups(program, by)
+    found = grouped_rows(program, by)
     head, rest = found[:most], found[most:]
     shown = [*head, *([MeasuredGroup.of(f"everything else ({len(rest)})", rest)] if rest else [])]
     shown.append(MeasuredGroup.of_idle(BETWEEN, program))
     columns = {
         "runs": [group.runs for group in shown],
-        "seconds": column([group.seconds for group in shown], TIMES),
+        "seconds": scaled_column([group.seconds for group in shown], TIMES),
         "%": [f"{100 * group.share:.1f}" for group in shown],
-        "FLOP": column([group.flops for group in shown], AMOUNTS),
-        "bytes": column([group.bytes for group in shown], AMOUNTS),
+        "FLOP": scaled_column([group.flops for group in shown], AMOUNTS),
+        "bytes": scaled_column([group.bytes for group in shown], AMOUNTS),
     }
     if any(group.bound is not None for group in shown):
         columns["x bound"] = [_times(group.times_bound) for group in shown]
         columns["limit"] = [group.limit.removesuffix(" bandwidth").removesuffix(" overhead") for group in shown]
     else:
-        columns["FLOP/s"] = column([group.flops_per_s for group in shown], AMOUNTS)
+        columns["FLOP/s"] = scaled_column([group.flops_per_s for group in shown], AMOUNTS)
     if by != "source":
         columns["source"] = [group.source for group in shown]
     lines += [_laid_out(by, [group.name for group in shown], columns)]
@@ -176,7 +176,7 @@ def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
 def _parts(program: ProgramTimes) -> list[str]:
     """Why it took so long, in parts that add up."""
     parts, total = time_parts(program), program.total_seconds
-    seconds_of = column([part.seconds for part in parts], TIMES)
+    seconds_of = scaled_column([part.seconds for part in parts], TIMES)
     shares = [f"{100 * part.seconds / total:.1f} %" if total else "" for part in parts]
     rows = [(part.name, shown, share, part.why) for part, shown, share in zip(parts, seconds_of, shares, strict=True)]
     return aligned(rows, "<>><")
@@ -215,7 +215,7 @@ def unattributed_lines(trace: Trace) -> list[str]:
     shown = kernels[:5]
     columns = {
         "runs": [f"{kernel.number:,}" for _, kernel in shown],
-        "seconds": column([kernel.picoseconds * PICO for _, kernel in shown], TIMES),
+        "seconds": scaled_column([kernel.picoseconds * PICO for _, kernel in shown], TIMES),
     }
     lines.append(_laid_out("kernel", [name for name, _ in shown], columns))
     if in_graph:

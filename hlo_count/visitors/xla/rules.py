@@ -23,9 +23,9 @@ class XlaCost:
     bytes: float = 0.0
 
 
-Rule = Callable[[Instruction], XlaCost]
+XlaRule = Callable[[Instruction], XlaCost]
 
-NOTHING = XlaCost()
+NO_COST = XlaCost()
 _TRANSCENDENTAL = TRANSCENDENTAL - {"exp2", "log2"}
 CALL_MARKERS = frozenset(('"xla_call_marker_before"', '"xla_call_marker_after"'))
 
@@ -49,7 +49,7 @@ def _moved(sizes: Iterable[int]) -> XlaCost:
 
 
 def _nothing(i: Instruction) -> XlaCost:
-    return NOTHING
+    return NO_COST
 
 
 def _movement(i: Instruction) -> XlaCost:
@@ -97,7 +97,7 @@ def _transpose(i: Instruction) -> XlaCost:
     if source.dtype == i.shape.dtype:
         order = tuple(permutation[d] for d in i.shape.minor_to_major)
         if order == source.minor_to_major:
-            return NOTHING
+            return NO_COST
     return _movement(i)
 
 
@@ -174,7 +174,7 @@ def _outfeed(i: Instruction) -> XlaCost:
 
 def _custom_call(i: Instruction) -> XlaCost:
     """-1 stands for "unknown", and is summed like any other figure; markers around a call cost nothing."""
-    return NOTHING if i.attributes.get("custom_call_target") in CALL_MARKERS else XlaCost(-1.0, 0.0, -1.0)
+    return NO_COST if i.attributes.get("custom_call_target") in CALL_MARKERS else XlaCost(-1.0, 0.0, -1.0)
 
 
 def applications(i: Instruction) -> int:
@@ -212,7 +212,7 @@ def window_size(i: Instruction) -> int:
     return prod(w.size for w in parse_window(i.attribute("window")))
 
 
-RULES: dict[str, Rule] = {
+XLA_RULES: dict[str, XlaRule] = {
     **dict.fromkeys(ELEMENTWISE, _elementwise),
     **dict.fromkeys(_TRANSCENDENTAL, _transcendental),
     "copy": _movement,
@@ -247,4 +247,4 @@ BY_SHAPES = ELEMENTWISE | _TRANSCENDENTAL | {"copy"}
 
 
 def cost_of(instruction: Instruction) -> XlaCost:
-    return RULES.get(instruction.opcode, _movement)(instruction)
+    return XLA_RULES.get(instruction.opcode, _movement)(instruction)
