@@ -16,6 +16,7 @@ PACKAGE = ROOT / "hlo_count"
 ORDER = (
     "harmless",
     "errors",
+    "made_with",
     "under_way",
     "progress",
     "whole_file",
@@ -36,7 +37,7 @@ ORDER = (
 """From left to right. What is not listed stands at the right end: the command line, the plugin, the demo."""
 ROOMS = {"measured": ("traces", "programs", "tables", "results", "recording")}
 """Folders whose own folders stand in an order too."""
-FILES_IN_THE_ORDER = {"harmless", "errors", "under_way", "progress", "layout", "whole_file", "text_page"}
+FILES_IN_THE_ORDER = {"harmless", "errors", "made_with", "under_way", "progress", "layout", "whole_file", "text_page"}
 USES_JAX = {
     "command_arguments",  # shapes of --arg
     "demo",

@@ -15,6 +15,7 @@ from hlo_count.compare.explain import Share, explain
 from hlo_count.compare.reasons import UNMATCHED
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.garbage import no_garbage_collection
+from hlo_count.made_with import MadeWith
 from hlo_count.report.breakdown import KEYS as BREAKDOWNS
 from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.report.report import Report
@@ -24,7 +25,7 @@ from hlo_count.visitors.cost import Cost
 PEAK = "peak_bytes"
 
 
-class Comparison:
+class Comparison(MadeWith):
     """What it takes to get from the counts of `before` to those of `after`, as rows and plain data."""
 
     def __init__(self, before: Report, after: Report, *, optimization: bool = False) -> None:
@@ -150,16 +151,6 @@ class Comparison:
         turned = type(self)(self.after, self.before, optimization=self.optimization)
         turned._turned = self
         return turned
-
-    def __getstate__(self) -> dict[str, Any]:
-        """The two reports: what became of what is worked out again when it is asked for."""
-        return {"before": self.before, "after": self.after, "optimization": self.optimization, "_turned": self._turned}
-
-    def __eq__(self, other: object) -> bool:
-        """Whether it compares the same two programs, in the same direction."""
-        return isinstance(other, Comparison) and self.__getstate__() == other.__getstate__()
-
-    __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
         return bool(self.rows)

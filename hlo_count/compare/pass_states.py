@@ -11,6 +11,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.hlo.stage import Stage
+from hlo_count.made_with import MadeWith
 from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.report.opening import read
 from hlo_count.visitors.cost import Cost
@@ -46,7 +47,7 @@ class PassRow:
         return counts or self.instructions[0] != self.instructions[1] or self.fusions[0] != self.fusions[1]
 
 
-class PassStates:
+class PassStates(MadeWith):
     """The passes of one compile that changed something, in the order in which they ran.
 
     Their changes add up to the difference between the first state and the last.

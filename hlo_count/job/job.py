@@ -15,12 +15,13 @@ from hlo_count.job.job_page import save_job
 from hlo_count.job.job_rows import JobRow, Retrace, UnknownGroup, retraces, total, unknown_groups
 from hlo_count.job.job_table import render
 from hlo_count.job.module_counts import EVERYTHING_ELSE, KEYS, OF_DATA, OF_PROGRAM, largest
+from hlo_count.made_with import MadeWith
 from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.cost import Cost
 
 
-class Job(TextPage):
+class Job(TextPage, MadeWith):
     """The modules in a folder that XLA dumped into. Amounts are those of one run of each on one device: how often each
     ran, the dumps do not tell."""
 

@@ -13,6 +13,7 @@ from hlo_count.harmless import harmless
 from hlo_count.job.job_diff_table import render
 from hlo_count.job.job_rows import JobRow
 from hlo_count.job.signature import Changed, causes_of
+from hlo_count.made_with import MadeWith
 from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.text_page import TextPage
 from hlo_count.visitors.cost import ZERO, Cost
@@ -61,7 +62,7 @@ class ModulePair:
         return Diff(self.before.report, self.after.report)
 
 
-class JobDiff(TextPage):
+class JobDiff(TextPage, MadeWith):
     """What it takes to get from one run to another. True when anything differs."""
 
     def __init__(self, before: Path, after: Path, pairs: Sequence[ModulePair]) -> None:

@@ -13,6 +13,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.making_sense import making_sense_of
 from hlo_count.hlo.stage import Stage
 from hlo_count.hlo.travel import Packed, pack, unpack
+from hlo_count.made_with import MadeWith
 from hlo_count.report.arguments import Argument, arguments_of
 from hlo_count.report.xla_memory import peak_of_compiled, xla_peak
 from hlo_count.under_way import under_way
@@ -31,7 +32,7 @@ from hlo_count.visitors.xla.float32 import whole
 CONVENTIONS = ("default", "xla")
 
 
-class Totals:
+class Totals(MadeWith):
     """What one execution of a program costs on one device, all of it together.
 
     Amounts are integers: FLOP (1 FMA = 2), evaluations, operations, bytes. They are those of one device's program;
@@ -279,11 +280,8 @@ class Totals:
         return {**self._made_with(), "compiler_peak_bytes": self.compiler_peak_bytes, "_packed": self._packed}
 
     def _made_with(self) -> dict[str, Any]:
-        classes = type(self).__mro__
-        remade = {name for each in classes for name, value in vars(each).items() if isinstance(value, cached_property)}
-        state = {name: value for name, value in vars(self).items() if name not in remade}
         gone: dict[str, Any] = {"compiled": None, "_beside": {}, "_traced_here": False}
-        return {**state, "total": self.total, **gone}
+        return {**super().__getstate__(), "total": self.total, **gone}
 
     @cached_property
     def module(self) -> Module:

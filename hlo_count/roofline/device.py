@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from hlo_count.errors import DeviceError
 from hlo_count.harmless import harmless, printable
@@ -150,7 +151,17 @@ class Device:
     price_per_hour: float | None = None
     """What the user pays for it, in a currency of the user's choice; the shipped profiles state none."""
     calibration: Mapping[str, str | float] = field(default_factory=dict, hash=False)
-    path: Path | None = None
+    path: Path | None = field(default=None, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """One of hlo_count's own lies elsewhere on another machine: its name is what travels."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**found, "path": self.path.name if self.is_shipped and self.path is not None else self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        path = state["path"]
+        for name, value in {**state, "path": SHIPPED / path if isinstance(path, str) else path}.items():
+            object.__setattr__(self, name, value)
 
     def __str__(self) -> str:
         return printable(f"{harmless(f'{self.name}: {self.description}')}\n\n{device_table([self.to_row()])}")

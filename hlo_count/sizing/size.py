@@ -10,6 +10,7 @@ from typing import Any
 from hlo_count.errors import HloCountError, TargetError
 from hlo_count.harmless import harmless
 from hlo_count.hlo import Module
+from hlo_count.made_with import MadeWith
 from hlo_count.progress import Progress
 from hlo_count.report.counting import report_of
 from hlo_count.report.keywords import of_function
@@ -28,7 +29,7 @@ from hlo_count.visitors.settings import Branch
 _NOT_A_MESH = "mesh: axis names and sizes for all targets, or {target: mesh or None} for each"
 
 
-class Size(TextPage):
+class Size(TextPage, MadeWith):
     """A program on many targets: `rows`, that with the least estimate first; prints as a table."""
 
     def __init__(self, rows: Sequence[SizeRow]) -> None:

@@ -10,17 +10,21 @@ from itertools import accumulate
 from math import ceil
 
 from hlo_count.hlo.device_groups import Lists
+from hlo_count.made_with import MadeWith
 from hlo_count.visitors.cost import Times
 from hlo_count.visitors.network import Senders
 
 
-class Sent:
+class Sent(MadeWith):
     """A number of bytes for each device: one that follows from its id, and one that follows from its partition."""
 
     def __init__(self, replicas: int, partitions: int) -> None:
         self._replicas, self._partitions = replicas, partitions
         self._changes_by_id: dict[int, int] = defaultdict(int)
         self._changes_by_partition: dict[int, int] = defaultdict(int)
+
+    def __repr__(self) -> str:
+        return f"<Sent {self.total:,} bytes by all, {self.most:,} by one>"
 
     def add(self, senders: Senders, times: Times) -> None:
         """What an instruction sends that runs so often, each device's rounded up."""

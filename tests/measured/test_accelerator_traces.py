@@ -3,6 +3,8 @@ the names in a trace of a TPU v6e show: no accelerator made them."""
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -218,3 +220,15 @@ def test_a_program_without_an_id_is_known_by_its_name_where_one_alone_has_it(tmp
     file.write_bytes(plane("/host:metadata", {}, metadata=modules) + plane("/device:GPU:0", {"Stream #1": events}))
     (program,) = hc.read_trace(file).programs
     assert (program.report is not None) == (alike == 1)
+
+
+def test_what_was_measured_travels(trace):
+    """Equal to what it was, with rows and trips: what was read of the file, and not what the reader kept by it."""
+    arrived = pickle.loads(pickle.dumps(trace))
+    assert arrived == trace == copy.deepcopy(trace)
+    assert arrived.to_dict() == trace.to_dict() and str(arrived) == str(trace)
+    assert arrived.programs[0].rows == trace.programs[0].rows
+    trace.programs[0].rows  # noqa: B018  what is kept is no part of it
+    assert pickle.loads(pickle.dumps(trace)) == arrived
+    arrived.programs[0].courses.trip_counts.clear()
+    assert arrived != trace

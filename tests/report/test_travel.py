@@ -6,6 +6,7 @@ import copy
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import fixture_files
@@ -133,3 +134,47 @@ def test_a_program_on_many_devices_arrives_as_it_left() -> None:
     arrived = there_and_back(found)
     assert arrived == found
     assert str(arrived) == str(found)
+
+
+def dumped(folder: Path, *names: str) -> Path:
+    """A folder as XLA leaves it, with a module of each of these programs."""
+    folder.mkdir()
+    for number, name in enumerate(names, 1):
+        file = folder / f"module_{number:04}.jit_f{number}.cpu_after_optimizations.txt"
+        file.write_text(text("cpu", name))
+    return folder
+
+
+def test_a_job_and_what_became_of_it_arrive(tmp_path: Path) -> None:
+    one = hc.read_job(dumped(tmp_path / "one", "mlp_forward", "scan_matmul"))
+    other = hc.read_job(dumped(tmp_path / "other", "mlp_grad", "scan_matmul"))
+    for value in (one, one.diff(other)):
+        assert there_and_back(value) == value == copy.deepcopy(value)
+        assert there_and_back(value).to_dict() == value.to_dict()
+    assert there_and_back(other) != one
+    assert one.diff(other) != other.diff(one)
+
+
+def test_a_size_and_passes_arrive(tmp_path: Path) -> None:
+    struct = jax.ShapeDtypeStruct((64, 64), "float32")
+    size = hc.size(lambda x: x @ x, struct, on=["cpu"], cache=False)
+    for name, state in (("mlp_forward", "before_optimizations"), ("mlp_grad", "0001.p.after_fusion.before_end")):
+        (tmp_path / f"module_0001.jit_f.{state}.txt").write_text(text("cpu", name))
+    passes = hc.read_dumps(tmp_path)
+    for value in (size, passes):
+        assert there_and_back(value) == value == copy.copy(value)
+        assert str(there_and_back(value)) == str(value)
+        assert there_and_back(value).to_dict() == value.to_dict()
+
+
+def test_what_each_device_does_arrives() -> None:
+    devices = hc.count(text("h100", "psum_subgroups")).devices
+    assert there_and_back(devices) == devices and str(there_and_back(devices)) == str(devices)
+    assert list(there_and_back(devices).costs) == list(devices.costs)
+
+
+def test_a_device_is_the_same_wherever_it_lies() -> None:
+    device = hc.device("h100-sxm")
+    assert device.path is not None and str(device.path.parent).encode() not in pickle.dumps(device)
+    arrived = there_and_back(device)
+    assert arrived == device and arrived.is_shipped and arrived.path == device.path

@@ -19,12 +19,12 @@ from hlo_count.visitors.cost import Times
 class CoursesTaken:
     """Trip counts and branches (how often each was taken, of 1) by instruction, each a mean over the runs; `problems`
     are loops and conditionals that ran and whose events contradict each other or the text. `times` is how often each
-    computation ran in all runs, where that is told."""
+    computation ran in all runs, by its name, where that is told."""
 
     trip_counts: dict[str, Times] = field(default_factory=dict)
     branches: dict[str, list[float | Fraction]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    times: dict[Computation, Times] = field(default_factory=dict)
+    times: dict[str, Times] = field(default_factory=dict)
 
     @property
     def vary(self) -> bool:
@@ -40,12 +40,12 @@ def courses_taken(module: Module, seen: Mapping[str, int], runs: int) -> Courses
     makes of several kernels is seen more often, one that is no kernel not at all. Where a computation left no events
     nothing is told of what calls it.
     """
-    times: dict[Computation, Times] = {module.entry: runs}
+    times: dict[str, Times] = {module.entry.name: runs}
     found = CoursesTaken(times=times)
     waiting = [module.entry]
     while waiting:
         computation = waiting.pop()
-        entered = times[computation]
+        entered = times[computation.name]
         for instruction in computation.instructions:
             if not instruction.called or instruction.opcode == "fusion" or not entered:
                 continue
@@ -56,8 +56,8 @@ def courses_taken(module: Module, seen: Mapping[str, int], runs: int) -> Courses
             else:
                 inside = {callee: entered for role, callee in instruction.called if role in ("calls", "to_apply")}
             for callee, number in inside.items():
-                if callee not in times:  # XLA gives each call a computation of its own
-                    times[callee] = number
+                if callee.name not in times:  # XLA gives each call a computation of its own
+                    times[callee.name] = number
                     waiting.append(callee)
     return found
 

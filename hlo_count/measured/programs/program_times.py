@@ -16,6 +16,7 @@ from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import COLLECTIVES, halved
+from hlo_count.made_with import MadeWith
 from hlo_count.measured.programs.courses_taken import CoursesTaken, completed
 from hlo_count.report.breakdown import op_class
 from hlo_count.report.report import Report
@@ -75,7 +76,7 @@ class MeasuredRow:
         return self.elapsed / self.bound if self.bound else None
 
 
-class ProgramTimes:
+class ProgramTimes(MadeWith):
     """What a trace holds of one program. `seconds` are those of each run in order, from its first kernel to its last;
     `report` is None where the trace lacks its HLO. On several devices times are means over them."""
 
@@ -120,8 +121,6 @@ class ProgramTimes:
         twin = copy(self)
         twin.courses = courses
         twin.report = report_of(self.report.module, self.backend, courses, self.report.jax_version)
-        for name in ("rows", "limits"):
-            vars(twin).pop(name, None)
         added = [name for name in courses.trip_counts if name not in self.courses.trip_counts]
         if added:
             twin.notes = [*self.notes, f"the trips of {', '.join(added)} were counted in a run with its kernels apart"]
@@ -297,7 +296,7 @@ class _Times:
                 **common, opcode="", op_class="", source="", scope="", runs=_mean(number, devices), flops=None,
                 bytes=None, network_bytes=None,
             )  # fmt: skip
-        runs = _mean(self._program.courses.times.get(instruction.computation, number), devices)
+        runs = _mean(self._program.courses.times.get(instruction.computation.name, number), devices)
         calls_kernels = self._calls_what_was_seen(instruction)
         cost = ZERO if calls_kernels else self._cost(instruction)
         all_runs = cost * runs

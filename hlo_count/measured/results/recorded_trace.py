@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hlo_count.harmless import harmless, json_text
+from hlo_count.made_with import MadeWith
 from hlo_count.measured.results.traced_program import TracedProgram
 from hlo_count.measured.traces.host_activity import Transfers
 from hlo_count.measured.traces.op_events import Unattributed
@@ -14,7 +15,7 @@ from hlo_count.roofline.device import Device
 from hlo_count.text_page import TextPage
 
 
-class Trace(TextPage):
+class Trace(TextPage, MadeWith):
     """What a profiler recorded. `programs` are those that ran, that with the most seconds first."""
 
     def __init__(
