@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import hlo_count as hc
-from hlo_count.layout import tabular, wrapped
+from hlo_count.layout import columns, tabular, wrapped
 
 HERE = Path(__file__).parent
 PAGE, FIGURES = HERE / "versions.md", HERE / "versions.json"
@@ -134,7 +134,8 @@ def table(found: dict[str, dict[str, dict[str, Figures]]]) -> str:
             (version, *(cell(rows[backend][name], newest[backend][name], notes) for name in names))
             for version, rows in found.items()
         ]
-        parts.append(tabular(rows, (backend, *names), ("left",) * (1 + len(names))))
+        with columns(116):
+            parts.append(tabular(rows, (backend, *names), ("left",) * (1 + len(names))))
     for reason, number in notes.items():
         parts.append("\n".join(wrapped(f"({number}) {reason}", 116, others="    ")))
     return "\n\n".join(parts)

@@ -45,10 +45,11 @@ def test_readme_shows_what_the_demo_prints():
 def test_the_table_of_kernels_is_what_its_script_makes(target):
     """One row of it: all take a minute."""
     kernels_table = script("kernels_table")
-    (pipeline,) = (kernel for kernel in kernels_table.KERNELS if kernel.name == "emit_pipeline matmul")
+    number = next(n for n, kernel in enumerate(kernels_table.KERNELS) if kernel.name == "emit_pipeline")
+    pipeline = kernels_table.KERNELS[number]
     shown = (ROOT / "docs" / "kernels.md").read_text().splitlines()
     (line,) = (line for line in shown if line.startswith(pipeline.name) and target in line)
-    cells = [*kernels_table.counted(pipeline, target)[:3]]
+    cells = [*kernels_table.counted(number, target)[:3]]
     assert re.split(r"\s{2,}", line) == [pipeline.name, target, cells[0], f"{pipeline.flops:,}", "2·m·n·k", *cells[1:]]
 
 

@@ -88,6 +88,13 @@ def _moved_jaxpr(jaxpr: Any, move: Move) -> Any:
             contexts[id(old)] = _moved_context(old, move)
         return contexts[id(old)]
 
+    def effects(old: Any) -> Any:
+        """Those on an input name its variable; before jax 0.10, its number."""
+        named = {id(each): variable(each.input) for each in old if hasattr(getattr(each, "input", None), "aval")}
+        if all(each.input is named[id(each)] for each in old if id(each) in named):
+            return old
+        return type(old)(each.replace(named[id(each)]) if id(each) in named else each for each in old)
+
     changed: dict[str, Any] = {}
     for name in ("constvars", "invars", "outvars"):
         before = list(getattr(jaxpr, name))
@@ -103,10 +110,12 @@ def _moved_jaxpr(jaxpr: Any, move: Move) -> Any:
             invars=list(map(variable, each.invars)),
             outvars=list(map(variable, each.outvars)),
             params=moved(each.params, move),
+            effects=effects(each.effects),
             ctx=context(each.ctx),
         )
         for each in jaxpr.eqns
     ]
+    changed["effects"] = effects(jaxpr.effects)
     return jaxpr.replace(**changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -255,9 +256,10 @@ class Totals(MadeWith):
 
     @cached_property
     def peak(self) -> Peak:
-        """Peak memory with its parts: arguments, outputs, temporaries, aliased."""
+        """Peak memory: arguments, outputs, temporaries, aliased. Exact where the compiler says as much."""
         with making_sense_of(self.module):
-            return peak_bytes(self.module)
+            found = peak_bytes(self.module)
+        return replace(found, status="exact") if found.total == self.compiler_peak_bytes else found
 
     @property
     def peak_bytes(self) -> int:

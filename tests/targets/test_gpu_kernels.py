@@ -196,6 +196,29 @@ def test_a_loop_with_copies_of_one_s_own_in_mosaic(target):
     assert (report.bytes_read, report.bytes_written) == (4 * rows * tile * tiles, 4 * rows * tile)
 
 
+@pytest.mark.parametrize("target", compiled_for("h100-sxm:8"))
+def test_what_reaches_other_devices_is_an_unknown(target):
+    """Also: effects of a kernel name variables, which move to the target's mesh with it."""
+    from jax.experimental.pallas.ops.gpu.all_gather_mgpu import all_gather
+    from jax.sharding import PartitionSpec as P
+
+    mesh = jax.sharding.AbstractMesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
+    gather = functools.partial(all_gather, axis_name="x", num_blocks=16)
+    step = jax.shard_map(gather, mesh=mesh, in_specs=P("x"), out_specs=P(None), check_vma=False)
+    report = hc.count(step, jax.ShapeDtypeStruct((1024, 512), F16), target=target)
+    (unknown,) = report.unknowns
+    assert "reaches other devices by multimem" in unknown.reason
+    assert report.status == "lower bound"
+    sent = 2 * 1024 * 512 * 7 // 8
+    told = hc.count(
+        step,
+        jax.ShapeDtypeStruct((1024, 512), F16),
+        target=target,
+        costs={unknown.instruction: {"network_bytes": sent, "bytes_read": sent, "bytes_written": sent}},
+    )
+    assert (told.network_bytes, told.status) == (sent, "exact")
+
+
 BLACKWELL = """
 import jax, jax.numpy as jnp, hlo_count as hc
 from jax.experimental.pallas.ops.gpu import blackwell_matmul_mgpu as blackwell

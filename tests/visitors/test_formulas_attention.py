@@ -220,3 +220,19 @@ def test_an_engine_s_estimate_says_what_is_not_known_of_a_mask():
     operands = [shape(T, D), shape(S, D), shape(S, V)]
     _, (unknown,) = counted("te_fused_attn_forward_ffi", operands, f"({shape(T, V)}, u8[48])", engine(mask_type=3))
     assert "has padding, of lengths that only the run knows: counted in full" in unknown.reason
+
+
+@pytest.mark.parametrize("suffix", ["", "_ffi"])
+@pytest.mark.parametrize(
+    ("kind", "pairs", "other"),
+    [("", T * S, 0), ("masked_", T * S, T * S), ("upper_triang_masked_", T * (T + 1) // 2, 0)],
+)
+def test_a_softmax_of_transformer_engine_is_over_what_its_mask_leaves(kind, pairs, other, suffix):
+    keys = T if "triang" in kind else S
+    scores = f"bf16[{B},{H},{T},{keys}]"
+    masks = [f"u8[{B},1,{T},{keys}]"] if kind == "masked_" else []
+    ahead = cost(f"te_scaled_{kind}softmax_forward{suffix}", [scores, *masks], scores, "{scale_factor = 0.2 : f64}")
+    assert (ahead.flops, ahead.transcendentals, ahead.other_ops) == tuple(B * H * n for n in (5 * pairs, pairs, other))
+    back = cost(f"te_scaled_{kind}softmax_backward{suffix}", [scores] * 2, scores, "{scale_factor = 0.2 : f64}")
+    assert (back.flops, back.transcendentals) == (B * H * 5 * pairs, 0)
+    assert back.bytes == 3 * 2 * B * H * T * keys

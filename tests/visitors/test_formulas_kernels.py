@@ -309,6 +309,28 @@ def test_a_radix_sort_costs_as_a_sort(operands, amount):
     assert parts(cost("xla.gpu.ext.cub_sort_pairs", operands, result)) == {"sort.other_ops": amount}
 
 
+@pytest.mark.parametrize("target", ["xla.gpu.ext.cub_scan", "xla.gpu.ext.cub_scan_unassigned_scratch_size"])
+def test_a_prefix_sum_is_an_add_for_each_element(target):
+    config = "{vector_length = 1 : i64, row_length = 100 : i64, column_length = 8 : i64, kind = 1 : i64}"
+    found = cost(target, ["f32[8,100]"], "(f32[8,100], u8[767])", config)
+    assert parts(found) == {"add.flops": 8 * 100}
+    assert found.bytes == 2 * 4 * 8 * 100  # the scratch is room
+
+
+@pytest.mark.parametrize(
+    ("target", "operands", "result", "moved"),
+    [
+        ("PinToDevice", ["f32[64]"], "f32[64]", 0),
+        ("SetBound", ["s32[]", "s32[]"], "s32[]", 0),
+        ("__nop", [], "s8[4096]", 0),
+        ("_SPMDInternalOp_RotateRight", ["f32[64]"], "f32[64]", 2 * 4 * 64),
+    ],
+)
+def test_what_computes_nothing(target, operands, result, moved):
+    found = cost(target, operands, result)
+    assert (found.bytes, parts(found), found.status) == (moved, {}, "exact")
+
+
 # Random numbers
 
 

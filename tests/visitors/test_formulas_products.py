@@ -340,3 +340,22 @@ def test_onednn_softmax_and_layer_normalization():
     }
     layernorm = custom_call_cost(call("__onednn$layernorm", ["f32[4,64]", "f32[64]", "f32[64]"], "f32[4,64]"))
     assert parts(layernorm) == {"norm.flops": 7 * n, "norm.transcendentals": rows}
+
+
+def test_cudnn_batch_normalization_is_that_of_the_opcodes():
+    """`batch-norm-training` and its like, which XLA handed to cuDNN until 2023; epsilon and the feature are constants."""
+    x, features = "f32[16,8,4,4]", "f32[8]"
+    ends = ["f32[] 0", "s64[] 1"]
+    for name, opcode, operands, result in (
+        ("ForwardTraining", "training", [x, features, features], f"({x}, {features}, {features})"),
+        ("ForwardInference", "inference", [x, *[features] * 4], x),
+        ("Backward", "grad", [x, *[features] * 3, x], f"({x}, {features}, {features})"),
+    ):
+        found = cost(f"__cudnn$batchNormalization{name}", [*operands, *ends], result)
+        lines = "\n".join(f"  %p{n} = {each} parameter({n})" for n, each in enumerate(operands))
+        names = ", ".join(f"%p{n}" for n in range(len(operands)))
+        text = (
+            f"HloModule m\nENTRY %main () -> {result} {{\n{lines}\n"
+            f"  ROOT %r = {result} batch-norm-{opcode}({names}), epsilon=0.001, feature_index=1\n}}\n"
+        )
+        assert parts(found) == parts(Walk(parse(text), "gpu").total)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fixture_files import compiled_names, load
 
+import hlo_count as hc
 from hlo_count.hlo import parse
 from hlo_count.visitors.peak import Peak, peak_bytes
 
@@ -291,3 +292,16 @@ def test_distributed_ffts_take_what_their_authors_recorded_of_xla():
             amount, unit = program["sizes"][name].split()
             expected = float(amount) * UNITS[unit]
             assert getattr(found, part) == pytest.approx(expected, rel=0.005), program["name"]  # two decimals
+
+
+def test_temporaries_are_an_estimate_until_the_compiler_says_the_same(monkeypatch):
+    """Arguments and outputs stand in the text; which temporaries share a buffer does not."""
+    body = f'  p = {SQUARE} parameter(0)\n  b = {SQUARE} dot(p, p), {DOT}\n  ROOT r = f32[] custom-call(b), custom_call_target="sum"\n'
+    assert (peak(body).temporaries, peak(body).status) == (KIB, "estimate")
+    assert peak(f"  p = {SQUARE} parameter(0)\n  ROOT r = {SQUARE} dot(p, p), {DOT}\n").status == "exact"
+    report = hc.count(f"HloModule m, is_scheduled=true\nENTRY e {{\n{body}}}\n")
+    assert report.peak.status == "estimate"
+    for compilers, status in ((2 * KIB + 4, "exact"), (2 * KIB, "estimate")):
+        told = hc.count(report.module.text)
+        monkeypatch.setattr(type(told), "compiler_peak_bytes", compilers)
+        assert (told.peak_bytes, told.peak.status) == (2 * KIB + 4, status)

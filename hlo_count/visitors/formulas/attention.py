@@ -253,3 +253,41 @@ def engine_attention_backward(instruction: Instruction) -> Cost:
     """As cuDNN's, which it calls."""
     attention = _engine(instruction)
     return attention.counted(instruction, attention.backward())
+
+
+def _softmax(kind: str) -> None:
+    names = [f"te_scaled_{kind}softmax_{{way}}{suffix}" for suffix in ("", "_ffi")]
+
+    @custom_call(*(name.format(way="forward") for name in names))
+    def forward(instruction: Instruction) -> Cost:
+        """Of each score: scale, [hide what the mask hides,] compare with the maximum, subtract it, exponential, add to
+        the sum, divide by it. A causal mask leaves those on and below the diagonal."""
+        hidden = ("select",) if kind == "masked_" else ()
+        return _of_scores(
+            instruction,
+            "multiply",
+            *hidden,
+            "maximum",
+            "subtract",
+            "exponential",
+            "add",
+            "divide",
+            causal="triang" in kind,
+        )
+
+    @custom_call(*(name.format(way="backward") for name in names))
+    def backward(instruction: Instruction) -> Cost:
+        """Of each score: gradient · probability and its sum, subtract that · probability, scale."""
+        return _of_scores(instruction, "multiply", "add", "multiply", "subtract", "multiply", causal="triang" in kind)
+
+
+def _of_scores(instruction: Instruction, *opcodes: str, causal: bool) -> Cost:
+    """Operations in float32 on the scores [..., queries, keys] that a causal mask leaves, or on all."""
+    scores = operand(instruction, 0, rank=2)
+    *batch, queries, keys = scores.dimensions
+    number = prod(batch) * visible_pairs(queries, keys, causal=causal)
+    return Cost.sum(elementwise_cost(opcode, "f32", number) for opcode in opcodes)
+
+
+for _kind in ("", "masked_", "upper_triang_masked_"):
+    _softmax(_kind)

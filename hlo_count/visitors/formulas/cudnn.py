@@ -16,6 +16,7 @@ from hlo_count.visitors.formulas.reading import (
     operand,
     pointwise,
     result,
+    target,
     traffic_without_scratch,
 )
 from hlo_count.visitors.registry import custom_call
@@ -150,4 +151,20 @@ def norm(instruction: Instruction) -> Cost:
     cost = Cost.ops("flops", _NORM[kind] * x.size, "norm", x.dtype)
     if kind != "LAYER_BWD":  # the backward pass is given the rsqrt of the forward one
         cost += Cost.ops("transcendentals", x.size // max(scale.size, 1), "norm", x.dtype, "special")
+    return cost + traffic_without_scratch(instruction)
+
+
+_BATCH_NORM = {"ForwardTraining": 7, "ForwardInference": 4, "Backward": 9}
+"""Operations an element, as of the opcodes that they stand for."""
+
+
+@custom_call(*(f"__cudnn$batchNormalization{kind}" for kind in _BATCH_NORM))
+def batch_norm(instruction: Instruction) -> Cost:
+    """As the opcodes batch-norm-training, -inference and -grad, which XLA handed to cuDNN until 2023: operands are the
+    input, scale, and what is of each feature; the last two are epsilon and the feature's index."""
+    x, scale = operand(instruction, 0), operand(instruction, 1)
+    kind = target(instruction).removeprefix("__cudnn$batchNormalization")
+    of_each_feature = 1 if kind == "ForwardInference" else 3  # variance + epsilon; in training the means' divisions
+    cost = Cost.ops("flops", _BATCH_NORM[kind] * x.size + of_each_feature * scale.size, "norm", x.dtype)
+    cost += Cost.ops("transcendentals", scale.size, "norm", x.dtype, "special")
     return cost + traffic_without_scratch(instruction)

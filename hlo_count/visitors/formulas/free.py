@@ -19,9 +19,9 @@ from hlo_count.visitors.registry import custom_call
         "MoveToDevice",
     ),
     # buffers, and other names for them
-    *("AllocateBuffer", "ConcatBitcast", "Pin", "Unpin"),
-    # what is known of indices
-    *("AssumeGatherIndicesInBound", "GatherScatterIndicesBitpacked"),
+    *("AllocateBuffer", "ConcatBitcast", "Pin", "Unpin", "PinToDevice", "PinToDeviceSram", "__nop"),
+    # what is known of indices and sizes
+    *("SetBound", "AssumeGatherIndicesInBound", "GatherScatterIndicesBitpacked"),
     # order and checks
     *("AsyncCollectiveStart", "AsyncCollectiveDone", "NopReturnToken", "shape_assertion", "__xla_gpu_assert"),
     *("PrepareAsyncCallStart", "PrepareAsyncCallDone"),  # of what a TPU's SparseCore is handed
@@ -34,8 +34,12 @@ def free(instruction: Instruction) -> Cost:
     return Cost()
 
 
-@custom_call("PadToStatic", "SliceToDynamic", "CollectiveMetadata", "AwsNeuronTransferWithStaticRing")
+@custom_call(
+    *("PadToStatic", "SliceToDynamic", "CollectiveMetadata", "AwsNeuronTransferWithStaticRing"),
+    *(f"_SPMDInternalOp_{name}" for name in ("MultiPad", "MultiRotate", "MultiSlice", "RotateRight", "Wrap")),
+    "__onednn$matmul_reorder",
+)
 def bytes_only(instruction: Instruction) -> Cost:
     """Bytes only: an array in a buffer of its largest size, and back; where other devices have theirs; an array that
-    AWS Neuron passes on."""
+    AWS Neuron passes on; parts that the partitioner still has to find on other devices; weights in oneDNN's order."""
     return Cost()

@@ -1,10 +1,10 @@
-"""Sorting and selection."""
+"""Sorting, selection, and scans."""
 
 from __future__ import annotations
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.visitors.cost import Cost
-from hlo_count.visitors.formulas.reading import operand
+from hlo_count.visitors.formulas.reading import operand, pointwise, traffic_without_scratch
 from hlo_count.visitors.registry import custom_call
 
 
@@ -31,3 +31,10 @@ def radix_sort(instruction: Instruction) -> Cost:
     keys = operand(instruction, 0, rank=1)
     rounds = (keys.dimensions[-1] - 1).bit_length() if keys.dimensions[-1] > 1 else 0
     return Cost.ops("other_ops", keys.size * rounds, "sort", keys.dtype)
+
+
+@custom_call("xla.gpu.ext.cub_scan", "xla.gpu.ext.cub_scan_unassigned_scratch_size")
+def prefix_sum(instruction: Instruction) -> Cost:
+    """N adds, as the opcode scan that it stands for: CUB's sum of what comes before each element (XLA,
+    scan_rewriter.cc)."""
+    return pointwise(operand(instruction, 0, rank=1), "add") + traffic_without_scratch(instruction)

@@ -269,23 +269,23 @@ class _LaneRun(KernelRun):
             if cost is None:
                 self.open.unknown.setdefault(f"has an instruction {statement.name} of PTX, which no rule knows")
             else:
-                runs = self._where(statement, operation, often)
+                predicate = self._predicate(statement, operation)
+                runs = often.where(predicate.low, predicate.high)
                 tally.add(cost.amounts, self.steps.number(runs.least), self.steps.number(runs.counted))
         return [None] * len(operation.results)
 
-    def _where(self, statement: Statement, operation: Operation, often: Often) -> Often:
-        """How often an instruction runs that has a predicate."""
+    def _predicate(self, statement: Statement, operation: Operation) -> Interval:
+        """Whether an instruction runs; not known where the text in PTX works it out itself."""
         found = re.fullmatch(r"\$(\d+)", statement.predicate)
-        if found is None:
-            return often
-        predicate = self.integer(_nth(operation, int(found[1])))
-        return often.where(predicate.low, predicate.high)
+        if not statement.predicate:
+            return known(1)
+        is_given = found is not None and int(found[1]) >= _outputs(operation)
+        return self.integer(_nth(operation, int(found[1]))) if found is not None and is_given else anything(True)
 
     def _copy_in_ptx(self, statement: Statement, operation: Operation, often: Often, tally: Tally) -> None:
         """A copy that has a predicate: of the box of a descriptor, or of so many bytes at a pointer."""
         name = statement.name
-        found = re.fullmatch(r"\$(\d+)", statement.predicate)
-        predicate = self.integer(_nth(operation, int(found[1]))) if found is not None else known(1)
+        predicate = self._predicate(statement, operation)
         way = WRITTEN if ".global.shared" in name else READ
         if ".tensor" in name:
             descriptor = _operand(operation, statement.rest, r"\[\$(\d+),\s*\{")
@@ -349,10 +349,14 @@ def _operands(block: Block) -> Iterator[int]:
             yield from _operands(region)
 
 
+def _outputs(operation: Operation) -> int:
+    """How many operands of a text in PTX are what it gives; they come first."""
+    return sum(each.startswith("=") for each in operation.attributes.get("constraints", "").strip('"').split(","))
+
+
 def _nth(operation: Operation, number: int) -> int:
     """The operand that `$number` stands for in the text of PTX: results are counted first."""
-    outputs = operation.attributes.get("constraints", "").strip('"').split(",")
-    at = number - sum(each.startswith("=") for each in outputs)
+    at = number - _outputs(operation)
     if not 0 <= at < len(operation.operands):
         raise ValueError(f"has a text in PTX that names operand {number}, which is not there")
     return operation.operands[at]

@@ -238,6 +238,7 @@ def test_what_lanes_reach_by_themselves_counts_once():
 def test_blocks_that_take_over_others_run_each_once():
     """Cluster launch control: in all, each block of the grid does its work once."""
     query = "clusterlaunchcontrol.query_cancel.is_canceled.pred.b128 $1, handle;"
+    query += " @$1 clusterlaunchcontrol.query_cancel.get_first_ctaid.v4.b32.b128 {$0}, handle;"
     body = f"""
     %yes = "arith.constant"() {{value = true}} : () -> i1
     %end = "scf.while"(%yes) ({{
