@@ -60,10 +60,16 @@ def unpacked(data: bytes, name: str) -> bytes:
 
 
 def decoded(data: bytes, name: str, encoding: str = "utf-8-sig") -> str:
-    """The text in bytes. Raises HloCountError that says what other bytes are, as far as they tell."""
+    """The text in bytes. Raises HloCountError that says what other bytes are, as far as they tell.
+
+    In a text that holds a module single bytes may be wrong, of a path in Latin-1 or a letter that a log broke: each
+    becomes half of a surrogate pair, which stands as an escape in whatever is shown.
+    """
     try:
         return data.decode(encoding)
     except UnicodeDecodeError:
+        if encoding == "utf-8-sig" and b"HloModule" in data and b"\0" not in data:
+            return data.decode(encoding, errors="surrogateescape")
         kind = next((kind for magic, kind in _OTHERS.items() if data.startswith(magic)), "binary data")
         raise HloCountError(
             f"{name}: this is {kind}, not HLO text; dump with --xla_dump_hlo_as_text or compiled.as_text()"

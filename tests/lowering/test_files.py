@@ -118,6 +118,15 @@ def test_encodings_with_a_mark(encoding: str) -> None:
         assert decoded(unpacked((mark + text).encode(order), "x"), "x") == text
 
 
+def test_a_text_with_bytes_that_are_no_letters_is_a_text() -> None:
+    """Paths in Latin-1, and letters that a log breaks, are shown as escapes; without a module it is binary data."""
+    path = b'HloModule m, frontend_attributes={by="Andr\xe9"}\n'
+    assert decoded(path, "x") == 'HloModule m, frontend_attributes={by="Andr\udce9"}\n'
+    for other in (b"\xff\xd8 HloModule \0", path.replace(b"HloModule", b"Hlo")):
+        with pytest.raises(HloCountError, match="this is binary data"):
+            decoded(other, "x")
+
+
 OTHERS = {
     "a zip archive: unpack it": b"PK\x03\x04\xff\xfe",
     "gzip inside gzip": gzip.compress(gzip.compress(TEXT)),

@@ -46,8 +46,13 @@ def aliases_problem(i: Instruction) -> str:
     if _UNCHECKED in i.attribute_text:
         return ""
     shapes = [operand.shape for operand in i.operands]
-    problem = _pairs_problem(alias_pairs(text), i.shape, shapes, lambda one, other: not fits(one, other))
+    problem = _pairs_problem(alias_pairs(text), i.shape, shapes, lambda one, other: not fits(_held(one), _held(other)))
     return f"has output_to_operand_aliasing={text:.200}, which {problem}" if problem else ""
+
+
+def _held(shape: Shape) -> Shape:
+    """What a buffer holds: a call pins an array into one, or gives it back."""
+    return shape.elements[0] if shape.dtype == "buffer" else shape
 
 
 def _pairs_problem(pairs: Pairs, result: Shape, given: Sequence[Shape], differ: Callable[[Shape, Shape], bool]) -> str:

@@ -62,10 +62,10 @@ def check_started(i: Instruction) -> None:
 def check_gathered(i: Instruction) -> None:
     """An all-gather has one dimension larger, a whole number of times; a reduce-scatter smaller."""
     check_started(i)
-    if not same_kind(i.operands[0].shape, i.shape):
-        raise ValueError(f"{i.shape} is stated, with elements of {i.operands[0].shape}")
     if not i.shape.is_array or len(i.operands) != 1 or not is_known(i.operands[0].shape, i.shape):
         return
+    if not same_kind(i.operands[0].shape, i.shape):
+        raise ValueError(f"{i.shape} is stated, with elements of {i.operands[0].shape}")
     small, large = i.operands[0].shape, i.shape
     if i.opcode == "reduce-scatter":
         small, large = large, small

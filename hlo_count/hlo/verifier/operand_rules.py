@@ -61,7 +61,7 @@ def solved(i: Instruction) -> None:
     if a.rank < 2 or not _equal(*a.dimensions[-2:]):
         raise ValueError(f"{a} holds no square matrices")
     for b in rest:
-        axis = -1 if i.attribute("left_side") == "false" else -2
+        axis = -2 if i.attribute("left_side") == "true" else -1
         if b.rank != a.rank or b.dtype != a.dtype or b.dimensions[:-2] != a.dimensions[:-2]:
             raise ValueError(f"{a} and {b} are not of the same batches and elements")
         if not _equal(b.dimensions[axis], a.dimensions[-1]):
@@ -170,14 +170,10 @@ def reshaped_at_run(i: Instruction) -> None:
 
 
 def ordered(i: Instruction) -> None:
-    """What waits for tokens takes tokens."""
-    shapes = _shapes(i)
-    tokens = shapes if i.opcode in ("after-all", "recv", "infeed") else shapes[1:]
-    if i.opcode == "after-all":
-        tokens.append(i.shape)
-    odd = next((shape for shape in tokens if shape.dtype != "token"), None)
-    if odd is not None:
-        raise ValueError(f"it waits for tokens, and has {odd} for one")
+    """What waits for a token takes one, as its last operand."""
+    token = i.operands[-1].shape
+    if token.dtype != "token":
+        raise ValueError(f"it waits for a token, and takes {token}")
 
 
 _NAMED: dict[str, tuple[tuple[str, int], ...]] = {
@@ -212,7 +208,7 @@ OPERAND_RULES: dict[str, Callable[[Instruction], None]] = {
     "sort": sorted_alike,
     "ragged-all-to-all": exchanged_in_parts,
     "dynamic-reshape": reshaped_at_run,
-    **dict.fromkeys(("after-all", "add-dependency", "send", "recv", "infeed", "outfeed"), ordered),
+    **dict.fromkeys(("add-dependency", "infeed", "outfeed"), ordered),
 }
 
 
