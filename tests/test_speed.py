@@ -49,6 +49,17 @@ def test_a_table_makes_no_instruction_of_a_body_that_repeats(fresh_process: Modu
     assert not [c.name for c in repeated if "instructions" in vars(c)]
 
 
+def test_a_diff_makes_no_instruction_of_what_stands_in_both(fresh_process: ModuleType) -> None:
+    """Of bodies that say the same those of one are made, whose neighbourhoods and classes all others share."""
+    text = fresh_process.grown(1000)
+    one, other = hc.count(text), hc.count(text)
+    difference = hc.diff(one, other)
+    assert not difference.rows and difference.by("scope") and difference.by("class")
+    for report in (one, other):
+        made = [c for c in report.module.computations.values() if "instructions" in vars(c) and not c.is_entry]
+        assert len(made) <= 7  # kinds of bodies, of a hundred bodies
+
+
 def test_bodies_that_repeat_are_read_once(fresh_process: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     read: set[int] = set()
     lines = Reader.lines

@@ -136,11 +136,13 @@ def _sum(costs: list[Cost]) -> Cost:
 
 def _by_amount(shares: list[Share], key: str, naming: Naming) -> dict[str, Cost]:
     """As a report breaks them down; what belongs to no collective is a group too."""
-    entries = [(s.item.instruction, s.item.times, s.cost) for s in shares if s.cost]
+    costly = [share for share in shares if share.cost]
     if key in ("class", "dtype", "unit", "memory_space"):  # what does the same is of the same group
-        alike = Counter((s.item.label, id(s.cost)) for s in shares if s.cost)
-        some = {(s.item.label, id(s.cost)): s for s in shares if s.cost}
+        alike = Counter((s.item.label, id(s.cost)) for s in costly)
+        some = {(s.item.label, id(s.cost)): s for s in costly}
         entries = [(s.item.instruction, s.item.times, s.cost * alike[at]) for at, s in some.items()]
+    else:
+        entries = [(s.item.instruction, s.item.times, s.cost) for s in costly]
     found = {name: cost for (name,), cost in breakdown(entries, (key,), naming).items()}
     if key == "collective":
         rest = Cost.sum(cost for _, _, cost in entries) - Cost.sum(found.values())

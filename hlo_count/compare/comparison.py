@@ -10,7 +10,7 @@ from math import isfinite
 from typing import Any, Self
 
 from hlo_count.compare.change_rows import KEYS, Change, ChangeRow, changed_rows, grouped
-from hlo_count.compare.executed import ExecutedProgram
+from hlo_count.compare.executed import ExecutedProgram, Labels
 from hlo_count.compare.explain import Share, explain
 from hlo_count.compare.reasons import UNMATCHED
 from hlo_count.errors import HloCountError
@@ -44,7 +44,7 @@ class Comparison(MadeWith):
         if self._turned is not None:
             before, after = self._turned._shares
             return [_against(share) for share in after], [_against(share) for share in before]
-        labels: dict[Any, int] = {}
+        labels = Labels()
         with no_garbage_collection():
             one, other = ExecutedProgram(self.before, labels), ExecutedProgram(self.after, labels)
             return explain(one, other, optimization=self.optimization)

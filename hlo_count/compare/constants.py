@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from functools import cached_property
-
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.module import Module
@@ -23,6 +20,7 @@ _NEUTRAL = {
     ("power", 1): (1.0, "a ** 1"),
 }
 """(opcode, operand): the number that leaves the other operand as it is, and how that reads."""
+_WITH_NEUTRAL = {opcode for opcode, _ in _NEUTRAL}
 
 
 class Constants:
@@ -32,29 +30,22 @@ class Constants:
         self.module = module
         self._fixed: dict[Instruction, bool] = {}
 
-    @cached_property
-    def _callers(self) -> dict[Computation, list[Instruction]]:
-        found: dict[Computation, list[Instruction]] = defaultdict(list)
-        for instruction in self.module.instructions():
-            if instruction.opcode in INLINED or instruction.opcode == "while":
-                for role, callee in instruction.called:
-                    if role != "condition":
-                        found[callee].append(instruction)
-        return found
-
-    def folding(self, instruction: Instruction) -> str | None:
-        """How it folds: "0 + a" and the like, "constants" when all it takes is constant; None when it does not.
+    def folding(self, computation: Computation, index: int) -> str | None:
+        """How an instruction folds: "0 + a" and the like, "constants" when all it takes is constant; None when it
+        does not.
 
         In a computation that runs many times, it is enough that one of the runs folds: the first trip of a loop.
         """
-        operands = instruction.operands
-        if not operands:
+        alike = computation.twin.instructions[index]
+        if not alike.operands:
             return None
-        for at in range(min(2, len(operands))):
-            neutral = _NEUTRAL.get((instruction.opcode, at))
-            if neutral is not None and self.number(operands[at]) == neutral[0]:
-                return neutral[1]
-        return "constants" if all(self._is_fixed(operand) for operand in operands) else None
+        if alike.opcode in _WITH_NEUTRAL:  # which a caller may hand over, and each has its own callers
+            operands = computation.instructions[index].operands
+            for at in range(min(2, len(operands))):
+                neutral = _NEUTRAL.get((alike.opcode, at))
+                if neutral is not None and self.number(operands[at]) == neutral[0]:
+                    return neutral[1]
+        return "constants" if all(self._is_fixed(operand) for operand in alike.operands) else None
 
     def number(self, instruction: Instruction, path: tuple[int, ...] = (), depth: int = 0) -> float | None:
         """The one number of all its elements (of the leaf at `path` of a tuple), None when that cannot be told."""
@@ -75,8 +66,9 @@ class Constants:
             return self.number(callee.root, path, depth + 1) if callee is not None else None
         if opcode == "parameter":
             at = int(instruction.operand_text)
-            for caller in self._callers[instruction.computation]:
-                if at < len(caller.operands):
+            for caller, role in self.module.call_sites.get(instruction.computation, ()):
+                hands_over = caller.opcode in INLINED or (caller.opcode == "while" and role == "body")
+                if hands_over and at < len(caller.operands):
                     found = self.number(caller.operands[at], path, depth + 1)
                     if found is not None:
                         return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from functools import cached_property, lru_cache
 
 from hlo_count.compare.constants import Constants
 from hlo_count.compare.values import Values
+from hlo_count.hlo.attributes import split_attributes
 from hlo_count.hlo.computation import Computation
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import Metadata
@@ -33,19 +34,28 @@ Origin = tuple[str, str, tuple[bool, str, str]]
 """An op_name within its calls, the line of source, and the `place` of the op_name."""
 
 
+_Line = tuple[tuple[str, Shape], int, Metadata]
+"""What a line says: opcode and shape, the number of what it does, and where it comes from."""
+_Said = tuple[tuple[str, Shape], int, Metadata, Cost]
+"""The same with what one run costs."""
+_SILENCE = ()
+
+
 class Executed:
     """An instruction where it runs: as a kernel or inside one, and how often. `left` runs have no partner yet."""
 
     __slots__ = (
+        "computation",
         "cost",
         "home",
-        "instruction",
+        "index",
         "kernel",
         "label",
         "left",
         "op_name",
         "opcode",
         "order",
+        "shape",
         "source",
         "times",
         "where",
@@ -58,7 +68,9 @@ class Executed:
 
     def __init__(
         self,
-        instruction: Instruction,
+        computation: Computation,
+        index: int,
+        kind: tuple[str, Shape],
         *,
         order: int,
         times: Times,
@@ -67,8 +79,9 @@ class Executed:
         label: int,
         origin: Origin,
     ) -> None:
-        self.instruction = instruction
-        self.opcode = instruction.opcode
+        self.computation = computation
+        self.index = index
+        self.opcode, self.shape = kind
         self.order = order
         self.times = self.left = times
         self.kernel = kernel
@@ -78,8 +91,13 @@ class Executed:
         self.home = self
 
     @property
+    def instruction(self) -> Instruction:
+        """Made when it is asked for: most of what runs in both programs is told by its line."""
+        return self.computation.instructions[self.index]
+
+    @property
     def dims(self) -> tuple[Hashable, ...]:
-        return tuple(leaf.dimensions for leaf in self.instruction.shape.leaves)
+        return tuple(leaf.dimensions for leaf in self.shape.leaves)
 
     @property
     def family(self) -> Hashable:
@@ -93,10 +111,23 @@ class Executed:
         )
 
 
+class Labels(dict[Hashable, int]):
+    """Numbers for what instructions do, the same ones for both programs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.contents: dict[Hashable, list[int]] = {}
+        self.neighbourhoods: dict[Hashable, list[int]] = {}
+        """Those of the instructions of a computation, by its text, where it has one: it may stand in both."""
+
+    def of(self, key: Hashable) -> int:
+        return self.setdefault(key, len(self))
+
+
 class ExecutedProgram:
     """The items of a report, and the labels that say what each does."""
 
-    def __init__(self, report: Report, labels: dict[Hashable, int]) -> None:
+    def __init__(self, report: Report, labels: Labels) -> None:
         self.report = report
         self.constants = Constants(report.module)
         self.items: list[Executed] = []
@@ -108,32 +139,57 @@ class ExecutedProgram:
         self._whats: dict[tuple[str, str, str], int] = {}
         self._origins: dict[tuple[Metadata, str], Origin] = {}
         self._operations: dict[int, int] = {}
+        self._alive: dict[Computation, set[Instruction]] = {}
+        self._lines: dict[int, _Line | tuple[()]] = {}
         walk = report.walk
         homes: dict[tuple[Computation, str], Executed] = {}
         for (computation, kernel, caller), times in _contexts(walk).items():
             if not times:
                 continue
             home = None if kernel else homes.get((computation, caller))
-            costs = dict(walk.costs_of(computation, kernel))
-            for instruction, label in zip(computation.instructions, self._contents_of(computation), strict=True):
-                opcode = instruction.opcode
-                if opcode in SILENT:
-                    continue
+            for index, (kind, label, metadata, cost) in self._saying(computation, kernel):
                 item = Executed(
-                    instruction,
+                    computation,
+                    index,
+                    kind,
                     order=len(self.items),
                     times=times,
                     kernel=kernel,
-                    cost=costs.get(instruction, ZERO),
+                    cost=cost,
                     label=label,
-                    origin=self._origin(instruction.metadata, caller),
+                    origin=self._origin(metadata, caller),
                 )
                 item.home = home or item
                 self.items.append(item)
-                if opcode == "fusion":
+                if item.opcode == "fusion":
                     self.fusions.append(item)
-                    for _, callee in instruction.called:
+                    for _, callee in item.instruction.called:
                         homes.setdefault((callee, caller), item.home)
+
+    def _saying(self, computation: Computation, kernel: bool) -> Iterator[tuple[int, _Said]]:
+        """The instructions that say something, by position: from the lines of a fused body, else each of its own."""
+        costs = None if kernel else self.report.walk.costs_by_position(computation)
+        if costs is not None:
+            for index, (line, cost) in enumerate(zip(computation.printed.numbers, costs, strict=True)):
+                said = self._lines.get(line)
+                if said is None:
+                    said = self._lines[line] = self._line(line)
+                if said is not _SILENCE:
+                    yield index, (*said, cost)
+            return
+        asked = dict(self.report.walk.costs_of(computation, kernel))
+        for i, label in zip(computation.instructions, self._contents_of(computation), strict=True):
+            if i.opcode not in SILENT:
+                yield i.index, ((i.opcode, i.shape), label, i.metadata, asked.get(i, ZERO))
+
+    def _line(self, line: int) -> _Line | tuple[()]:
+        """What a distinct line of the text says, all but what it costs."""
+        module = self.report.module
+        kind, attributes = module.distinct_lines.kinds[line], module.distinct_lines.attributes[line]
+        if kind[0] in SILENT:
+            return _SILENCE
+        label = self._intern((self._what(kind[0], "", attributes), self._shape(kind[1])))
+        return kind, label, module.metadata.of(attributes)
 
     @cached_property
     def named(self) -> bool:
@@ -172,24 +228,28 @@ class ExecutedProgram:
 
     def _contents_of(self, computation: Computation) -> list[int]:
         """The same of all instructions of a computation: those of the first that says so."""
-        computation = computation.twin
-        found = self._contents.get(computation)
+        found = self._contents.get(computation.twin)
         if found is None:
-            found = self._contents[computation] = [
-                self._intern((self._what(i), self._shape(i.shape))) for i in computation.instructions
+            computation, text = computation.twin, _text_of(computation.twin)
+            found = self._labels.contents.get(text) or [
+                self._intern((self._what_of(i), self._shape(i.shape))) for i in computation.instructions
             ]
+            self._contents[computation] = self._labels.contents[text] = found
         return found
 
-    def _what(self, instruction: Instruction) -> int:
+    def _what_of(self, instruction: Instruction) -> int:
         """The same without its shape."""
         literal = instruction.operand_text if instruction.opcode == "constant" else ""
-        head, _, rest = instruction.attribute_text.partition(", metadata={")
-        key = (instruction.opcode, literal, head if "}, " not in rest else instruction.attribute_text)
+        return self._what(instruction.opcode, literal, instruction.attribute_text)
+
+    def _what(self, opcode: str, literal: str, attribute_text: str) -> int:
+        head, _, rest = attribute_text.partition(", metadata={")
+        key = (opcode, literal, head if "}, " not in rest else attribute_text)
         found = self._whats.get(key)
         if found is None:
-            named = instruction.attributes.items()
+            named = split_attributes(attribute_text).items()
             attributes = tuple([(name, value) for name, value in named if name not in _NAMING])
-            found = self._whats[key] = self._intern((instruction.opcode, literal, attributes))
+            found = self._whats[key] = self._intern((opcode, literal, attributes))
         return found
 
     def _shape(self, shape: Shape) -> int:
@@ -205,53 +265,59 @@ class ExecutedProgram:
         found = self._operations.get(content)
         if found is None:
             leaves = tuple([(leaf.dtype, leaf.dimensions) for leaf in instruction.shape.leaves])
-            found = self._operations[content] = self._intern((self._what(instruction), leaves))
+            found = self._operations[content] = self._intern((self._what_of(instruction), leaves))
         return found
 
     def neighbourhood(self, item: Executed) -> int:
         """A number for what it does, and what its operands and users do."""
-        instruction = item.instruction
-        return self._neighbourhoods_of(instruction.computation)[instruction.index]
+        return self._neighbourhoods_of(item.computation)[item.index]
 
     def _neighbourhoods_of(self, computation: Computation) -> list[int]:
-        computation = computation.twin
-        found = self._neighbourhoods.get(computation)
+        found = self._neighbourhoods.get(computation.twin)
         if found is None:
-            contents, users = self._contents_of(computation), computation.users
-            found = self._neighbourhoods[computation] = [
-                self._intern(
-                    (
-                        contents[i.index],
-                        tuple([contents[operand.index] for operand in i.operands]),
-                        tuple(sorted([contents[user.index] for user in users[i]])),
-                    )
-                )
-                for i in computation.instructions
-            ]
+            computation, text = computation.twin, _text_of(computation.twin)
+            found = self._labels.neighbourhoods.get(text) or self._neighbours(computation)
+            self._neighbourhoods[computation] = self._labels.neighbourhoods[text] = found
         return found
+
+    def _neighbours(self, computation: Computation) -> list[int]:
+        contents, users = self._contents_of(computation), computation.users
+        return [
+            self._intern(
+                (
+                    contents[i.index],
+                    tuple([contents[operand.index] for operand in i.operands]),
+                    tuple(sorted([contents[user.index] for user in users[i]])),
+                )
+            )
+            for i in computation.instructions
+        ]
 
     @cached_property
     def values(self) -> Values:
         """Which instructions compute the same, whatever the layout of it."""
         return Values(self.report.walk, self._operation)
 
-    @cached_property
-    def dead(self) -> set[Instruction]:
-        """Instructions that no root needs, in the computations that run."""
-        found: set[Instruction] = set()
-        for computation in dict.fromkeys(c for c, _ in self.report.walk.runs):
-            alive = {computation.root}
+    def is_dead(self, instruction: Instruction) -> bool:
+        """Whether the root of its computation does not need it."""
+        computation = instruction.computation
+        alive = self._alive.get(computation)
+        if alive is None:
+            alive = self._alive[computation] = {computation.root}
             stack = [computation.root]
             while stack:
                 for operand in stack.pop().operands:
                     if operand not in alive:
                         alive.add(operand)
                         stack.append(operand)
-            found.update(i for i in computation.instructions if i not in alive and i.opcode != "parameter")
-        return found
+        return instruction not in alive
 
     def _intern(self, key: Hashable) -> int:
-        return self._labels.setdefault(key, len(self._labels))
+        return self._labels.of(key)
+
+
+def _text_of(computation: Computation) -> Hashable:
+    return computation.printed.text if computation.is_printed else computation
 
 
 _Context = tuple[Computation, bool, str]

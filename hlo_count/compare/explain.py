@@ -54,12 +54,12 @@ def explain(before: ExecutedProgram, after: ExecutedProgram, *, optimization: bo
     for item in after.items:
         if item.left and item.opcode != "fusion":
             reason = view.of_arrival(item, found)
-            came[item.home].append((reason, item.instruction.shape.bytes))
+            came[item.home].append((reason, item.shape.bytes))
             runs[1].append((item, item.left, reason, False))
     for item in before.items:
         if item.left and item.opcode != "fusion":
             reason = view.turned.of_arrival(item, turned)
-            went[item.home].append((reason, item.instruction.shape.bytes))
+            went[item.home].append((reason, item.shape.bytes))
             runs[0].append((item, item.left, -reason, False))
     for pair in pairs:
         if pair.after.opcode == "fusion":
@@ -229,7 +229,7 @@ class _View:
         contents: _Came = defaultdict(list)
         for pair, reason in found.items():
             if reason is not UNCHANGED:
-                contents[pair.after.home].append((reason, pair.after.instruction.shape.bytes))
+                contents[pair.after.home].append((reason, pair.after.shape.bytes))
         return contents
 
     def of_new_fusion(self, contents: Contents) -> Reason:
@@ -243,7 +243,7 @@ class _View:
         if wrapped in COLLECTIVES:
             return Reason("collective inserted", after=wrapped)
         if item.left != item.times:
-            folded = self.after.constants.folding(instruction)
+            folded = self.after.constants.folding(item.computation, item.index)
             if folded:
                 return Reason("unfolded", after=folded)
             return Reason("rolled" if _around(item) in self._rolled else "more runs")
@@ -252,9 +252,9 @@ class _View:
             return Reason("layout copy inserted" if moved else "copy inserted", after=opcode if moved else "")
         if opcode == "convert":
             return self._of_convert(item, found)
-        if item.instruction in self.after.dead:
+        if self.after.is_dead(item.instruction):
             return Reason("inserted (dead)")
-        folded = self.after.constants.folding(instruction)
+        folded = self.after.constants.folding(item.computation, item.index)
         if folded is not None and item.cost:
             return Reason("unfolded", after=folded)
         if REMATERIALIZED in item.op_name or self._is_again(instruction):
@@ -325,7 +325,7 @@ class _View:
 
 def _around(item: Executed) -> Computation:
     """The computation whose kernel runs it."""
-    return item.home.instruction.computation
+    return item.home.computation
 
 
 def _usual(contents: Iterable[tuple[Reason, int]]) -> Reason | None:

@@ -45,7 +45,7 @@ def kernel_groups(pairs: Iterable[Pair]) -> dict[Executed, KernelGroup]:
         if pair.before.opcode == "fusion":
             continue
         edge = (pair.before.home, pair.after.home)
-        size = pair.before.instruction.shape.bytes + pair.after.instruction.shape.bytes
+        size = pair.before.shape.bytes + pair.after.shape.bytes
         shared[edge] += int(size * pair.times) + 1
         if edge not in largest or largest[edge][0] < size:
             largest[edge] = (size, pair)

@@ -89,7 +89,7 @@ def _zipped(
 
 
 def _spare(program: ExecutedProgram, item: Executed) -> bool:
-    return REMATERIALIZED in item.op_name or program.constants.folding(item.instruction) is not None
+    return REMATERIALIZED in item.op_name or program.constants.folding(item.computation, item.index) is not None
 
 
 def _by_contents(pairs: list[Pair]) -> list[Pair]:
@@ -149,7 +149,7 @@ def _transposed(program: ExecutedProgram, item: Executed) -> Hashable:
 
 
 def _reshaped(program: ExecutedProgram, item: Executed) -> Hashable:
-    return (item.where, item.opcode, item.instruction.shape.size) if item.op_name else None
+    return (item.where, item.opcode, item.shape.size) if item.op_name else None
 
 
 def _neighbouring(program: ExecutedProgram, item: Executed) -> Hashable:

@@ -152,9 +152,10 @@ class Module:
     def call_sites(self) -> dict[Computation, list[tuple[Instruction, str]]]:
         """For each computation that is called what calls it, and in which role."""
         found: dict[Computation, list[tuple[Instruction, str]]] = {}
-        for instruction in self.instructions():
-            for role, callee in instruction.called:
-                found.setdefault(callee, []).append((instruction, role))
+        for computation in self.computations.values():
+            for instruction in computation.instructions if computation.calls else ():
+                for role, callee in instruction.called:
+                    found.setdefault(callee, []).append((instruction, role))
         return found
 
     @cached_property

@@ -169,6 +169,10 @@ class Printed:
             self._calls = self._reader.calls(self.numbers)
         return self._calls
 
+    @property
+    def text(self) -> str:
+        return self._reader.text[self.start : self._stop]
+
     def lines(self) -> list[Line]:
         return self._reader.lines(self.start, self._stop)
 

@@ -259,11 +259,17 @@ class Walk:
         """The instructions of a computation that may cost anything, each with the cost of one run."""
         if kernels:
             return self._costs_of_kernels(computation)
-        if self._costs.has_unbounded or not computation.is_printed:
+        costs = self.costs_by_position(computation)
+        if costs is None:
             return ((i, self.cost_of(i, False)) for i in computation.instructions)
+        return zip(computation.instructions, costs, strict=True)
+
+    def costs_by_position(self, computation: Computation) -> list[Cost] | None:
+        """What the instructions of a fused computation cost, without making them; None where each has to be asked."""
+        if self._costs.has_unbounded or not computation.is_printed:
+            return None
         by_line, special = self._by_line, self._special_costs(computation)
-        lines = zip(computation.instructions, computation.printed.numbers, strict=True)
-        return ((i, by_line[line] or special.get(i.index, ZERO)) for i, line in lines)
+        return [by_line[line] or special.get(at, ZERO) for at, line in enumerate(computation.printed.numbers)]
 
     def _costs_of_kernels(self, computation: Computation) -> list[tuple[Instruction, Cost]]:
         """The instructions of a computation that may run as kernels, each with its own cost: worked out once."""

@@ -18,7 +18,7 @@ from fuzz.outputs import outputs_of
 from number_texts import NUMBERS
 
 import hlo_count as hc
-from hlo_count.compare.executed import ExecutedProgram
+from hlo_count.compare.executed import ExecutedProgram, Labels
 from hlo_count.visitors import walk
 
 NESTS = [name for name in BOMBS if name.startswith(("nest_of_", "doubled_")) or name in ("named_calls", "counted_nest")]
@@ -95,7 +95,7 @@ def test_op_names_that_branch_at_each_call_add_up_to_the_same_cost() -> None:
     """2^24 paths lead to the exponential: few contexts are told apart, none is lost."""
     report = hc.count(BOMBS["named_calls"](24))
     assert report.transcendentals == 2**24 * 64
-    items = ExecutedProgram(report, {}).items
+    items = ExecutedProgram(report, Labels()).items
     assert len(items) < 30_000
     assert sum(item.times * item.cost.transcendentals for item in items) == 2**24 * 64
 
