@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -77,8 +78,8 @@ def user_directory() -> Path | None:
 
 
 def _without_topology(name: str) -> str:
-    """The device that a target names: "v5e" of "tpu:v5e:2x4", "h100-sxm" of "h100-sxm:8"; any other name as it is."""
-    kind, *rest = name.split(":")
+    """The device that a target names: "v5e" of "tpu:v5e:2x4*2", "h100-sxm" of "h100-sxm:8"; any other name as it is."""
+    kind, *rest = re.sub(r"\*\d+$", "", name).split(":")
     return rest[0] if rest and kind in ("tpu", "gpu", "cuda") else kind
 
 

@@ -36,6 +36,8 @@ def no_profiles_of_ones_own(monkeypatch, tmp_path):
         ("TPU v4", "tpu-v4"),
         # targets that compile for them
         ("tpu:v5e:2x4", "tpu-v5e"),
+        ("tpu:v5e:2x4*2", "tpu-v5e"),
+        ("tpu:v5e*2", "tpu-v5e"),
         ("h100-sxm:8", "h100-sxm"),
         ("gpu:h100-sxm", "h100-sxm"),
     ],

@@ -321,3 +321,91 @@ def test_paged_attention_over_a_large_pool(target):
     roofline = report.roofline(target)
     assert roofline.bound <= most / roofline.device.bandwidth().value
     assert report.compulsory_bytes <= most
+
+
+# Totals by arithmetic, every operation of them
+
+
+@pytest.mark.parametrize("target", TPUS)
+def test_every_operation_of_a_layer_normalization(target):
+    """Of a row of C: two sums of C - 1, two divisions by C, an add of epsilon and an rsqrt; of an element: centre, square,
+    normalize, scale, shift."""
+    from jax.experimental import pallas as pl
+
+    batch, rows, c, block = 4, 256, 512, 64
+
+    def kernel(x, scale, shift, out):
+        centred = x[...] - x[...].mean(-1, keepdims=True)
+        variance = (centred * centred).mean(-1, keepdims=True)
+        out[...] = centred * jax.lax.rsqrt(variance + 1e-5) * scale[...] + shift[...]
+
+    each, once = pl.BlockSpec((1, block, c), lambda i, j: (i, j, 0)), pl.BlockSpec((1, 1, c), lambda i, j: (0, 0, 0))
+    normalized = pallas_call(
+        kernel, (batch, rows, c), grid=(batch, rows // block), in_specs=[each, once, once], out_specs=each
+    )
+    shapes = [(batch, rows, c), (1, 1, c), (1, 1, c)]
+    report = hc.count(normalized, *(jax.ShapeDtypeStruct(shape, F32) for shape in shapes), target=target)
+    size, lines = batch * rows * c, batch * rows
+    assert (report.flops, report.transcendentals) == (5 * size + lines * (2 * (c - 1) + 2 + 1), lines)
+    assert (report.bytes_read, report.bytes_written, report.status) == (4 * (size + 2 * c), 4 * size, "exact")
+
+
+@pytest.mark.parametrize("target", TPUS)
+def test_every_operation_of_a_masked_softmax_with_loops(target):
+    """Program i of 4 goes twice over i + 1 tiles of 128 by 128: with the maximum and the sum so far, then for what comes
+    out. Tiles above the diagonal are never computed."""
+    from jax import lax
+    from jax.experimental import pallas as pl
+
+    side, programs = 128, 4
+    whole = side * programs
+
+    def kernel(x, out):
+        i = pl.program_id(0)
+
+        def seen(j):
+            columns = j * side + lax.broadcasted_iota(S32, (side, side), 1)
+            return columns <= i * side + lax.broadcasted_iota(S32, (side, side), 0)
+
+        def add(j, carry):
+            most, total = carry
+            scores = jnp.where(seen(j), x[:, pl.ds(j * side, side)], -1e30)
+            now = jnp.maximum(most, scores.max(-1, keepdims=True))
+            return now, total * jnp.exp(most - now) + jnp.exp(scores - now).sum(-1, keepdims=True)
+
+        def give(j, _):
+            scores = x[:, pl.ds(j * side, side)]
+            out[:, pl.ds(j * side, side)] = jnp.where(seen(j), jnp.exp(scores - most) / total, 0.0)
+
+        most, total = lax.fori_loop(0, i + 1, add, (jnp.full((side, 1), -1e30, F32), jnp.zeros((side, 1), F32)))
+        out[...] = jnp.zeros_like(out)
+        lax.fori_loop(0, i + 1, give, None)
+
+    block = pl.BlockSpec((side, whole), lambda i: (i, 0))
+    softmax = pallas_call(kernel, (whole, whole), grid=(programs,), in_specs=[block], out_specs=block)
+    report = hc.count(softmax, jax.ShapeDtypeStruct((whole, whole), F32), target=target)
+    tiles, tile = 1 + 2 + 3 + 4, side * side
+    of_rows = side * (side - 1)  # a maximum, or a sum, over the columns of each row
+    first = of_rows + 4 * side + tile + of_rows  # four on what is carried: maximum, subtract, multiply, add
+    assert report.flops == tiles * (first + 2 * tile)
+    assert report.transcendentals == tiles * (side + 2 * tile)
+    assert (report.bytes_read, report.bytes_written, report.status) == (4 * whole**2, 4 * whole**2, "exact")
+
+
+@pytest.mark.parametrize("target", TPUS)
+def test_a_ring_of_remote_dmas_gathers(target):
+    """Each of four devices copies its own part into place, and sends three parts on that lie there."""
+    import importlib.util
+    import pathlib
+
+    place = pathlib.Path(__file__).parents[2] / "docs" / "kernel_examples.py"
+    spec = importlib.util.spec_from_file_location("kernel_examples", place)
+    examples = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(examples)
+    gather, (array,) = examples.ring()
+    report = hc.count(gather, array, target=f"{target}:2x2")
+    part = 2 * array.size // 4
+    kernel = code_of(report)
+    assert (report.network_bytes, report.status) == (3 * part, "exact")
+    assert (kernel.read[-1].counted, kernel.read_results[0].counted) == (part, 3 * part)
+    assert kernel.written[0].counted == 4 * part

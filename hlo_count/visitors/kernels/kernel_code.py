@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
@@ -74,6 +75,17 @@ def kernel_code(generic: str) -> KernelCode:
     """The code that MLIR prints in its generic form. Raises ValueError, in words that go on from its
     name, for what is not in that form."""
     return _Reader(generic).code()
+
+
+@contextmanager
+def whole_operations() -> Iterator[None]:
+    """Whoever follows code inside may take for granted that operations have what they take.
+
+    Raises ValueError where one does not: nothing has verified them."""
+    try:
+        yield
+    except (IndexError, KeyError) as problem:
+        raise ValueError("has an operation that lacks operands, results or regions") from problem
 
 
 def split(text: str) -> list[str]:

@@ -18,7 +18,7 @@ from hlo_count.visitors.kernels.deciding_values import deciding_values
 from hlo_count.visitors.kernels.gpu_pointers import ELSEWHERE, POINTERS, made_of, strides_of
 from hlo_count.visitors.kernels.gpu_threads import PLACES, Threads, axes_of
 from hlo_count.visitors.kernels.intervals import Interval, anything, constant_of, known, plus, product
-from hlo_count.visitors.kernels.kernel_code import Block, Function, KernelCode, Operation
+from hlo_count.visitors.kernels.kernel_code import Block, Function, KernelCode, Operation, whole_operations
 from hlo_count.visitors.kernels.kernel_count import KernelCount, Traffic
 from hlo_count.visitors.kernels.kernel_memory import Memory, Scratch, Value
 from hlo_count.visitors.kernels.kernel_run import Control, KernelRun, Often
@@ -36,6 +36,11 @@ _SIZES = {"i8": 1, "i64": 8, "!llvm.ptr": 8}
 def mosaic_gpu_count(code: KernelCode, operands: Sequence[Shape], results: Sequence[Shape]) -> KernelCount:
     """Count a call with such operands and results (arrays, a tuple's one by one). Raises ValueError for code that
     cannot be followed."""
+    with whole_operations():
+        return _counted(code, operands, results)
+
+
+def _counted(code: KernelCode, operands: Sequence[Shape], results: Sequence[Shape]) -> KernelCount:
     types = tuple(f"vector<1x{text}>" if _FLOATS.match(text) else text for text in code.types)
     run = _LaneRun(replace(code, types=types), [*operands, *results])
     tally, _ = run.call(run.main, [None] * len(run.main.body.arguments))
@@ -136,9 +141,9 @@ class _LaneRun(KernelRun):
         name = operation.name
         if ~number not in (self._followed or ()) or name not in ("memref.subview", "memref.reinterpret_cast"):
             return source.offset
-        dynamic = iter(operation.operands[1:])
+        dynamic = list(operation.operands[1:])
         offsets = [
-            self.integer(next(dynamic)) if each == _DYNAMIC else known(each)
+            self.integer(dynamic.pop(0)) if each == _DYNAMIC else known(each)
             for each in operation.integers("static_offsets")
         ]
         if name == "memref.reinterpret_cast":
@@ -333,8 +338,8 @@ def _sizes(main: Function, launch: Operation) -> list[int]:
     segments = launch.integers("operandSegmentSizes")
     if len(segments) < 10:
         raise ValueError("launches in a way that is not known")
-    operands = iter(launch.operands[segments[0] :])
-    found = [told.get(next(operands)) if present else 1 for present in segments[1:10]]
+    operands = list(launch.operands[segments[0] :])
+    found = [told.get(operands.pop(0)) if present else 1 for present in segments[1:10]]
     sizes = [size for size in found if size is not None and size >= 0]
     if len(sizes) < len(found) or not all(sizes[6:]):
         raise ValueError("has a grid whose size its code does not tell")

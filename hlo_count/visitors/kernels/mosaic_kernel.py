@@ -13,7 +13,7 @@ from math import prod
 from hlo_count.hlo.shapes import Shape
 from hlo_count.visitors.kernels.block_transfers import Elements, blocks_moved, whole
 from hlo_count.visitors.kernels.intervals import Interval, anything
-from hlo_count.visitors.kernels.kernel_code import Function, KernelCode, integers, split
+from hlo_count.visitors.kernels.kernel_code import Function, KernelCode, integers, split, whole_operations
 from hlo_count.visitors.kernels.kernel_count import KernelCount, Traffic
 from hlo_count.visitors.kernels.kernel_memory import Memory, Value
 from hlo_count.visitors.kernels.kernel_run import KernelRun
@@ -38,7 +38,8 @@ def mosaic_count(
     grid is that the code does not tell. Raises ValueError for code
     that does not fit the call.
     """
-    return _MosaicCall(code, operands, results, integers, trips).count()
+    with whole_operations():
+        return _MosaicCall(code, operands, results, integers, trips).count()
 
 
 class _MosaicCall:

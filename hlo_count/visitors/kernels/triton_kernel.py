@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from hlo_count.visitors.cost import Cost
 from hlo_count.visitors.kernels.intervals import anything
-from hlo_count.visitors.kernels.kernel_code import Function, KernelCode
+from hlo_count.visitors.kernels.kernel_code import Function, KernelCode, whole_operations
 from hlo_count.visitors.kernels.kernel_count import Open
 from hlo_count.visitors.kernels.kernel_run import KernelRun
 from hlo_count.visitors.kernels.kernel_tally import operations_of
@@ -23,7 +23,8 @@ def triton_operations(code: KernelCode, grid: Sequence[int]) -> tuple[Cost, Cost
     """
     run = KernelRun(code, grid)
     main = _main(code)
-    tally, _ = run.call(main, [anything() for _ in main.body.arguments])
+    with whole_operations():
+        tally, _ = run.call(main, [anything() for _ in main.body.arguments])
     return operations_of(tally.least), operations_of(tally.counted), run.open
 
 

@@ -284,6 +284,8 @@ def test_grids_that_are_odd():
         count(ADD, threads=100)
     with pytest.raises(ValueError, match="has 1,099,511,627,776 steps along one dimension, too many to follow"):
         count(LEADER, blocks=(2**40, 1, 1))
+    with pytest.raises(ValueError, match="has an operation that lacks operands"):
+        count('"scf.if"() ({\n}) : () -> ()')
     with pytest.raises(ValueError, match="has a text in PTX that names operand 7, which is not there"):
         count(asm("@$7 cp.async.bulk.shared::cta.global [$0], [$0], $0, [$0];", "%smem", "!llvm.ptr<3>"))
 
