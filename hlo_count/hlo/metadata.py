@@ -229,7 +229,7 @@ class MetadataTable:
         text = without_scheduling_names(attribute_text if at is None else at[0])
         found = self._by_text.get(text)
         if found is None:
-            metadata = split_attributes(text).get("metadata")
+            metadata = split_attributes(text).get("metadata") if at is None else text.partition("=")[2]
             found = self._by_text[text] = parse_metadata(metadata, self._tables)
         return found
 

@@ -47,8 +47,8 @@ def default_key(report: Counts) -> str:
     """What tells most without being asked: scopes, lines where half of the work has none within the function, else
     opcodes. By operations, which are much the same on every target."""
     by = dominant(report.total.only(*OP_COUNTERS))
-    scoped = sum(getattr(cost, by) for i, _, cost in report.rows if len(report.scopes.of(i)) > 1)
-    has_lines = any(i.metadata.source for i, _, _ in report.rows)
+    scoped = getattr(Cost.sum(cost for i, _, cost in report.rows if len(report.scopes.of(i)) > 1), by)
+    has_lines = any(i.metadata.source_file for i, _, _ in report.rows)
     if 2 * scoped >= getattr(report.total, by) and (scoped or not has_lines):
         return "scope" if any(report.scopes.of(i) for i, _, _ in report.rows) else "opcode"
     return "source" if has_lines else "opcode"

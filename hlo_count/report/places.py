@@ -12,7 +12,7 @@ from hlo_count.hlo.metadata import NO_METADATA, Metadata
 from hlo_count.hlo.module import Module
 from hlo_count.hlo.opcodes import LEAVES, RUNNING
 from hlo_count.hlo.parser import parse
-from hlo_count.report.scopes import scope, scope_path
+from hlo_count.report.scopes import scope_path
 from hlo_count.visitors.alike import Alike
 
 NAMELESS = "(nameless)"
@@ -175,7 +175,16 @@ class Scopes(Nearby):
     """The user's scopes by instruction, from the outermost inward; none where nothing near it has one."""
 
     def __init__(self, module: Module) -> None:
-        super().__init__(module, lambda metadata: scope(metadata.op_name))
+        self._paths = _Paths()
+        super().__init__(module, lambda metadata: self._paths[metadata.op_name])
 
     def of(self, instruction: Instruction | Alike) -> tuple[str, ...]:
-        return scope_path(self.metadata_of(instruction).op_name)
+        return self._paths[self.metadata_of(instruction).op_name]
+
+
+class _Paths(dict[str, tuple[str, ...]]):
+    """Scopes by op_name, each read once."""
+
+    def __missing__(self, op_name: str) -> tuple[str, ...]:
+        found = self[op_name] = scope_path(op_name)
+        return found

@@ -28,13 +28,28 @@ def _first_of_joined(op_name: str) -> str:
     return op_name
 
 
-@lru_cache(maxsize=4096)
 def scope(op_name: str) -> tuple[str, ...]:
     """The components of an op_name that are scopes: without the primitive at its end and control flow's plumbing.
 
     Of several op_names that XLA joined with `;` where it made one instruction of theirs, those of the first.
     """
-    parts = _COMPONENT.findall(_first_of_joined(op_name))[:-1]
+    return _scopes(_without_primitive(op_name))
+
+
+def _without_primitive(op_name: str) -> str | tuple[str, ...]:
+    """What stands before it, as a path, or as its components where `/` may stand inside of one."""
+    path, _, primitive = op_name.rpartition("/")
+    if primitive and ";" not in op_name and _BRACKETS.isdisjoint(primitive):
+        return path
+    return tuple(_COMPONENT.findall(_first_of_joined(op_name))[:-1])
+
+
+_BRACKETS = frozenset("()[]")
+
+
+@lru_cache(maxsize=4096)
+def _scopes(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    parts = _COMPONENT.findall(path) if isinstance(path, str) else path
     return tuple(
         [p for p in parts if p not in _PLUMBING and not p.startswith("branch_") and not _EMPTY_TRANSFORM.match(p)]
     )
@@ -49,7 +64,11 @@ def readable(component: str) -> str:
     return f"{inner} (backward)" if backward else inner
 
 
-@lru_cache(maxsize=4096)
 def scope_path(op_name: str) -> tuple[str, ...]:
     """The scopes of an op_name from the outermost inward, readable."""
-    return tuple(map(readable, scope(op_name)))
+    return _readable_scopes(_without_primitive(op_name))
+
+
+@lru_cache(maxsize=4096)
+def _readable_scopes(path: str | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(readable, _scopes(path)))

@@ -15,7 +15,7 @@ from hlo_count.report.breakdown import NO_FUNCTION, NO_SCOPE, NO_SOURCE
 from hlo_count.report.counts import Counts
 from hlo_count.report.dominant import dominant, rank
 from hlo_count.report.numbered import numbered_as_one
-from hlo_count.visitors.cost import ZERO, Cost, Key, Status, Times, weakest
+from hlo_count.visitors.cost import ZERO, Cost, Times
 
 TREES = ("scope", "stack")
 """Keys of `by` whose names are paths."""
@@ -60,14 +60,8 @@ def _is_part(cost: Cost, flops: Fraction, moved: Fraction) -> bool:
     return bool((cost.flops and cost.flops >= flops) or (cost.bytes and cost.bytes >= moved))
 
 
-@dataclass(slots=True)
-class _Group:
-    """What stands at one path."""
-
-    amounts: dict[Key, int] = field(default_factory=dict)
-    status: Status = "exact"
-    sources: Counter[str] = field(default_factory=Counter)
-    by_runs: dict[Times, list[Cost]] = field(default_factory=dict)
+_Group = dict[tuple[Times, str], list[Cost]]
+"""What stands at one path, by how often it runs and its line."""
 
 
 def cost_tree(report: Counts, key: str = "scope") -> Node:
@@ -82,20 +76,23 @@ def cost_tree(report: Counts, key: str = "scope") -> Node:
         path = path[:DEEPEST]
         group = groups.get(path)
         if group is None:
-            group = groups[path] = _Group()
-        for amount_key, amount in cost.amounts.items():
-            group.amounts[amount_key] = group.amounts.get(amount_key, 0) + amount
-        if cost.status != "exact":
-            group.status = weakest(group.status, cost.status)
-        group.sources[places.of(instruction) or NO_SOURCE] += cost.flops + cost.bytes
-        group.by_runs.setdefault(times, []).append(cost)
+            group = groups[path] = {}
+        alike = times, places.of(instruction) or NO_SOURCE
+        if alike in group:
+            group[alike].append(cost)
+        else:
+            group[alike] = [cost]
     root = Node("")
     nodes: dict[tuple[str, ...], Node] = {(): root}
     for path, group in groups.items():
         node = _node(path, nodes)
-        node.own = Cost(group.amounts, group.status)
-        node.sources = group.sources
-        node.by_runs = {times: Cost.sum(costs) for times, costs in group.by_runs.items()}
+        by_runs: dict[Times, list[Cost]] = {}
+        for (times, source), costs in group.items():
+            cost = Cost.sum(costs)
+            node.sources[source] += cost.flops + cost.bytes
+            by_runs.setdefault(times, []).append(cost)
+        node.by_runs = {times: Cost.sum(costs) for times, costs in by_runs.items()}
+        node.own = Cost.sum(node.by_runs.values())
     _add_up(root)
     by = dominant(root.cost)
     _sort(root, by)

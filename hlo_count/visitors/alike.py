@@ -110,9 +110,13 @@ class Rows:
             self._firsts[key] = (computation, index), times, cost
 
     def __iter__(self) -> Iterator[Entry]:
+        together: dict[tuple[int, Times], Cost] = {}  # what is alike costs the same object, also more than once
         for key, (first, times, cost) in self._firsts.items():
             if isinstance(first, Instruction):
-                yield first, times, cost * times
+                found = together.get((id(cost), times))
+                if found is None:
+                    found = together[id(cost), times] = cost * times
+                yield first, times, found
                 continue
             computation, index = first
             line = computation.printed.numbers[index]

@@ -114,6 +114,8 @@ class Cost:
     @staticmethod
     def sum(costs: Iterable[Cost]) -> Cost:
         each = list(costs)
+        if len(each) == 1 and type(each[0]) is Cost:
+            return each[0]
         by_id = {id(cost): cost for cost in each}  # what is alike costs the same object
         return Cost.weighted((by_id[one], number) for one, number in Counter(map(id, each)).items())
 

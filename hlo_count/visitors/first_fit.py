@@ -2,14 +2,13 @@
 
 An allocation is free from the end of one of its values to the start of the next. These gaps lie in a tree, ordered by
 the moment at which they begin, whose nodes know how late a gap below them ends and the first allocation that has one:
-a search follows only nodes in which some gap is long enough, first allocation first.
+a search follows only nodes in which some gap is long enough and some allocation is before the first that it found.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-from heapq import heapify, heappop, heappush, merge
 from math import inf
 
 from hlo_count.visitors.buffer_reuse import can_reuse
@@ -41,7 +40,7 @@ class FirstFit:
         while self._open and self._sizes[self._open - 1] >= size:
             self._open -= 1
             self._begin(self._open)
-        for allocation in self._candidates(max(values, key=_length)):
+        for allocation in self._candidates(values[0] if len(values) == 1 else max(values, key=_length)):
             if all(self._admits(allocation, value) for value in values):
                 for value in values:
                     self._put(allocation, value)
@@ -54,9 +53,15 @@ class FirstFit:
         touching = list(self._starting.get(value.end, ()))
         if can_reuse(value.definer):
             touching += self._ending.get(value.start, ())
+        touching.sort(reverse=True)
         before = len(self._sizes) + bisect_left(self._ends, value.start)
-        free = self._gaps.longer(before, value.end)
-        return merge(sorted(touching), free) if touching else free
+        free = -1
+        while free < len(self._sizes):
+            free = self._gaps.first(before, value.end, above=free)
+            while touching and touching[-1] < free:
+                yield touching.pop()
+            if free < len(self._sizes):
+                yield free
 
     def _admits(self, allocation: int, value: Value) -> bool:
         values = self._values[allocation]
@@ -101,6 +106,7 @@ class _Gaps:
         self._leaves = 1 << max(count - 1, 0).bit_length()
         self._end: list[float] = [-1.0] * (2 * self._leaves)
         self._first = [nobody] * (2 * self._leaves)
+        self._nobody = nobody
 
     def set(self, gap: int, allocation: int, end: float) -> None:
         ends, firsts = self._end, self._first
@@ -116,30 +122,40 @@ class _Gaps:
             ends[node], firsts[node] = end, first
             node >>= 1
 
-    def longer(self, before: int, end: int) -> Iterator[int]:
-        """The allocations of the gaps with a number below `before` that end after `end`, in order."""
+    def first(self, before: int, end: int, above: int) -> int:
+        """The first allocation behind `above` that has a gap which ends after `end`, of those with a number below
+        `before`; nobody where none has."""
         ends, firsts, leaves = self._end, self._first, self._leaves
-        found: list[tuple[int, int]] = []
+        waiting: list[int] = []
         low, high = leaves, leaves + before
         while low < high:
             if low & 1:
-                found.append((firsts[low], low))
+                waiting.append(low)
                 low += 1
             if high & 1:
                 high -= 1
-                found.append((firsts[high], high))
+                waiting.append(high)
             low >>= 1
             high >>= 1
-        found = [item for item in found if ends[item[1]] > end]
-        heapify(found)
-        while found:
-            first, node = heappop(found)
-            if node >= leaves:
-                yield first
+        waiting = [node for node in waiting if ends[node] > end]
+        waiting.sort(key=firsts.__getitem__, reverse=True)
+        found = self._nobody
+        while waiting:
+            node = waiting.pop()
+            if firsts[node] >= found:
                 continue
-            for child in (2 * node, 2 * node + 1):
-                if ends[child] > end:
-                    heappush(found, (firsts[child], child))
+            if node >= leaves:
+                if firsts[node] > above:
+                    found = firsts[node]
+                continue
+            left, right = 2 * node, 2 * node + 1
+            if firsts[left] < firsts[right]:
+                left, right = right, left
+            if ends[left] > end:
+                waiting.append(left)
+            if ends[right] > end:  # looked at first: what is before all others is found soon
+                waiting.append(right)
+        return found
 
 
 def _start(value: Value) -> int:
