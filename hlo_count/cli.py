@@ -82,7 +82,8 @@ def _outcome(argv: Sequence[str] | None) -> Outcome:
             return outcome
     except HloCountError as problem:
         return Outcome(
-            code=UNKNOWN if isinstance(problem, UnknownCostError) else WRONG, said=(f"hlo-count: {problem}",)
+            code=UNKNOWN if isinstance(problem, UnknownCostError) else WRONG,
+            said=(f"hlo-count: {problem}{_notes(problem)}",),
         )
     except SystemExit as stop:
         said = f"the program calls sys.exit({_shown(stop.code, repr)}) while it is loaded or traced"
@@ -91,7 +92,7 @@ def _outcome(argv: Sequence[str] | None) -> Outcome:
     except MemoryError:
         said = "out of memory: what is counted takes more than this process may have"
     except BaseException as problem:  # the user's own function, or JAX tracing and compiling it
-        said = f"{type(problem).__name__}: {_shown(problem)}"
+        said = f"{type(problem).__name__}: {_shown(problem)}{_notes(problem)}"
     return Outcome(code=WRONG, said=(f"hlo-count: {said}",))
 
 
@@ -101,6 +102,12 @@ def _shown(value: object, how: Callable[[object], str] = str) -> str:
         return harmless_lines(how(value).strip(), _LINES)
     except Exception:
         return f"(a {type(value).__name__} that cannot be shown)"
+
+
+def _notes(problem: BaseException) -> str:
+    """What was added to an error on its way, where it is a word or two: JAX's own notes are paragraphs."""
+    notes = [note for note in getattr(problem, "__notes__", ()) if "\n" not in note]
+    return f" ({_shown('; '.join(notes))})" if notes else ""
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

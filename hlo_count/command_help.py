@@ -36,7 +36,9 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "size": (
         "hlo-count size train.py:step --args-from train.py:arguments --on tpu:v5e,h100-sxm:8",
         "hlo-count size train.py:step --arg f32[128,784] --on h100-sxm --price-per-hour 3.50 --plot sizes.png",
+        "hlo-count size model.py:make --on tpu:v5e,h100-sxm --sizes L=2,3,4 --sizes d=64,128,192,256 --at L=96,d=12288",
     ),
+    "growth": ("hlo-count growth model.py:make --sizes b=2,3,4 --sizes s=64,128,192,256 --at b=8,s=2048",),
     "trace": (
         "hlo-count trace profile-dir --device h100-sxm",
         "hlo-count trace profile-dir --by source --plot roofline.png",

@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 import hlo_count
-from hlo_count import commands, job_commands, measured_commands
+from hlo_count import commands, job_commands, measured_commands, sizing_commands
 from hlo_count.command_help import actions_of, hint, with_examples
 from hlo_count.commands import LIMITS
 from hlo_count.console import say
@@ -166,8 +166,18 @@ def command_parser() -> argparse.ArgumentParser:
     size.add_argument("--workers", metavar="N", help="processes that compile at once (as many as processors)")
     size.add_argument("--cache", metavar="FOLDER", help="where compiled programs are kept (the user's cache folder)")
     size.add_argument("--no-cache", action="store_true", help="compile all anew, and keep nothing")
+    _add_sizes(size, "with --at: values that may be compiled; can be repeated. The program is then make(NAME=N, …)")
     _add_function_options(size)
-    size.set_defaults(run=commands.size)
+    size.set_defaults(run=sizing_commands.size)
+
+    growth = found.add_parser("growth", help="how counts grow with sizes, as polynomials over compiled programs")
+    growth.add_argument("program", help="package.module:make or file.py:make, which gives a program for sizes")
+    _add_sizes(growth, "values that may be compiled, two more than the degree; can be repeated")
+    growth.add_argument("--counter", default="flops", help="flops, bytes, peak_bytes, network_bytes ... (flops)")
+    growth.add_argument("--target", help="cpu, tpu:v5e:2x4, h100-sxm:8 ... (see hlo-count targets)")
+    growth.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    _add_function_options(growth)
+    growth.set_defaults(run=sizing_commands.growth)
 
     passes = found.add_parser("passes", help="what each compiler pass did to the counts")
     passes.add_argument("program", help="package.module:function, or a directory or a log of dumps")
@@ -197,6 +207,11 @@ def command_parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--device", help="with --from: the profile to fit, by name or file; that of the trace")
     calibrate.set_defaults(run=measured_commands.calibrate)
     return parser
+
+
+def _add_sizes(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--sizes", action="append", metavar="NAME=N,N,N", help=what)
+    parser.add_argument("--at", action="append", metavar="NAME=N", help="sizes that nobody compiles, one of each name")
 
 
 def _add_program_options(parser: argparse.ArgumentParser, modules: str = "store") -> None:

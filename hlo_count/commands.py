@@ -140,7 +140,7 @@ def roofline(options: argparse.Namespace) -> Outcome:
         else:
             results.append(report.roofline(devices[0] if devices else None))
     if len(results) == 1:
-        return _with_plot(results[0], options)
+        return with_plot(results[0], options)
     if options.json:
         every = zip(targets, results, strict=True)
         return Outcome(json_text({str(target): result.to_dict() for target, result in every}))
@@ -163,36 +163,6 @@ def explain(options: argparse.Namespace) -> Outcome:
     return Outcome(json_text(found.to_dict()) if options.json else str(found))
 
 
-def size(options: argparse.Namespace) -> Outcome:
-    from hlo_count.command_arguments import number, whole_number
-
-    prices: Any = None
-    for text in options.price_per_hour or []:
-        target, _, price = text.rpartition("=")
-        value = number(price, "--price-per-hour")
-        prices = {**(prices or {}), target: value} if target else value
-    fn, args, kwargs, keywords = call_given(with_options(options, module=None), options.program, None)
-    if options.on is None:
-        raise HloCountError("size compiles for targets: --on tpu:v5e,h100-sxm:8; `hlo-count targets` lists them")
-    on = names_in(options.on, "--on", "target")
-    with prints_aside():
-        result = hlo_count.size(
-            fn,
-            *args,
-            on=on,
-            kwargs=kwargs,
-            price_per_hour=prices,
-            tokens=whole_number(options.tokens, "--tokens") if options.tokens is not None else None,
-            workers=whole_number(options.workers, "--workers") if options.workers is not None else None,
-            cache=False if options.no_cache else options.cache or True,
-            progress=is_terminal(sys.stderr),
-            **keywords,
-        )
-    outcome = _with_plot(result, options)
-    failed = any(row.report is None for row in result.rows)
-    return Outcome(outcome.text, WRONG if failed else DONE, outcome.said)
-
-
 def passes(options: argparse.Namespace) -> Outcome:
     progress = is_terminal(sys.stderr)
     from hlo_count.compare.logged_dumps import holds_dumps
@@ -208,7 +178,7 @@ def passes(options: argparse.Namespace) -> Outcome:
             result = hlo_count.passes(
                 fn, *args, pass_filter=options.filter, progress=progress, kwargs=kwargs, **keywords
             )
-    return _with_plot(result, options)
+    return with_plot(result, options)
 
 
 def devices(options: argparse.Namespace) -> Outcome:
@@ -282,7 +252,7 @@ def _held(reports: Sequence[Report], limits: Mapping[str, Any]) -> tuple[int, tu
     return DONE, ()
 
 
-def _with_plot(result: Any, options: argparse.Namespace) -> Outcome:
+def with_plot(result: Any, options: argparse.Namespace) -> Outcome:
     """A result as text or JSON, and where a plot was asked for, as a file."""
     text = json_text(result.to_dict()) if options.json else str(result)
     if not options.plot:

@@ -554,6 +554,7 @@ OFFERED = {
     "diff": hlo_count.count,  # whose keywords it understands
     "passes": hlo_count.passes,
     "size": hlo_count.size,
+    "growth": hlo_count.growth,
     "measure": hlo_count.measure,
     "run": hlo_count.track,
     "trace": hlo_count.read_trace,
@@ -566,7 +567,7 @@ OFFERED = {
 NOT_THERE = {
     "executor", "progress",  # objects of Python, and a bar that a terminal has anyway
     "num_devices",  # of a report whose text does not tell
-    "sizes", "at",  # of a function that makes programs, which is Python's
+    "on_done",  # a function of Python's, for which a terminal has a bar
 }  # fmt: skip
 NOT_OF_DIFF = {"convention"}  # it compares our own counts alone
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -32,6 +33,12 @@ def make_mesh(asked: Any, devices: Sequence[Any], target: str) -> Any:
     ):
         raise HloCountError(f'mesh: a mesh is axis names and sizes, such as {{"data": 8}}, not {asked!r}')
     arranged = arrange(tuple(sizes.values()), devices, target)
+    if arranged.size < len(devices) and ":" in target and devices[0].platform != "cpu":  # which says how many
+        shown = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        warnings.warn(
+            f"mesh {shown}: {arranged.size} of the {len(devices)} devices of {target} are used, the others are idle",
+            stacklevel=2,
+        )
     return Mesh(arranged, tuple(sizes), **axis_types(asked))
 
 

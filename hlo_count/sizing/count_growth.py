@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
+from math import gcd
 from typing import Any
 
 from hlo_count.errors import HloCountError
@@ -46,6 +49,8 @@ class Growth:
     """The weakest of the programs that were compiled."""
     compiled: int
     """How many programs that were."""
+    tried: tuple[tuple[int, ...], ...] = field(repr=False)
+    """The values of each name that were given, in the order of the names."""
     checked: tuple[Point, ...] = field(repr=False)
     """Sizes that no coefficient was found from, at which every polynomial was held to the count."""
 
@@ -65,11 +70,15 @@ class Growth:
         return {name: each for name, each in self.terms.items() if isinstance(each, Unfitted)}
 
     def __call__(self, **sizes: int) -> int:
-        """The count at these sizes. Raises HloCountError where a class has no polynomial, and for other names."""
+        """The count at these sizes. Raises HloCountError where a class has no polynomial, and for other names; warns of
+        sizes that may be programs of another kind, as `cautions` tells."""
         if set(sizes) != set(self.names):
             raise HloCountError(f"the sizes are {', '.join(self.names)}, not {', '.join(sizes) or 'none'}")
         if self.unfitted:
-            raise HloCountError(f"{self.counter} of {', '.join(self.unfitted)} is no polynomial: compile and count it")
+            of = f" of {', '.join(self.unfitted)}" if set(self.unfitted) != {self.counter} else ""
+            raise HloCountError(f"{self.counter}{of} is no polynomial in these sizes: compile and count it")
+        for each in cautions(self.names, self.tried, sizes):
+            warnings.warn(each, stacklevel=2)
         value = self.total(**sizes)
         if value.denominator != 1:
             raise HloCountError(f"{self.counter} would be {value} there, which no program does")
@@ -108,6 +117,10 @@ class Growth:
             rows = [[*map(str, point), f"{value:,}"] for point, value in each.tried[:_SHOWN]]
             table = tabular(rows, (*self.names, self.counter), ["right"] * (len(self.names) + 1))
             lines += [f"    {line}" for line in table.splitlines()]
+        for n, name in enumerate(self.names):
+            if fitted and not any(monomial[n] for each in fitted.values() for monomial in each.terms):
+                values = ", ".join(map(str, self.tried[n]))
+                lines += wrapped(f"no term has {name}: the same at {values}", first="  ", others="    ")
         held = "; ".join(
             ", ".join(f"{n}={v}" for n, v in zip(self.names, point, strict=True)) for point in self.checked
         )
@@ -143,8 +156,9 @@ def growth(
     statuses: list[Status] = []
 
     def measured(point: Point) -> dict[str, int]:
-        fn, arguments = made_of(make, dict(zip(names, point, strict=True)))
-        report = count(fn, *arguments, target=target, **options)
+        with telling_where(_at(names, point)):
+            fn, arguments = made_of(make, dict(zip(names, point, strict=True)))
+            report = count(fn, *arguments, target=target, **options)
         statuses.append(report.status)
         on_done(len(statuses))
         return _by_class(report, counter)
@@ -156,8 +170,30 @@ def growth(
         terms=found.terms,
         status=reduce(weakest, statuses),
         compiled=found.measured,
+        tried=tuple(map(tuple, axes)),
         checked=found.held,
     )
+
+
+def cautions(names: Sequence[str], axes: Sequence[Sequence[int]], sizes: Mapping[str, int]) -> list[str]:
+    """The sizes of which it is not known whether the compiler treats them as those that were tried: all those were
+    multiples of some number, as of a tile, and these are not."""
+    found = []
+    for name, values in zip(names, axes, strict=True):
+        step = gcd(*values)
+        if sizes[name] % step:
+            found.append(f"{name}={sizes[name]} is no multiple of {step}, as all that were compiled are: not checked")
+    return found
+
+
+@contextmanager
+def telling_where(place: str) -> Iterator[None]:
+    """Say of what goes wrong inside for which sizes it does."""
+    try:
+        yield
+    except Exception as problem:
+        problem.add_note(f"for {place}")
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from hlo_count.roofline.device import Device
 from hlo_count.roofline.resources import Ceilings, longest
 from hlo_count.roofline.work_by_unit import WorkKey
 from hlo_count.roofline.workload import Workload
-from hlo_count.sizing.count_growth import Unfitted, axes_of, fitted
+from hlo_count.sizing.count_growth import Unfitted, axes_of, cautions, fitted, telling_where
 from hlo_count.sizing.polynomials import Point, Polynomial
 from hlo_count.sizing.size_rows import Extrapolated, SizeRow
 from hlo_count.visitors.cost import Status, weakest
@@ -48,7 +48,8 @@ def extrapolate(
     largest = tuple(axis[-1] for axis in axes)
 
     def measured(point: Point) -> dict[str, int]:
-        rows = compiled(dict(zip(names, point, strict=True)))
+        with telling_where(", ".join(f"{name}={value}" for name, value in zip(names, point, strict=True))):
+            rows = compiled(dict(zip(names, point, strict=True)))
         seen[point] = {row.target: row for row in rows}
         return {"\0".join((row.target, *key)): n for row in rows for key, n in _quantities(row).items()}
 
@@ -63,7 +64,8 @@ def extrapolate(
             continue
         terms = {tuple(key.split("\0")[1:]): term for key, term in found.terms.items() if key.split("\0")[0] == target}
         status = reduce(weakest, [rows[target].report.status for rows in seen.values()])  # type: ignore[union-attr]
-        each.append(_row(last, terms, at, names, largest, len(seen), status))
+        said = [f"from {len(seen)} programs that were compiled", *cautions(names, axes, at)]
+        each.append(_row(last, terms, at, names, largest, said, status))
     return each
 
 
@@ -73,7 +75,7 @@ def _row(
     at: Mapping[str, int],
     names: tuple[str, ...],
     largest: Point,
-    programs: int,
+    said: list[str],
     status: Status,
 ) -> SizeRow:
     assert isinstance(last.report, Report) and last.bound is not None and last.estimate is not None
@@ -100,7 +102,7 @@ def _row(
         at=", ".join(f"{name}={at[name]}" for name in names),
         num_devices=last.report.num_devices,
         status=status,
-        notes=[f"from {programs} programs that were compiled", *notes],
+        notes=[*said, *notes],
         flops=counts["flops"],
         bytes=counts["bytes"],
         network_bytes=counts["network_bytes"],

@@ -197,5 +197,7 @@ def _prices(given: Any, targets: Sequence[str]) -> dict[str, float]:
         if target not in targets:
             raise HloCountError(f"price_per_hour: {target!r} is no target of on=")
         if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < float("inf"):
-            raise HloCountError(f"price_per_hour: what one device costs in an hour, a number, not {price!r}")
+            raise HloCountError(
+                f"price_per_hour: what one device costs in an hour, a number of 0 or more, not {price!r}"
+            )
     return {target: float(price) for target, price in prices.items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hlo_count as hc
+from hlo_count.cli import main
 from hlo_count.sizing.polynomials import Polynomial, degree, grid, monomials, through
 
 jax = pytest.importorskip("jax")
@@ -64,7 +67,9 @@ def test_what_is_no_polynomial_is_said_with_what_was_tried() -> None:
     assert [point for point, _ in unfitted.tried] == [(n,) for n in sizes]
     assert found.total.terms == {(1,): 1}
     assert "sort: no polynomial: in n the 5 values are not those of a polynomial of degree 3 or less" in str(found)
-    with pytest.raises(hc.HloCountError, match="other_ops of sort is no polynomial: compile and count it"):
+    with pytest.raises(
+        hc.HloCountError, match="other_ops of sort is no polynomial in these sizes: compile and count it"
+    ):
         found(n=512)
 
 
@@ -90,6 +95,72 @@ def test_bytes_and_parameters() -> None:
         lambda n: (lambda x, w: x @ w, struct(2, n), struct(n, n)), {"n": [8, 16, 24, 32]}, counter="parameters"
     )
     assert found.total(n=100) == 100 * 102
+
+
+def test_a_size_that_no_term_has_is_said() -> None:
+    """One tile for all that were tried: nothing says that it stays one."""
+
+    def tiles(n: int) -> tuple[Any, ...]:
+        return lambda x: x[: -(-n // 128)] * 2, struct(n)
+
+    found = hc.growth(tiles, {"n": [16, 32, 64]})
+    assert found.total.terms == {(0,): 1}
+    assert "no term has n: the same at 16, 32, 64" in str(found)
+    with pytest.warns(UserWarning, match="n=1001 is no multiple of 16, as all that were compiled are"):
+        assert found(n=1001) == 1
+
+
+def test_what_goes_wrong_says_for_which_sizes() -> None:
+    def few(n: int) -> tuple[Any, ...]:
+        if n > 8:
+            raise ValueError("no such size")
+        return lambda x: x + 1, struct(n)
+
+    with pytest.raises(ValueError, match="no such size") as raised:
+        hc.growth(few, {"n": [4, 8, 12]})
+    assert raised.value.__notes__ == ["for n=12"]
+
+
+PROGRAMS = """
+import jax, jax.numpy as jnp
+def product(b, d):
+    return (lambda x, w: x @ w), *(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((b, d), (d, d)))
+def few(b, d):
+    assert b < 4, "no such size"
+    return product(b, d)
+def sort(b, d):
+    return jnp.sort, jax.ShapeDtypeStruct((b * d,), jnp.float32)
+"""
+SIZES = ("--sizes", "b=2,3,4", "--sizes", "d=8,16,24,32")
+
+
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "programs.py").write_text(PROGRAMS)
+
+    def ask(name: str, *options: str) -> tuple[int, str, str]:
+        code = main(["growth", f"{tmp_path / 'programs.py'}:{name}", *options])
+        return code, *capsys.readouterr()
+
+    code, out, err = ask("product", *SIZES, "--at", "b=8,d=2048")
+    assert (code, err) == (0, "")
+    assert out.startswith("flops = 2·b·d²\n")
+    assert out.rstrip().endswith(f"b=8, d=2048: {2 * 8 * 2048**2:,} flops")
+    code, out, _ = ask("product", *SIZES, "--at", "b=8", "--at", "d=2048", "--json")
+    assert json.loads(out)["value"] == 2 * 8 * 2048**2
+    code, out, err = ask("sort", *SIZES, "--counter", "other_ops", "--at", "b=8,d=64")
+    assert code == 2
+    assert "sort: no polynomial: in b the 3 values" in out  # the table of what was tried
+    assert err == "hlo-count: --at: other_ops of sort is no polynomial in these sizes: compile and count it\n"
+    for name, options, message in (
+        ("product", (), "growth compiles for several sizes: --sizes b=2,3,4 --sizes s=64,128,192,256"),
+        ("product", ("--sizes", "b=2,x,4"), "--sizes b: 'x' is no whole number"),
+        ("product", (*SIZES, "--at", "b"), "--at 'b': write NAME=VALUE"),
+        ("product", (*SIZES, "--arg", "f32[2]"), "growth takes a function that makes the program for given sizes, and"),
+        ("few", SIZES, "AssertionError: no such size (for b=4, d=8)"),
+    ):
+        code, out, err = ask(name, *options)
+        assert (code, out) == (2, "")
+        assert err.startswith(f"hlo-count: {message}")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,13 @@ def test_a_mesh_takes_the_devices_that_are_there() -> None:
     assert {row.step_flops for row in sized.rows} == {whole}
 
 
+@needs_gpu
+def test_devices_that_a_mesh_leaves_idle_are_said() -> None:
+    with pytest.warns(UserWarning, match="mesh data=3: 3 of the 8 devices of h100-sxm:8 are used, the others are idle"):
+        sized = hc.size(product, *arrays((64, 256), (256, 128)), on=["h100-sxm:8"], mesh={"data": 3}, workers=1)
+    assert sized.rows[0].num_devices == 3
+
+
 @needs_tpu
 @needs_gpu
 def test_each_target_may_have_its_own_mesh() -> None:
@@ -150,7 +157,7 @@ def test_prices() -> None:
     [
         ({"on": []}, "none is given"),
         ({"on": [3]}, "not 3"),
-        ({"on": ["cpu"], "price_per_hour": "much"}, "a number, not 'much'"),
+        ({"on": ["cpu"], "price_per_hour": "much"}, "a number of 0 or more, not 'much'"),
         ({"on": ["cpu"], "price_per_hour": {"h100-sxm": 2}}, "'h100-sxm' is no target of on="),
         ({"on": ["cpu"], "mesh": {"h100-sxm": None}}, "'h100-sxm' is no target of on="),
         ({"on": ["cpu"], "tokens": 0}, "a whole number above 0, not 0"),
