@@ -74,7 +74,8 @@ def _of_compile(files: Compile) -> JobRow:
                 first = module_in(files.start, read_file(files.start))
                 first.backend = backend_of(module)
                 before = counts_of(first).total
-            counts = counts_of(module)
+            theirs = xla_peak(files.beside, backend_of(module))
+            counts = counts_of(module, xla_peak=theirs)
     except HloCountError as problem:
         return JobRow(label=files.module, name=files.name, path=path, modified=_modified(path), problem=str(problem))
     return JobRow(
@@ -85,7 +86,7 @@ def _of_compile(files: Compile) -> JobRow:
         counts=counts,
         before=before,
         signature=signature_of(first),
-        xla_peak_bytes=xla_peak(files.beside, counts.backend),
+        xla_peak_bytes=theirs,
     )
 
 

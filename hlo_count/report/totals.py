@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -256,10 +255,10 @@ class Totals(MadeWith):
 
     @cached_property
     def peak(self) -> Peak:
-        """Peak memory: arguments, outputs, temporaries, aliased. Exact where the compiler says as much."""
+        """Peak memory: arguments, outputs, temporaries, aliased. Exact where the compiler says as much, and not
+        where it says otherwise."""
         with making_sense_of(self.module):
-            found = peak_bytes(self.module)
-        return replace(found, status="exact") if found.total == self.compiler_peak_bytes else found
+            return peak_bytes(self.module).beside(self.compiler_peak_bytes)
 
     @property
     def peak_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hlo_count.hlo.attributes import alias_pairs
 from hlo_count.hlo.garbage import no_garbage_collection
@@ -25,7 +25,7 @@ class Peak:
     of the temporaries that no array takes.
 
     An estimate where there are temporaries: which of them share a buffer, and where buffers lie, a text does not say,
-    nor one without a schedule what lives at a time. That of a report is exact where the compiler says the same.
+    nor one without a schedule what lives at a time. Where the compiler's own figure is known, that decides (`beside`).
     """
 
     arguments: int
@@ -38,6 +38,12 @@ class Peak:
     @property
     def total(self) -> int:
         return self.arguments + self.outputs + self.temporaries - self.aliased
+
+    def beside(self, compilers: int | None) -> Peak:
+        """The same beside the compiler's own figure, where that is known: it decides whether this one is exact."""
+        if compilers is None:
+            return self
+        return replace(self, status="exact" if self.total == compilers else "estimate")
 
 
 def device_bytes(module: Module) -> Callable[[Shape], int]:

@@ -72,6 +72,7 @@ def test_a_real_run_adds_up_and_agrees_with_xla_on_memory(run: Path) -> None:
         assert row.before is not None
         assert row.counts is not None
         assert row.xla_peak_bytes == row.counts.peak_bytes  # of programs this small, to the byte
+        assert row.counts.peak_status == row.report.peak.status == "exact"
         assert hc.count(row.path).compiler_peak_bytes == row.xla_peak_bytes
     assert all(
         sum(cost.flops for cost in job.by(key).values()) == job.total.flops for key in ("source", "scope", "class")
