@@ -153,7 +153,10 @@ class NeededShares:
         instructions = computation.instructions
         asked: list[Asked | None] = [None] * len(instructions)
         asked[computation.root.index] = of_root
+        parts: dict[int, list[Asked | None]] = {}  # of tuples that are taken apart, each of whose users adds to one
         for i in reversed(instructions):
+            if i.index in parts:
+                asked[i.index] = _more(asked[i.index], tuple(parts[i.index]), i.shape)
             of_this = asked[i.index]
             if of_this is None:
                 if lazily:
@@ -178,6 +181,11 @@ class NeededShares:
             if use is not Use.STORED:
                 self._note(i, _share(i, own, known, of_this) * distinct.get(i, 1.0))
             each: list[Asked | None]
+            if i.opcode == "get-tuple-element":
+                whole, number = operands[0], int(i.attribute("index") or 0)
+                part = parts.setdefault(whole.index, [None] * len(whole.shape.elements))
+                part[number] = _more(part[number], of_this, i.shape)
+                continue
             if i.opcode in _FOLLOWED:
                 each = yield self._of_arguments(i, known, of_this, use)
             else:
@@ -247,10 +255,6 @@ def _of_operands(i: Instruction, known: list[Value], of_this: Asked, *, lazily: 
     """What an instruction that calls nothing asks of its operands."""
     if i.opcode == "tuple":
         return list(of_this) if isinstance(of_this, tuple) else [of_this] * len(known)
-    if i.opcode == "get-tuple-element":
-        number = int(i.attribute("index") or 0)
-        elements = i.operands[0].shape.elements
-        return [tuple(of_this if n == number else None for n in range(len(elements)))]
     return list(asked_of_operands(i, known, _of_result(i, of_this), lazily=lazily))
 
 
