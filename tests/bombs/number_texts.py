@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bomb_texts import ADD, BOTTOM, CALLED, ROW, Bomb, computation, module
+from text_parts import ADD, BOTTOM, CALLED, ROW, Bomb, computation, module
 
 GLOBAL = "channel_id=1, use_global_device_ids=true"
 MAX = computation(

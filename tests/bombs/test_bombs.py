@@ -13,9 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from bomb_texts import BOMBS, CALLED, module
+from bomb_texts import BOMBS
 from fuzz.outputs import outputs_of
 from number_texts import NUMBERS
+from text_parts import CALLED, module
 
 import hlo_count as hc
 from hlo_count.compare.executed import ExecutedProgram, Labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from measured.conftest import needs_thunks
-from test_pytest_plugin import PLUGIN
+from plugin_runs import PLUGIN
 
 pytest_plugins = ["pytester"]
 
