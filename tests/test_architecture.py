@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import networkx as nx
@@ -205,3 +207,20 @@ def test_caches_are_bounded(path: Path) -> None:
         if isinstance(node, ast.FunctionDef) and node.args.args:
             decorators = {ast.unparse(each) for each in node.decorator_list}
             assert not decorators & {"cache", "functools.cache", "lru_cache(maxsize=None)"}, node.name
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_file_is_as_long_as_a_reader_holds(path: Path) -> None:
+    """One that is longer has two reasons: split it along them."""
+    assert len(path.read_text().splitlines()) <= 400
+
+
+def test_the_walk_through_the_house_meets_what_is_there() -> None:
+    """Every function that CONTRIBUTING.md names is where it says."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:[a-z_0-9]+\.)+[A-Za-z_0-9]+)`", text)
+    here = [each for each in named if (PACKAGE / each.split(".")[0]).is_dir() or is_module(f"hlo_count.{each}")]
+    assert len(here) > 60
+    for each in here:
+        module, _, found = each.rpartition(".")
+        assert is_module(f"hlo_count.{each}") or hasattr(import_module(f"hlo_count.{module}"), found), each
