@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from fuzz.outputs import OUTPUTS
+from source_tables import source_tables
 
 import hlo_count as hc
 from hlo_count.cli import main
@@ -80,19 +81,7 @@ def text(name: str, size: int = 64) -> str:
     of = f'metadata={{op_name="jit(f)/{name}" source_file="{name}" source_line=3}}'
     return f"""HloModule jit_f, frontend_attributes={{file="{name}"}}
 
-FileNames
-1 "{name}"
-
-FunctionNames
-1 "{name}"
-
-FileLocations
-1 {{file_name_id=1 function_name_id=1 line=3 end_line=3 column=1 end_column=2}}
-
-StackFrames
-1 {{file_location_id=1 parent_frame_id=1}}
-
-ENTRY %main (x: {shape[:-5]}) -> {shape[:-5]} {{
+{source_tables((name, name, 3))}ENTRY %main (x: {shape[:-5]}) -> {shape[:-5]} {{
   %x = {shape} parameter(0), {of}
   %y = {shape} dot(%x, %x), lhs_contracting_dims={{1}}, rhs_contracting_dims={{0}}, {of}
   %f = {shape} exponential(%y), metadata={{op_name="g" stack_frame_id=1}}

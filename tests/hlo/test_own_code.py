@@ -7,6 +7,7 @@ import os
 import jax
 import jax.numpy as jnp
 import pytest
+from source_tables import source_tables
 
 import hlo_count as hc
 from hlo_count.hlo.metadata import SourceTables
@@ -42,20 +43,10 @@ def test_what_is_installed(file: str, found: bool, monkeypatch: pytest.MonkeyPat
 
 def program(*files: str) -> str:
     """A dot whose stack holds a call in each of the files, the outermost first."""
-    numbered = list(enumerate(files, 1))
     parts = [
-        "HloModule m\n\nFileNames",
-        *(f'{n} "{file}"' for n, file in numbered),
-        "\nFunctionNames",
-        *(f'{n} "f{n}"' for n, _ in numbered),
-        "\nFileLocations",
-        *(
-            f"{n} {{file_name_id={n} function_name_id={n} line={10 * n} end_line={10 * n} column=1 end_column=2}}"
-            for n, _ in numbered
-        ),
-        "\nStackFrames",
-        *(f"{n} {{file_location_id={n} parent_frame_id={n}}}" for n, _ in numbered),
-        "\nENTRY %main (x: f32[4,4]) -> f32[4,4] {",
+        "HloModule m\n",
+        source_tables(*((file, f"f{n}", 10 * n) for n, file in enumerate(files, 1))),
+        "ENTRY %main (x: f32[4,4]) -> f32[4,4] {",
         "  %x = f32[4,4]{1,0} parameter(0)",
         "  ROOT %y = f32[4,4]{1,0} dot(%x, %x), lhs_contracting_dims={1}, rhs_contracting_dims={0}, "
         f'metadata={{op_name="jit(f)/dot" stack_frame_id={len(files)}}}',

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import fixture_files
 import pytest
+from source_tables import source_tables
 
 import hlo_count as hc
 
-TEXT = """HloModule step, is_scheduled=true
+TEXT = f"""HloModule step, is_scheduled=true
 
-FileNames
-1 "model.py"
-2 "/lib/site-packages/flax/linear.py"
-
-FunctionNames
-1 "Model.__call__"
-2 "Dense.__call__"
-
-FileLocations
-1 {file_name_id=1 function_name_id=1 line=31 end_line=31 column=1 end_column=9}
-2 {file_name_id=2 function_name_id=2 line=287 end_line=287 column=1 end_column=9}
-
-StackFrames
-1 {file_location_id=1 parent_frame_id=1}
-2 {file_location_id=2 parent_frame_id=2}
-
-%row (p0: f32[6,8,128], p1: s32[], p2: f32[3]) -> f32[8,128] {
+{source_tables(("model.py", "Model.__call__", 31), ("/lib/site-packages/flax/linear.py", "Dense.__call__", 287))}"""
+TEXT += """%row (p0: f32[6,8,128], p1: s32[], p2: f32[3]) -> f32[8,128] {
   %p0 = f32[6,8,128]{2,1,0} parameter(0)
   %p1 = s32[] parameter(1)
   %p2 = f32[3]{0} parameter(2)

@@ -88,11 +88,9 @@ def whole_operations() -> Iterator[None]:
         raise ValueError("has an operation that lacks operands, results or regions") from problem
 
 
-def split(text: str) -> list[str]:
-    """The parts between commas that stand in no bracket and no string."""
-    if not any(c in text for c in '<{[("'):
-        return [part.strip() for part in text.split(",") if part.strip()]
-    parts, depth, start, quoted, before = [], 0, 0, False, ""
+def _outside_strings(text: str) -> Iterator[tuple[int, str, int]]:
+    """The characters that stand in no string, each with its place and how deep brackets nest after it."""
+    depth, quoted, before = 0, False, ""
     for at, c in enumerate(text):
         if c == '"' and before != "\\":
             quoted = not quoted
@@ -101,10 +99,19 @@ def split(text: str) -> list[str]:
                 depth += 1
             elif c in _CLOSES and not (c == ">" and before == "-"):  # an arrow closes nothing
                 depth -= 1
-            elif c == "," and not depth:
-                parts.append(text[start:at].strip())
-                start = at + 1
+            yield at, c, depth
         before = c
+
+
+def split(text: str) -> list[str]:
+    """The parts between commas that stand in no bracket and no string."""
+    if not any(c in text for c in '<{[("'):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    parts, start = [], 0
+    for at, c, depth in _outside_strings(text):
+        if c == "," and not depth:
+            parts.append(text[start:at].strip())
+            start = at + 1
     last = text[start:].strip()
     return [*parts, last] if last else parts
 
@@ -220,18 +227,9 @@ class _Reader:
 
 def _bracketed(text: str) -> tuple[str, str]:
     """What stands in the bracket that a text begins with, and the rest behind it."""
-    depth, quoted, before = 0, False, ""
-    for at, c in enumerate(text):
-        if c == '"' and before != "\\":
-            quoted = not quoted
-        elif not quoted:
-            if c in _OPENS:
-                depth += 1
-            elif c in _CLOSES and not (c == ">" and before == "-"):
-                depth -= 1
-                if not depth:
-                    return text[1:at], text[at + 1 :].lstrip()
-        before = c
+    for at, c, depth in _outside_strings(text):
+        if c in _CLOSES and not depth:
+            return text[1:at], text[at + 1 :].lstrip()
     raise ValueError("has a bracket that does not end")
 
 
