@@ -28,20 +28,34 @@ _LIBRARIES = "jaxlib.mlir._mlir_libs"
 
 
 def generic_form(ir: Any, data: bytes) -> str:
-    with _context(ir):
+    """Where this jaxlib's dialects write attributes otherwise than the version that wrote `data` (`#gpu<dim x>` and
+    `#gpu.dim<x>`), they are read as words by a context that does not have them."""
+    problems = []
+    for with_upstream in (True, False):
+        try:
+            return _printed(ir, data, with_upstream)
+        except Exception as problem:  # of a class that differs by version of jaxlib
+            problems.append(problem)
+    raise problems[0]
+
+
+def _printed(ir: Any, data: bytes, with_upstream: bool) -> str:
+    with _context(ir, with_upstream):
         module = ir.Module.parse(data)
         asm = module.operation.get_asm(print_generic_op_form=True, enable_debug_info=False, large_elements_limit=16)
         return str(asm)
 
 
-def _context(ir: Any) -> Any:
-    """A context with the dialects that kernels are written in, as far as this jaxlib has them."""
+def _context(ir: Any, with_upstream: bool) -> Any:
+    """A context with the dialects that kernels are written in, as far as this jaxlib has them; if asked, MLIR's own."""
     context = ir.Context()
     context.enable_multithreading(False)
     context.allow_unregistered_dialects = True
     registry = ir.DialectRegistry()
-    upstream = _library("_jax_mlir_ext") or _library("register_jax_dialects")  # its name since jax 0.8, and before
-    if upstream is not None:
+    upstream = with_upstream and (
+        _library("_jax_mlir_ext") or _library("register_jax_dialects")
+    )  # its name since jax 0.8, and before
+    if upstream:
         upstream.register_dialects(registry)
     context.append_dialect_registry(registry)
     for dialect in ("_tpu_ext", "_triton_ext", "_mosaic_gpu_ext"):

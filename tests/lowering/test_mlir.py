@@ -164,3 +164,12 @@ def test_counting_a_kernel_of_a_text_loads_no_jax():
         input=text("tpu-v5e", "pallas_matmul"), capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == f"{2 * 512 * 128 * 512} False False\n"
+
+
+@pytest.mark.parametrize("attribute", ["#gpu<dim x>", "#gpu.dim<x>"])
+def test_attributes_of_another_version_s_dialects_are_read_as_words(attribute):
+    """MLIR writes enumerations in the second way since 2026; each jaxlib reads one of them."""
+    form = generic_form(
+        f'module {{\n  "stable_mosaic_gpu.gpu.block_id"() {{dimension = {attribute}}} : () -> ()\n}}'.encode()
+    )
+    assert f"dimension = {attribute}" in form
