@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from hlo_count.errors import HloCountError
 from hlo_count.hlo.module import Module
+from hlo_count.hlo.shapes import NotAnArrayError
+
+_SENSELESS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @contextmanager
@@ -17,7 +20,7 @@ def making_sense_of(module: Module) -> Iterator[None]:
     """
     try:
         yield
-    except (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as problem:
+    except (*_SENSELESS, NotAnArrayError) as problem:
         where = f"{module.filename or 'the HLO text'}: {module.name}"
         for computation, index, contradiction in module.contradictions:
             name = computation.instructions[index].name

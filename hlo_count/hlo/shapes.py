@@ -15,6 +15,10 @@ UNBOUNDED = -(2**63)
 """The size of a `?` dimension, as XLA has it."""
 
 
+class NotAnArrayError(HloCountError):
+    """A tuple, a token or an opaque value stands where an array is asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How an array lies in memory: dimensions from minor to major, tiles, bits of an element, memory space."""
@@ -78,7 +82,7 @@ class Shape:
         try:
             return DTYPES[self.dtype]
         except KeyError:
-            raise HloCountError(f"{self} has no element type: it is a {self.dtype}") from None
+            raise NotAnArrayError(f"{self} has no element type: it is a {self.dtype}") from None
 
     @cached_property
     def size(self) -> int:

@@ -82,10 +82,10 @@ class TripCounts:
 
 def _written(loop: Instruction) -> TripCount | None:
     """`known_trip_count` of the backend config, where it is a number of trips. JSON of a protobuf leaves a zero out."""
-    if "known_trip_count" not in loop.attribute_text:
+    if loop.attribute_text.count("known_trip_count") != 1:  # of two the last would be read
         return None
     known = (loop.backend_config or {}).get("known_trip_count")
-    trips = known.get("n", 0) if isinstance(known, dict) else None
+    trips = known.get("n", 0) if isinstance(known, dict) and known.keys() <= {"n"} else None
     if isinstance(trips, str) and trips.isascii() and trips.isdecimal() and len(trips) < 20:  # XLA has 64 bits
         trips = int(trips)
     is_number = isinstance(trips, int) and not isinstance(trips, bool) and trips >= 0

@@ -6,10 +6,15 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import signal
+import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
+from multiprocessing import active_children
 from typing import Any
 
 from hlo_count.errors import TargetError
@@ -20,6 +25,8 @@ from hlo_count.lowering.program import Program
 from hlo_count.lowering.quiet import settle_default_backend
 from hlo_count.lowering.sharding import ambient_mesh, as_struct, is_array
 
+_WATCHED_EVERY = 1.0
+"""Seconds between looks at whether the process that started one is still there."""
 _PLAIN = (bool, int, float, str, type(None))
 _ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 """Of the processes that compile: on a machine with a GPU its memory is the user's."""
@@ -105,8 +112,11 @@ def _in_processes(
 ) -> dict[str, _Answer]:
     import loky
 
+    _start_tracker()
     # A process for each target: one that ends takes no other's work along.
-    executors = {target: loky.ProcessPoolExecutor(max_workers=1, env=_ENVIRONMENT) for target in targets}
+    others = {child.pid for child in active_children()}
+    options = {"max_workers": 1, "env": _ENVIRONMENT, "initializer": _end_with, "initargs": (os.getpid(),)}
+    executors = {target: loky.ProcessPoolExecutor(**options) for target in targets}
 
     def ask(target: str) -> _Answer:
         with executors[target] as executor:
@@ -125,10 +135,34 @@ def _in_processes(
                 on_done(asked[done])
         except BaseException:  # Ctrl-C: a compiler may work for minutes
             threads.shutdown(wait=False, cancel_futures=True)
-            for executor in executors.values():
-                executor.shutdown(wait=False, kill_workers=True)
+            for child in active_children():
+                if child.pid is not None and child.pid not in others:
+                    os.kill(child.pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # loky's have no kill()
             raise
     return found
+
+
+def _start_tracker() -> None:
+    """loky's process that clears up behind others, told to do so without a word where they were ended."""
+    from loky.backend import resource_tracker
+
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")  # which Python hands on to what it starts
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        sys.warnoptions.pop()
+
+
+def _end_with(parent: int) -> None:
+    """In a process of its own: its end is that of the one that started it, however that comes."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCHED_EVERY)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it, which ends this one
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _compile(parcel: bytes, target: str) -> _Answer:

@@ -60,6 +60,8 @@ CASES: list[tuple[str, tuple[str, ...], str, str, str]] = [
         "t = (f32[4]) tuple(p0)\n  o = (f32[4]) negate(t)\n  n = f32[4] get-tuple-element(o), index=0",
         "takes and gives arrays",
     ),
+    ("ROOT z = bf16[4] convert(p0)", ("f32[4]",), "z = bf16[4]", "z = (bf16[4], bf16[4])", "takes and gives arrays"),
+    ("ROOT z = s32[4] bitcast-convert(p0)", ("f32[4]",), "z = s32[4]", "z = (s32[4])", "takes and gives arrays"),
     ("ROOT z = f32[4] abs(p0)", ("f32[4]",), "z = f32[4]", "z = (f32[4])", "takes and gives arrays"),
     ("ROOT z = f32[3,6,6] cholesky(p0)", ("f32[3,6,6]",), "z = f32[3,6,6]", "z = (f32[3,6,6])", "but its operands give"),
     ("ROOT z = f32[4,6] rng(p0, p0), distribution=rng_uniform", ("f32[]",), "p0, p0", "p0", "1 operands and not 2"),

@@ -153,7 +153,11 @@ def test_what_xla_takes_is_taken() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ['"-5"', "1.5", "true", '"1_000"', '"five"', "null"])
+@pytest.mark.parametrize(
+    "text",
+    ['"-5"', "1.5", "true", '"1_000"', '"five"', "null", '" 5"', '"0x10"', '"+5"', "1e3", "5.0", '"\u0665"', '"\u00b2"',
+     "NaN", "9" * 5000, '"5"},"known_trip_count":{"n":"7"', '"5","of":"7"', "[5]", '{"x":5}'],
+)  # fmt: skip
 def test_a_trip_count_that_is_no_number_of_trips_is_not_believed(text: str) -> None:
     loop = (
         "HloModule m\n\nbody {\n  p = f32[4] parameter(0)\n  ROOT t = f32[4] add(p, p)\n}\n\n"

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -18,6 +22,7 @@ from hlo_count.lowering import gpu, tpu
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 needs_tpu = pytest.mark.skipif(not tpu.installed(), reason=f"libtpu is not installed: {tpu.REMEDY}")
 needs_gpu = pytest.mark.skipif(not gpu.installed(), reason=f"the CUDA compiler is not installed: {gpu.REMEDY}")
 
@@ -233,6 +238,43 @@ def test_a_compiler_that_ends_its_process_is_a_row_or_an_error() -> None:
 
     with pytest.raises(hc.TargetError, match="cpu: the compiler ended its process"):
         hc.size(deadly, *arrays((4,)), on=["cpu", "local"], workers=2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_that_compile_end_with_the_one_that_started_them(number: signal.Signals, tmp_path: Path) -> None:
+    pytest.importorskip("loky")
+    (tmp_path / "forever.py").write_text(
+        "import os, pathlib, time\n"
+        "def forever(x):\n"
+        "    pathlib.Path(f'traced-{os.getpid()}').touch()\n"
+        "    time.sleep(600)\n"
+    )
+    command = [sys.executable, "-m", "hlo_count", "size", "forever.py:forever", "--arg", "f32[4]", "--on", "cpu,local"]
+    paths = {"PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
+    process = subprocess.Popen(
+        [*command, "--no-cache", "--workers", "2"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env={**os.environ, **paths},
+    )  # fmt: skip
+    try:
+        assert _until(lambda: len(list(tmp_path.glob("traced-*"))) == 2)
+        process.send_signal(number)
+        assert process.stderr is not None
+        err = process.stderr.read()  # which ends where all who could write there have ended
+        assert process.wait(10) == (143 if number == signal.SIGTERM else -signal.SIGKILL)
+    finally:
+        process.kill()
+    assert _until(lambda: not [p for p in tmp_path.glob("traced-*") if Path("/proc", p.name[7:], "exe").exists()])
+    assert "resource_tracker" not in err
+    assert number != signal.SIGTERM or err.splitlines()[-1] == "hlo-count: ended by SIGTERM"
+
+
+def _until(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    """Whether something comes to hold before the time is over."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
 
 
 class UsersError(Exception):

@@ -103,11 +103,13 @@ def _elementwise(i: Instruction) -> None:
 
 
 def _converted(i: Instruction) -> None:
+    arrays_only(i)
     if is_known(i.operands[0].shape):
         _expect(i, i.operands[0].shape.dimensions)
 
 
 def _bitcast_converted(i: Instruction) -> None:
+    arrays_only(i)
     source = i.operands[0].shape
     if not is_known(source, i.shape):
         return
