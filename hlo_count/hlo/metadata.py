@@ -175,23 +175,27 @@ def without_metadata(attribute_text: str) -> str:
 _QUOTED = r'"[^"\\\n]*+(?:\\.[^"\\\n]*+)*+"'
 _IN_LINES = re.compile(
     rf'^((?:[^"{{}}\n]|{_QUOTED}|\{{(?:[^"{{}}\n]|{_QUOTED}|\{{(?:[^"{{}}\n]|{_QUOTED})*+\}})*+\}})*?)'
-    rf'(, metadata=\{{(?:[^"{{}}\n]++|{_QUOTED})*+\}})(?=,|[ \t]*$)',
+    rf'(, metadata=\{{(?:[^"{{}}\n]++|{_QUOTED})*+\}})(?=,|[ \t]*$)([^\n]*+)',
     re.M,
 )
-"""What stands before the metadata of a line, and these."""
+"""What stands before the metadata of a line, these, and the rest."""
 
 
 def metadata_apart(attribute_texts: Sequence[str]) -> tuple[list[str], list[str]]:
     """The attributes of many instructions without metadata, and the metadata; of an instruction of which something else
     may be metadata too, all attributes are in both."""
-    parts = _IN_LINES.split("\n".join(attribute_texts))
-    metadata = parts[2::3]
-    del parts[2::3]
-    said = "".join(parts).split("\n")
-    for number, text in enumerate(said):
+    said = list(attribute_texts)
+    holding = [number for number, text in enumerate(said) if ", metadata=" in text]
+    if not holding:
+        return said, []
+    parts = _IN_LINES.split("\n".join([said[number] for number in holding]))
+    metadata = parts[2::4]
+    del parts[2::4]
+    for number, text in zip(holding, "".join(parts).split("\n"), strict=True):
         if ", metadata=" in text:
-            said[number] = attribute_texts[number]
-            metadata.append(attribute_texts[number])
+            metadata.append(said[number])
+        else:
+            said[number] = text
     return said, metadata
 
 

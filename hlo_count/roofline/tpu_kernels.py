@@ -37,6 +37,7 @@ _CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
 _ADDED_UP = frozenset(["reduce"])
 _SHIFTED = frozenset("pad slice concatenate".split())
 _TRANSPOSED = frozenset("copy transpose".split())
+_REARRANGING = _ADDED_UP | _SHIFTED | _TRANSPOSED
 
 
 def compiler_cycles(kernel: Instruction) -> int | None:
@@ -73,6 +74,9 @@ def rearranged_registers(kernel: Instruction) -> int:
     body = _fused(kernel)
     if body is None:
         return _rearranged(kernel)
+    if body.opcodes.isdisjoint(_REARRANGING | {"fusion"}):
+        return 0
+    body = body.twin
     found: dict[Computation, int] = {}
     for computation in post_order(body, lambda each: filter(None, map(_fused, each.instructions))):
         inner = ((i, _fused(i)) for i in computation.instructions)
