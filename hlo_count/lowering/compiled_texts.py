@@ -13,6 +13,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,12 @@ MOST_BYTES = 2**30
 """What a folder may hold; beyond it the programs that have not been used for longest go."""
 _COMPILERS = ("jax", "jaxlib", "libtpu", "jax-cuda12-plugin", "jax-cuda12-pjrt", "nvidia-cuda-nvcc-cu12")
 _SETTINGS = ("XLA_FLAGS", "LIBTPU_INIT_ARGS")
+_SETTINGS_OF_JAX = (
+    *("jax_disable_most_optimizations", "jax_optimization_level", "jax_exec_time_optimization_effort"),
+    *("jax_memory_fitting_level", "jax_memory_fitting_effort", "jax_compiler_enable_remat_pass"),
+    "jax_xla_profile_version",
+)
+"""What JAX hands to the compiler beside the program; all else that it is set to shows in the program."""
 _OF_THE_PROCESS = ("compiled", "unoptimized")
 """What of a Program cannot be kept."""
 _KEPT = tuple(each.name for each in fields(Program) if each.name not in _OF_THE_PROCESS)
@@ -42,6 +49,8 @@ class CompiledTexts:
 
     def key(self, lowered: Any, options: Mapping[str, Any] | None) -> str:
         """The name of what a `jax.stages.Lowered` becomes when it is compiled with these options."""
+        import jax
+
         module = lowered.compiler_ir("stablehlo").operation
         devices = devices_of(lowered)
         beside = {
@@ -51,6 +60,9 @@ class CompiledTexts:
             "options": sorted((str(name), repr(value)) for name, value in (options or {}).items()),
             "compilers": {name: _version(name) for name in _COMPILERS},
             "settings": {name: os.environ.get(name) for name in _SETTINGS},
+            "settings of JAX": {
+                name: str(getattr(jax.config, name, jax.config.values.get(name))) for name in _SETTINGS_OF_JAX
+            },
         }
         digest = hashlib.sha256(module.get_asm(binary=True, enable_debug_info=True))
         digest.update(json.dumps(beside, sort_keys=True).encode())
@@ -85,7 +97,12 @@ class CompiledTexts:
         return self.folder / f"{key}.program"
 
     def _drop_oldest(self) -> None:
-        found = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.program"))
+        found = []
+        for path in self.folder.glob("*.program"):
+            with suppress(FileNotFoundError):  # another process dropped it
+                known = path.stat()
+                found.append((known.st_mtime, known.st_size, path))
+        found.sort()
         held = sum(size for _, size, _ in found)
         for _, size, path in found:
             if held <= self.most_bytes:

@@ -347,6 +347,25 @@ def test_what_it_depends_on_is_part_of_the_key(own_cache: Path, monkeypatch: pyt
     assert len(kept(own_cache)) == 5
 
 
+def test_what_jax_tells_the_compiler_is_part_of_the_key(own_cache: Path) -> None:
+    before = jax.config.values["jax_disable_most_optimizations"]
+    try:
+        for less in (False, True):
+            jax.config.update("jax_disable_most_optimizations", less)
+            sized_here()
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+    assert len(kept(own_cache)) == 2
+
+
+def test_a_file_that_another_process_drops_is_nothing_to_warn_of(own_cache: Path) -> None:
+    own_cache.mkdir()
+    (own_cache / "dropped.program").symlink_to("nowhere")  # listed, and not there when it is asked for its size
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sized_here()
+
+
 @pytest.mark.parametrize("damage", [b"", b"nothing of the kind", "half"], ids=["empty", "other", "half"])
 def test_a_damaged_file_is_compiled_anew(own_cache: Path, damage: Any) -> None:
     whole: dict[Path, bytes] = {}
