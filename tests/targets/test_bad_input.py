@@ -124,12 +124,16 @@ def test_a_kernel_that_an_a100_does_not_run_puts_nothing_on_the_screen(capfd):
 
 
 @pytest.mark.parametrize(
-    ("target", "module", "extra"), [("tpu:v6e", tpu, r"hlo-count\[tpu\]"), ("b200", gpu, r"hlo-count\[cuda\]")]
+    ("target", "module", "devices", "extra"),
+    [
+        ("tpu:v6e", tpu, tpu.tpu_devices, r"hlo-count\[tpu\]"),
+        ("b200", gpu, gpu.gpu_devices, r"hlo-count\[cuda\]"),
+    ],
 )
-def test_a_missing_extra_names_the_command(target, module, extra, monkeypatch, capsys):
+def test_a_missing_extra_names_the_command(target, module, devices, extra, monkeypatch, capsys):
     monkeypatch.setattr(module, "installed", lambda: False)
     monkeypatch.setattr(module, "_LEAST_JAX", "0.4.30")
-    module.devices.cache_clear()
+    devices.cache_clear()
     with pytest.raises(hc.TargetError, match=f'pip install "{extra}"'):
         hc.count(product, X, W, target=target)
     assert main(["count", f"{STEPS}:product", *ARGUMENTS, "--target", target]) == 2
