@@ -190,6 +190,29 @@ def test_a_sample_is_there_when_a_script_ends_at_once(tmp_path):
     assert "where" in said and "runs went" in said
 
 
+INTERRUPTED = """
+import time
+try:
+    print("running", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    raise SystemExit(7)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setsid"), reason="sessions are POSIX's")
+def test_an_interrupt_that_no_terminal_gave_to_the_script_is_handed_on(tmp_path):
+    (tmp_path / "script.py").write_text(INTERRUPTED)
+    command = [sys.executable, "-m", "hlo_count", "run", str(tmp_path / "script.py")]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, **streams, text=True, start_new_session=True, cwd=tmp_path)
+    assert process.stdout is not None and process.stdout.readline() == "running\n"
+    process.send_signal(signal.SIGINT)  # to it alone
+    out, _ = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("interrupted\n", 7)
+
+
 SHORT = """
 import jax, jax.numpy as jnp
 product = jax.jit(lambda x: jnp.tanh(x @ x).sum())

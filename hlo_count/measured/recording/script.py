@@ -56,12 +56,14 @@ def run_script(
 
 
 def _run(command: Sequence[str]) -> int:
-    """What the process returned. Ctrl-C is the script's, which gets it from the terminal; what ends us ends it too."""
+    """What the process returned. Ctrl-C is the script's: a terminal gives it to both, and where there is none it is
+    handed on. What ends us ends it too."""
     root = str(Path(__file__).resolve().parents[3])
     paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))})
     try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        handed_on = signal.SIG_IGN if _has_terminal() else lambda number, _: child.send_signal(number)
+        before = signal.signal(signal.SIGINT, handed_on)
     except ValueError:  # not the main thread, where Python takes no signals
         return child.wait()
     try:
@@ -71,6 +73,14 @@ def _run(command: Sequence[str]) -> int:
         raise
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        return False
+    return True
 
 
 def _read(found: Tracked, folder: Path, device: Device | None, returned: int) -> None:
