@@ -13,6 +13,7 @@ from fixture_files import text
 import hlo_count as hc
 from hlo_count.cli import main
 
+pytest.importorskip("jinja2", reason="`report` makes a page: with Jinja2, the extra `html`")
 PLAIN = text("cpu", "mlp_grad")
 OTHER = PLAIN.replace("HloModule ", "HloModule other_", 1)
 

@@ -76,7 +76,7 @@ def test_a_text_without_places_has_none():
 
 
 def test_a_library_function_has_the_line_that_counts_it():
-    shape = jax.ShapeDtypeStruct((16, 16), "float32")
+    shape = jax.ShapeDtypeStruct((23, 23), "float32")  # of this test alone: JAX keeps who traced a function first
     report = hc.count(jnp.matmul, shape, shape)  # this line
     (line,) = [n for n, text in enumerate(Path(__file__).read_text().splitlines(), 1) if text.endswith("# this line")]
     assert list(report.by("source")) == [f"{__file__}:{line}"]
