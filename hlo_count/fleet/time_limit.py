@@ -10,6 +10,9 @@ from contextlib import contextmanager
 SECONDS = 600.0
 """What one file may take: some GB of text, where a core reads more than a MB of it a second."""
 
+STEPS = 100
+"""In which an exception that is sent has come: Python raises it at the next."""
+
 
 class TooLong(BaseException):
     """Raised in the midst of the work: no `except Exception` may take it for a fault of what it counts."""
@@ -51,6 +54,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         with lock:
             over = True
         # One that is under way comes here and not later. It cannot be called back: Python 3.11 looks for it for ever
-        # then, and a function that is profiled does not go on.
-        while sent and not came:
+        # then, and a function that is profiled does not go on. It may have come before, on the way to this generator,
+        # which is closed then and not gone on with: so there is an end to waiting for it.
+        for _ in range(STEPS if sent and not came else 0):
             time.sleep(0)
