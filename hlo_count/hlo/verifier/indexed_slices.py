@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.verifier.dimension_numbers import expect_within, in_braces
 from hlo_count.hlo.verifier.shape_agreement import is_known
 
 
@@ -20,15 +21,15 @@ def gather_slices(i: Instruction) -> None:
     expanded = _expanded(i, indices)
     sizes, offsets = i.dims("slice_sizes"), i.dims("offset_dims")
     collapsed, batching = i.dims("collapsed_slice_dims"), i.dims("operand_batching_dims")
-    _within("offset_dims", offsets, len(offsets) + len(expanded) - 1, ordered=True)
-    _within("collapsed_slice_dims", collapsed, source.rank, ordered=True)
+    expect_within("offset_dims", offsets, len(offsets) + len(expanded) - 1, ordered=True)
+    expect_within("collapsed_slice_dims", collapsed, source.rank, ordered=True)
     _indexed(i, "start_index_map", source, expanded)
     _batched(i, "operand_batching_dims", "start_indices_batching_dims", source, expanded)
     if not len(sizes) == len(offsets) + len(collapsed) + len(batching) == source.rank:
         raise ValueError(f"its slices are of {len(sizes)} dimensions, those of {source} of {source.rank}")
     for d, (size, whole) in enumerate(zip(sizes, source.dimensions, strict=True)):
         if not 0 <= size <= whole or (size > 1 and d in (*collapsed, *batching)):
-            raise ValueError(f"slice_sizes={_listed(sizes)} of {source}")
+            raise ValueError(f"slice_sizes={in_braces(sizes)} of {source}")
 
 
 def scatter_slices(i: Instruction) -> None:
@@ -45,8 +46,8 @@ def _updated(i: Instruction, target: Shape, indices: Shape, update: Shape) -> No
     batching = i.dims("input_batching_dims")
     if update.rank != len(expanded) - 1 + len(windows):
         raise ValueError(f"it writes {update}, which has not {len(expanded) - 1 + len(windows)} dimensions")
-    _within("update_window_dims", windows, update.rank, ordered=True)
-    _within("inserted_window_dims", inserted, target.rank, ordered=True)
+    expect_within("update_window_dims", windows, update.rank, ordered=True)
+    expect_within("inserted_window_dims", inserted, target.rank, ordered=True)
     _indexed(i, "scatter_dims_to_operand_dims", target, expanded)
     _batched(i, "input_batching_dims", "scatter_indices_batching_dims", target, expanded)
     if len(windows) + len(inserted) + len(batching) != target.rank:
@@ -59,7 +60,7 @@ def _updated(i: Instruction, target: Shape, indices: Shape, update: Shape) -> No
     vector = int(i.attributes["index_vector_dim"])
     wanted = [size for d, size in enumerate(expanded) if d != vector]
     if scattered != wanted:
-        raise ValueError(f"there are indices for {_listed(wanted)} windows, and {_listed(scattered)} are written")
+        raise ValueError(f"there are indices for {in_braces(wanted)} windows, and {in_braces(scattered)} are written")
 
 
 def _expanded(i: Instruction, indices: Shape) -> tuple[int, ...]:
@@ -73,23 +74,14 @@ def _expanded(i: Instruction, indices: Shape) -> tuple[int, ...]:
 def _indexed(i: Instruction, name: str, source: Shape, expanded: Sequence[int]) -> None:
     """Each part of an index says where in one dimension."""
     dims, parts = i.dims(name), expanded[int(i.attributes["index_vector_dim"])]
-    _within(name, dims, source.rank)
+    expect_within(name, dims, source.rank)
     if len(dims) != parts:
-        raise ValueError(f"{name}={_listed(dims)} of indices of {parts}")
+        raise ValueError(f"{name}={in_braces(dims)} of indices of {parts}")
 
 
 def _batched(i: Instruction, ours: str, theirs: str, source: Shape, expanded: Sequence[int]) -> None:
     dims, others = i.dims(ours), i.dims(theirs)
-    _within(ours, dims, source.rank, ordered=True)
-    _within(theirs, others, len(expanded))
+    expect_within(ours, dims, source.rank, ordered=True)
+    expect_within(theirs, others, len(expanded))
     if len(dims) != len(others):
-        raise ValueError(f"{ours}={_listed(dims)} and {theirs}={_listed(others)} do not pair")
-
-
-def _within(name: str, dims: Sequence[int], rank: int, *, ordered: bool = False) -> None:
-    if len(set(dims)) < len(dims) or any(not 0 <= d < rank for d in dims) or (ordered and sorted(dims) != list(dims)):
-        raise ValueError(f"{name}={_listed(dims)} of {rank} dimensions")
-
-
-def _listed(sizes: Sequence[int]) -> str:
-    return f"{{{','.join(map(str, sizes))}}}"
+        raise ValueError(f"{ours}={in_braces(dims)} and {theirs}={in_braces(others)} do not pair")

@@ -6,12 +6,14 @@ a size is not known it says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.shapes import UNBOUNDED, Shape
+from hlo_count.hlo.verifier.dimension_numbers import expect_within, in_braces
 from hlo_count.hlo.verifier.element_types import same_kind
+from hlo_count.hlo.verifier.shape_agreement import size_agrees, sizes_agree
 
 
 def named_dimensions(i: Instruction) -> None:
@@ -20,10 +22,9 @@ def named_dimensions(i: Instruction) -> None:
         dims, shape = i.dims(attribute), i.operands[number].shape
         if not shape.is_array:
             continue
-        if len(set(dims)) < len(dims) or any(not 0 <= d < shape.rank for d in dims):
-            raise ValueError(f"{attribute}={_listed(dims)} of {shape}")
+        expect_within(attribute, dims, shape)
         if i.opcode in _ONE_DIMENSION and attribute == "dimensions" and len(dims) != 1:
-            raise ValueError(f"{attribute}={_listed(dims)}, and it takes one")
+            raise ValueError(f"{attribute}={in_braces(dims)}, and it takes one")
 
 
 def arrays_only(i: Instruction) -> None:
@@ -47,24 +48,24 @@ def normalized(i: Instruction) -> None:
         raise ValueError(f"feature_index={index} of {operand}")
     if i.opcode == "batch-norm-grad":
         output = others.pop()
-        if output.rank != operand.rank or not (same_kind(output, operand) and _agree(output, operand)):
+        if output.rank != operand.rank or not (same_kind(output, operand) and sizes_agree(output, operand)):
             raise ValueError(f"the gradient {output} of {operand}")
     features = operand.dimensions[index]
     for shape in others:
-        if shape.rank != 1 or not same_kind(shape, operand) or not _equal(shape.dimensions[0], features):
+        if shape.rank != 1 or not same_kind(shape, operand) or not size_agrees(shape.dimensions[0], features):
             raise ValueError(f"{shape} for the {features} features of {operand}")
 
 
 def solved(i: Instruction) -> None:
     """Square matrices, and of a solver as many as there are right sides, which they fit."""
     a, *rest = _shapes(i)
-    if a.rank < 2 or not _equal(*a.dimensions[-2:]):
+    if a.rank < 2 or not size_agrees(*a.dimensions[-2:]):
         raise ValueError(f"{a} holds no square matrices")
     for b in rest:
         axis = -2 if i.attribute("left_side") == "true" else -1
         if b.rank != a.rank or b.dtype != a.dtype or b.dimensions[:-2] != a.dimensions[:-2]:
             raise ValueError(f"{a} and {b} are not of the same batches and elements")
-        if not _equal(b.dimensions[axis], a.dimensions[-1]):
+        if not size_agrees(b.dimensions[axis], a.dimensions[-1]):
             raise ValueError(f"matrices of {a.dimensions[-1]} meet right sides of {b.dimensions[axis]}")
 
 
@@ -103,7 +104,7 @@ def grouped_product(i: Instruction) -> None:
     sizes, dims = i.operands[2].shape, i.dims("lhs_ragged_dims")
     lhs, rhs = i.operands[0].shape, i.operands[1].shape
     if len(dims) != 1 or not 0 <= dims[0] < lhs.rank:
-        raise ValueError(f"lhs_ragged_dims={_listed(dims)} of {lhs}, and it takes one")
+        raise ValueError(f"lhs_ragged_dims={in_braces(dims)} of {lhs}, and it takes one")
     (ragged,) = dims
     contracting, batch = i.dims("lhs_contracting_dims"), i.dims("lhs_batch_dims")
     rows = tuple(d for d in range(lhs.rank) if d not in contracting and d not in batch)
@@ -116,8 +117,8 @@ def grouped_product(i: Instruction) -> None:
         raise ValueError(f"sizes of groups {sizes} for {lhs}")
     groups = i.dims("rhs_group_dims")
     if len(groups) != (ragged in rows) or any(not 0 <= d < rhs.rank for d in groups):
-        raise ValueError(f"rhs_group_dims={_listed(groups)} of {rhs}")
-    if groups and not _equal(rhs.dimensions[groups[0]], sizes.dimensions[-1]):
+        raise ValueError(f"rhs_group_dims={in_braces(groups)} of {rhs}")
+    if groups and not size_agrees(rhs.dimensions[groups[0]], sizes.dimensions[-1]):
         raise ValueError(f"{rhs.dimensions[groups[0]]} groups, and {sizes.dimensions[-1]} sizes of groups")
 
 
@@ -127,7 +128,9 @@ def scaled_product(i: Instruction) -> None:
         if scale.dtype == operand.dtype == "bf16" and prod(scale.dimensions) == 1 != prod(operand.dimensions):
             continue  # which stands for no scale
         if len(i.dims(f"{side}_contracting_dims")) != 1:
-            raise ValueError(f"{side}_contracting_dims={_listed(i.dims(f'{side}_contracting_dims'))}, and it takes one")
+            raise ValueError(
+                f"{side}_contracting_dims={in_braces(i.dims(f'{side}_contracting_dims'))}, and it takes one"
+            )
         if scale.rank != operand.rank or any(
             UNBOUNDED not in (size, parts) and (not parts or size % parts)
             for size, parts in zip(operand.dimensions, scale.dimensions, strict=True)
@@ -144,7 +147,7 @@ def _pair(i: Instruction, number: int) -> tuple[Shape, Shape]:
 def exchanged_in_parts(i: Instruction) -> None:
     """A ragged all-to-all writes into its second operand; the other four say what goes where."""
     operand, output, *where = _shapes(i)
-    if not (same_kind(i.shape, output) and _agree(i.shape, output)):
+    if not (same_kind(i.shape, output) and sizes_agree(i.shape, output)):
         raise ValueError(f"it writes parts of {operand} into {output} and gives {i.shape}")
     for shape in where:
         if not _compatible(shape, where[0]) or shape.rank not in (1, 2):
@@ -154,7 +157,7 @@ def exchanged_in_parts(i: Instruction) -> None:
 def sorted_alike(i: Instruction) -> None:
     first, *others = _shapes(i)
     for shape in others:
-        if not _agree(shape, first):
+        if not sizes_agree(shape, first):
             raise ValueError(f"it sorts {shape} as {first}")
 
 
@@ -216,17 +219,5 @@ def _shapes(i: Instruction) -> list[Shape]:
     return [operand.shape for operand in i.operands]
 
 
-def _equal(one: int, other: int) -> bool:
-    return one == other or UNBOUNDED in (one, other)
-
-
-def _agree(one: Shape, other: Shape) -> bool:
-    return len(one.dimensions) == len(other.dimensions) and all(map(_equal, one.dimensions, other.dimensions))
-
-
 def _compatible(one: Shape, other: Shape) -> bool:
-    return one.dtype == other.dtype and _agree(one, other)
-
-
-def _listed(dims: Sequence[int]) -> str:
-    return f"{{{','.join(map(str, dims))}}}"
+    return one.dtype == other.dtype and sizes_agree(one, other)

@@ -23,6 +23,7 @@ from hlo_count.hlo.verifier.collective_shapes import (
     check_gathered,
     check_started,
 )
+from hlo_count.hlo.verifier.dimension_numbers import in_braces
 from hlo_count.hlo.verifier.element_types import same_kind
 from hlo_count.hlo.verifier.indexed_slices import gather_slices, scatter_slices
 from hlo_count.hlo.verifier.operand_rules import OPERAND_RULES, arrays_only, named_dimensions
@@ -130,7 +131,7 @@ def _broadcast(i: Instruction) -> None:
     if not is_known(source, i.shape):
         return
     if len(dims) != source.rank or any(d >= i.shape.rank for d in dims):
-        raise ValueError(f"dimensions={{{','.join(map(str, dims))}}} of {source} into {i.shape}")
+        raise ValueError(f"dimensions={in_braces(dims)} of {source} into {i.shape}")
     for size, d in zip(source.dimensions, dims, strict=True):
         if size != i.shape.dimensions[d]:
             raise ValueError(f"a dimension of {size} becomes one of {i.shape.dimensions[d]}")
@@ -139,7 +140,7 @@ def _broadcast(i: Instruction) -> None:
 def _permutes(i: Instruction) -> None:
     dims = i.dims("dimensions")
     if sorted(dims) != list(range(i.operands[0].shape.rank)):
-        raise ValueError(f"dimensions={{{','.join(map(str, dims))}}} is no order of those of {i.operands[0].shape}")
+        raise ValueError(f"dimensions={in_braces(dims)} is no order of those of {i.operands[0].shape}")
 
 
 def _slice(i: Instruction) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hlo_count.hlo.shapes import Shape
+from hlo_count.hlo.shapes import UNBOUNDED, Shape
 
 
 def fits(one: Shape, other: Shape, *, rounded: bool = False) -> bool:
@@ -28,3 +28,12 @@ def are_floats(*shapes: Shape) -> bool:
 
 def is_known(*shapes: Shape) -> bool:
     return all(shape.is_array and not shape.is_unbounded for shape in shapes)
+
+
+def sizes_agree(one: Shape, other: Shape) -> bool:
+    """Dimension by dimension, where both sizes are known."""
+    return len(one.dimensions) == len(other.dimensions) and all(map(size_agrees, one.dimensions, other.dimensions))
+
+
+def size_agrees(one: int, other: int) -> bool:
+    return one == other or UNBOUNDED in (one, other)
