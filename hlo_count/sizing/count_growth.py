@@ -121,9 +121,7 @@ class Growth:
             if fitted and not any(monomial[n] for each in fitted.values() for monomial in each.terms):
                 values = ", ".join(map(str, self.tried[n]))
                 lines += wrapped(f"no term has {name}: the same at {values}", first="  ", others="    ")
-        held = "; ".join(
-            ", ".join(f"{n}={v}" for n, v in zip(self.names, point, strict=True)) for point in self.checked
-        )
+        held = "; ".join(point_text(self.names, point) for point in self.checked)
         lines += wrapped(f"{self.status}; from {self.compiled} programs, held to those of {held}")
         return printable("\n".join(lines))
 
@@ -156,7 +154,7 @@ def growth(
     statuses: list[Status] = []
 
     def measured(point: Point) -> dict[str, int]:
-        with telling_where(_at(names, point)):
+        with telling_where(point_text(names, point)):
             fn, arguments = made_of(make, dict(zip(names, point, strict=True)))
             report = count(fn, *arguments, target=target, **options)
         statuses.append(report.status)
@@ -280,7 +278,8 @@ def _by_class(report: Report, counter: str) -> dict[str, int]:
     return {name: value for name, value in found.items() if value}
 
 
-def _at(names: tuple[str, ...], point: Point) -> str:
+def point_text(names: tuple[str, ...], point: Point) -> str:
+    """`b=2, s=64`."""
     return ", ".join(f"{name}={size}" for name, size in zip(names, point, strict=True))
 
 
@@ -290,7 +289,7 @@ def _fitted(
     found = through(names, candidates, {point: counted[point] for point in corners})
     for point, value in counted.items():
         if found.at(point) != value:
-            there = f"{float(found.at(point)):,.6g} at {_at(names, point)}"
+            there = f"{float(found.at(point)):,.6g} at {point_text(names, point)}"
             why = f"{found} would be {there}, where {value:,} is counted"
             return Unfitted(why=why, tried=tuple(counted.items()))
     return found

@@ -15,7 +15,7 @@ from hlo_count.roofline.device import Device
 from hlo_count.roofline.resources import Ceilings, longest
 from hlo_count.roofline.work_by_unit import WorkKey
 from hlo_count.roofline.workload import Workload
-from hlo_count.sizing.count_growth import Unfitted, axes_of, cautions, fitted, telling_where
+from hlo_count.sizing.count_growth import Unfitted, axes_of, cautions, fitted, point_text, telling_where
 from hlo_count.sizing.polynomials import Point, Polynomial
 from hlo_count.sizing.size_rows import Extrapolated, SizeRow
 from hlo_count.visitors.cost import Status, weakest
@@ -48,7 +48,7 @@ def extrapolate(
     largest = tuple(axis[-1] for axis in axes)
 
     def measured(point: Point) -> dict[str, int]:
-        with telling_where(", ".join(f"{name}={value}" for name, value in zip(names, point, strict=True))):
+        with telling_where(point_text(names, point)):
             rows = compiled(dict(zip(names, point, strict=True)))
         seen[point] = {row.target: row for row in rows}
         return {"\0".join((row.target, *key)): n for row in rows for key, n in _quantities(row).items()}
@@ -89,7 +89,7 @@ def _row(
         busy = _bound(device, values)
         slowest = longest(busy)
         bound = 0.0 if slowest is None else slowest.seconds
-        there = ", ".join(f"{name}={value}" for name, value in zip(names, largest, strict=True))
+        there = point_text(names, largest)
         ratio = last.estimate / last.bound if last.bound else None
         if slowest is not None and ratio is not None:
             estimate = bound * ratio
@@ -99,7 +99,7 @@ def _row(
     counts = {name: None if name in unknown else values.get((name,), 0) for name in COUNTED}
     report = Extrapolated(
         name=last.report.name,
-        at=", ".join(f"{name}={at[name]}" for name in names),
+        at=point_text(names, tuple(at[name] for name in names)),
         num_devices=last.report.num_devices,
         status=status,
         notes=[*said, *notes],
@@ -137,10 +137,7 @@ def _quantities(row: SizeRow) -> dict[Quantity, int]:
 
 def _tried(names: tuple[str, ...], term: Unfitted) -> str:
     """What was counted where."""
-    points = [
-        f"{n:,} at {', '.join(f'{name}={value}' for name, value in zip(names, point, strict=True))}"
-        for point, n in term.tried[:_SHOWN]
-    ]
+    points = [f"{n:,} at {point_text(names, point)}" for point, n in term.tried[:_SHOWN]]
     return "; ".join(points)
 
 
