@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from chain_texts import _counting
@@ -50,22 +51,20 @@ def many_users(size: int) -> str:
 
 
 def wide_fusion(size: int) -> str:
-    inside = [f"p{n} = {ROW} parameter({n})" for n in range(size)]
-    inside += [f"q{n} = {ROW} exponential(p{n})" for n in range(size)]
-    shape = tuple_of([ROW] * size)
-    body = computation("f", *inside, f"ROOT r = {shape} tuple({listed('q', size)})")
-    outside = [f"p{n} = {ROW} parameter({n})" for n in range(size)]
-    return module([*outside, f"ROOT r = {shape} fusion({listed('p', size)}), kind=kLoop, calls=f"], body)
+    return _fused(size, [f"q{n} = {ROW} exponential(p{n})" for n in range(size)])
 
 
 def updating_fusion(size: int) -> str:
-    inside = ["u = f32[1] constant({1})", "i = s32[] constant(0)"]
-    inside += [f"p{n} = {ROW} parameter({n})" for n in range(size)]
-    inside += [f"q{n} = {ROW} dynamic-update-slice(p{n}, u, i)" for n in range(size)]
+    head = ["u = f32[1] constant({1})", "i = s32[] constant(0)"]
+    return _fused(size, [f"q{n} = {ROW} dynamic-update-slice(p{n}, u, i)" for n in range(size)], head)
+
+
+def _fused(size: int, lines: list[str], head: Sequence[str] = ()) -> str:
+    """One kernel that makes q0, q1, … of as many parameters."""
+    parameters = [f"p{n} = {ROW} parameter({n})" for n in range(size)]
     shape = tuple_of([ROW] * size)
-    body = computation("f", *inside, f"ROOT r = {shape} tuple({listed('q', size)})")
-    outside = [f"p{n} = {ROW} parameter({n})" for n in range(size)]
-    return module([*outside, f"ROOT r = {shape} fusion({listed('p', size)}), kind=kLoop, calls=f"], body)
+    body = computation("f", *head, *parameters, *lines, f"ROOT r = {shape} tuple({listed('q', size)})")
+    return module([*parameters, f"ROOT r = {shape} fusion({listed('p', size)}), kind=kLoop, calls=f"], body)
 
 
 def wide_loop(size: int) -> str:
