@@ -11,6 +11,7 @@ from typing import Any
 from hlo_count.errors import HloCountError
 from hlo_count.hlo import Module
 from hlo_count.hlo.stage import Stage
+from hlo_count.layout import number_of
 from hlo_count.made_with import MadeWith
 from hlo_count.report.export import EXPORTED_COUNTERS, cost_dict
 from hlo_count.report.opening import read
@@ -98,9 +99,7 @@ class PassStates(MadeWith):
             hint = f", did you mean {near[0]!r}?" if near else f"; there are: {', '.join(names)}"
             raise HloCountError(f"no pass {name!r} was dumped{hint}")
         if not -len(found) <= run < len(found):
-            raise HloCountError(
-                f"{name} has {len(found)} dumped run{'s' if len(found) != 1 else ''}: run={run} is none of them"
-            )
+            raise HloCountError(f"{name} has {number_of(len(found), 'dumped run')}: run={run} is none of them")
         module = read(found[run].path)
         module.backend = self.backend
         return module

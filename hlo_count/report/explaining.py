@@ -14,6 +14,7 @@ from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import CALLERS, FREE, OPCODES, SLICES, TRAITS, UPDATES
 from hlo_count.hlo.trip_counts import trip_count
+from hlo_count.layout import number_of
 from hlo_count.report.counts import Counts
 from hlo_count.report.explanation import Applied, Explanation, Moved, Neighbour, PlaceInRoofline
 from hlo_count.report.instruction_names import named
@@ -90,7 +91,7 @@ class _Explainer:
             body = it.callee("calls")
             kind = _FUSIONS.get(it.attribute("kind") or "")
             number = 0 if body is None else sum(1 for i in body.instructions if i.opcode not in FREE)
-            yield f"a fusion of {number} operation{'s' * (number != 1)} into one kernel{f': {kind}' if kind else ''}"
+            yield f"a fusion of {number_of(number, 'operation')} into one kernel{f': {kind}' if kind else ''}"
         elif it.opcode == "custom-call":
             yield f"a call of {unquote(it.attribute('custom_call_target') or '')!r}, which is not written in HLO"
         elif it.opcode == "while":

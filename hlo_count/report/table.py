@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hlo_count.errors import HloCountError
 from hlo_count.harmless import printable
-from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, joined, number_of, tabular, width, wrapped
 from hlo_count.report.collectives import collectives_table
 from hlo_count.report.contributor_rows import ContributorRow, contributor_rows, default_key, runs_text
 from hlo_count.report.counts import Counts
@@ -33,7 +33,7 @@ def render(report: Counts, by: str | Sequence[str] | None = None, depth: int = 3
 
 def header(report: Counts) -> str:
     """What every number of the report needs to be understood, on one line where it fits."""
-    devices = f"{report.num_devices} device{'s' if report.num_devices != 1 else ''}"
+    devices = number_of(report.num_devices, "device")
     if report.num_devices != 1:
         mesh = ", ".join(f"{name}={size}" for name, size in report.mesh)
         slices = report.module.num_slices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hlo_count.harmless import printable
-from hlo_count.layout import SHORTEST_NAME, cut, joined, tabular, width, wrapped
+from hlo_count.layout import SHORTEST_NAME, cut, joined, number_of, tabular, width, wrapped
 from hlo_count.roofline.time_rows import KernelRow, RooflineAnswer, WhatIfRow
 
 ROWS = 12
@@ -15,7 +15,7 @@ AMOUNTS = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, 
 
 def render_roofline(answer: RooflineAnswer) -> str:
     """The answer, the resources, the largest kernels, and what it all assumes."""
-    on = f"{answer.num_devices} devices, each" if answer.num_devices > 1 else "1 device"
+    on = number_of(answer.num_devices, "device") + (", each" if answer.num_devices > 1 else "")
     lines = [*joined([answer.program, answer.device, on, "1 FMA = 2 FLOP"]), ""]
     if answer.compiled_for:
         lines = [*another_compilers(answer.compiled_for, answer.device), "", *lines]

@@ -23,7 +23,7 @@ BETWEEN = "(between kernels)"
 
 def trace_table(trace: Trace, by: str, rows: int) -> str:
     """The programs, and where the time of the one with the most went."""
-    hosts = f"{trace.hosts} hosts" if trace.hosts > 1 else "1 host"
+    hosts = number_of(trace.hosts, "host")
     jax = f"jax {trace.jax_version}" if trace.jax_version else "jax of unknown version"
     backends = ", ".join(dict.fromkeys(program.backend.upper() for program in trace.programs))
     device = trace.device.name if trace.device is not None else backends
@@ -48,7 +48,7 @@ def program_table(program: ProgramTimes, by: str, rows: int) -> str:
     """One program: its runs, and where their time went."""
     jax = "" if program.report is None or not program.report.jax_version else f"jax {program.report.jax_version}"
     device = program.device.name if program.device is not None else program.backend.upper()
-    devices = f"{program.devices} devices" if program.devices > 1 else "1 device"
+    devices = number_of(program.devices, "device")
     lines = [*joined([part for part in (program.name, device, devices, jax, "1 FMA = 2 FLOP") if part]), ""]
     lines += [programs_table([program], program.total_seconds, None), "", *program_lines(program, by, rows)]
     return printable("\n".join(lines).rstrip())
@@ -146,7 +146,7 @@ def program_lines(program: ProgramTimes, by: str, most: int) -> list[str]:
     if by not in GROUPINGS:
         raise HloCountError(f"by={by!r}: a trace has rows by {', '.join(GROUPINGS)}")
     on = f", means over {program.devices} devices" if program.devices > 1 else ""
-    times = f"{program.runs:,} runs" if program.runs > 1 else "1 run"
+    times = number_of(program.runs, "run")
     lines = [f"{program.name}: where {seconds(program.total_seconds)} of {times} went{on}"]
     found = grouped_rows(program, by)
     head, rest = found[:most], found[most:]
