@@ -9,6 +9,7 @@ from hlo_count.compare.constants import Constants
 from hlo_count.compare.values import Values
 from hlo_count.hlo.attributes import split_attributes
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.metadata import Metadata
 from hlo_count.hlo.opcodes import LEAVES
@@ -303,13 +304,7 @@ class ExecutedProgram:
         computation = instruction.computation
         alive = self._alive.get(computation)
         if alive is None:
-            alive = self._alive[computation] = {computation.root}
-            stack = [computation.root]
-            while stack:
-                for operand in stack.pop().operands:
-                    if operand not in alive:
-                        alive.add(operand)
-                        stack.append(operand)
+            alive = self._alive[computation] = set(post_order(computation.root, lambda i: i.operands))
         return instruction not in alive
 
     def _intern(self, key: Hashable) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from hlo_count.hlo.computation import Computation
+from hlo_count.hlo.depth import post_order
 from hlo_count.hlo.instruction import Instruction
 from hlo_count.hlo.opcodes import ALIASES, COPIES
 from hlo_count.hlo.shapes import leaf_span
@@ -73,13 +74,9 @@ class ValueFlow:
         computation = copy.computation
         found = self._outputs.get(computation)
         if found is None:
-            found = self._outputs[computation] = {computation.root}
-            left = [computation.root]
-            while left:
-                value = left.pop()
-                new = [o for o in value.operands if o not in found] if value.opcode in _TO_OUTPUT else []
-                found.update(new)
-                left += new
+            found = self._outputs[computation] = set(
+                post_order(computation.root, lambda value: value.operands if value.opcode in _TO_OUTPUT else ())
+            )
         return copy in found
 
     def leaf_starts(self, value: Instruction) -> list[int]:
